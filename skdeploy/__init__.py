@@ -1,0 +1,30 @@
+"""skdeploy: one fitted scikit-learn pipeline, one prediction, every way to reach it.
+
+    skdeploy.save(pipeline, X, y, "model.bin")     a fitted pipeline -> a file that proves itself
+    skdeploy.load("model.bin")                     the file -> a proved Model
+
+Both names are imported when they are first used: `import skdeploy` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skdeploy.saving import save
+    from skdeploy.source import load
+
+__all__ = ["__version__", "load", "save"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "save":
+        from skdeploy.saving import save
+
+        return save
+    if name == "load":
+        from skdeploy.source import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,97 @@
+"""What can go wrong, in one tree. Plain Python exceptions; the doors translate them.
+
+    SkdeployError
+    ├── CallerError               what was sent cannot be used: the sender must change it
+    │   ├── MalformedBody         not JSON, not UTF-8, a key twice, not a record at all
+    │   └── InvalidRecord         cells that do not fit the model's schema, all of them listed
+    ├── SettingsError             a variable, its value, and what it should be
+    ├── SaveError                 a pipeline cannot be saved as a model, and why
+    ├── ModelUnavailable          there is no model to predict with
+    │   ├── DigestMismatch        the file is not the one that was configured
+    │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
+    │   └── ProofFailed           it does not predict what its passport says
+    └── PredictionFailed          the engine failed although the records are valid
+
+A record that is valid and still cannot be scored is no exception but a result
+(`skdeploy.model.Predictions.unscorable`): its neighbours have their answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SkdeployError(Exception):
+    """Base of everything that skdeploy raises on purpose."""
+
+
+class CallerError(SkdeployError):
+    """What was sent cannot be used; sending it again unchanged will fail again."""
+
+
+class MalformedBody(CallerError):
+    """The bytes are no JSON record or list of records. `str(error)` says what and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadCell:
+    """One cell that does not fit: its record's index, its column, what was expected and what came.
+
+    `column` is None where the record itself is no object.
+    """
+
+    record: int
+    column: str | None
+    expected: str
+    got: str
+
+
+class InvalidRecord(CallerError):
+    """Records whose cells do not fit the schema; `cells` lists every one of them."""
+
+    def __init__(self, cells: Sequence[BadCell], detail: str | None = None) -> None:
+        self.cells = tuple(cells)
+        super().__init__(detail or _count(self.cells))
+
+
+def _count(cells: Sequence[BadCell]) -> str:
+    records = len({cell.record for cell in cells})
+    return (
+        f"{len(cells)} bad {'cell' if len(cells) == 1 else 'cells'} "
+        f"in {records} {'record' if records == 1 else 'records'}"
+    )
+
+
+class SettingsError(SkdeployError):
+    """A setting has a value that it cannot have; the message names variable, value and remedy."""
+
+
+class SaveError(SkdeployError):
+    """The pipeline cannot be saved as a model; the message says what to change."""
+
+
+class ModelUnavailable(SkdeployError):
+    """There is no model to predict with. A service must not start."""
+
+
+class DigestMismatch(ModelUnavailable):
+    """The file's SHA-256 is not the configured one; nothing of it was unpickled."""
+
+    def __init__(self, what: str, expected: str, got: str) -> None:
+        super().__init__(
+            f"{what} has the SHA-256 {got}, but {expected} was configured. It was not loaded: "
+            "give the file that was meant, or the digest of this one."
+        )
+
+
+class UnreadableModel(ModelUnavailable):
+    """The file is no pickled pipeline, or needs what is not installed here."""
+
+
+class ProofFailed(ModelUnavailable):
+    """A golden record's prediction differs from the passport's, or its schema refuses it."""
+
+
+class PredictionFailed(SkdeployError):
+    """The engine raised although the records are valid, and golden records fail as well."""

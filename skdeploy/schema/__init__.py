@@ -1,0 +1,17 @@
+"""What a record must look like, and the way from JSON to checked columns.
+
+    column.py      Column, Schema: names, types, nullability, categories
+    cells.py       one value against one column
+    plain.py       a strict JSON parser that hides nothing
+    fast.py        a compiled decoder for what plainly fits (msgspec)
+    records.py     the reader: fast accept, slow explain -> Checked, Table
+    document.py    the schema as JSON Schema
+
+This package imports neither pandas nor scikit-learn.
+"""
+
+from skdeploy.schema.column import Column, Schema
+from skdeploy.schema.document import json_schema
+from skdeploy.schema.records import Checked, RecordReader, Table
+
+__all__ = ["Checked", "Column", "RecordReader", "Schema", "Table", "json_schema"]

@@ -1,0 +1,214 @@
+"""One value against one column: the value as the model will see it, or what is wrong with it.
+
+Values come from JSON (`skdeploy.schema.plain`) or, from the other doors, as plain Python
+objects. Nothing is coerced: "12" is no number, 2.9 no integer, true no 1.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import numbers
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from skdeploy.schema.column import EXACT_FLOAT, Column
+
+# RFC 3339, section 5.6, with the zone optional: a column without zones takes none.
+_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+# What a 64-bit count of nanoseconds since 1970 can hold, in whole years.
+_NANOSECOND_YEARS = (1678, 2261)
+_LONGEST_GOT = 80
+_NUMBERS: tuple[Any, ...] = (numbers.Integral, float, Decimal)
+
+
+class JsonNumber(Decimal):
+    """A number token of JSON: its exact value, and as text what was written."""
+
+    _token: str
+
+    def __new__(cls, token: str) -> JsonNumber:
+        """The number that `token`, checked by the JSON parser, writes."""
+        try:
+            number = super().__new__(cls, token)
+        except InvalidOperation:  # an exponent beyond even a Decimal's
+            number = super().__new__(cls, float(token))
+        number._token = token
+        return number
+
+    def __str__(self) -> str:
+        return self._token
+
+
+class Unfit(Exception):
+    """The value does not fit the column; `str(error)` is the reason where the type is right."""
+
+
+Check = Callable[[Any], Any]
+
+
+def compile_check(column: Column, *, strict: bool = False) -> Check:
+    """A function that returns the cell as the engine takes it, or raises Unfit.
+
+    `strict` refuses categories unseen in training even where the pipeline accepts them.
+    """
+    convert = _CONVERTERS[column.type](column)
+    known = frozenset(column.categories or ()) if column.refuses_unknown(strict) else None
+
+    def check(value: Any) -> Any:
+        if value is None or value != value:  # NaN is how tables write null; JSON cannot say it
+            if column.nullable:
+                return None
+            raise Unfit
+        value = convert(value)
+        if known is not None and value not in known:
+            raise Unfit("not seen in training")
+        return value
+
+    return check
+
+
+def expectation(column: Column, *, strict: bool = False, reveal: bool = True) -> str:
+    """What the column takes, in words: "integer from 0 to 255, or null".
+
+    `reveal` False keeps the categories of the training data out of the text.
+    """
+    text = _describe_type(column)
+    if column.refuses_unknown(strict):
+        text += _describe_categories(column) if reveal else " of a known category"
+    return f"{text}, or null" if column.nullable else text
+
+
+def describe(value: Any) -> str:
+    """A value as an error message shows it: its JSON type, and itself if short."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, list):
+        return "array"
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, str):
+        return "string " + _shorten(json.dumps(value, ensure_ascii=False))
+    return f"number {_shorten(str(value))}"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_GOT else text[: _LONGEST_GOT - 3] + "..."
+
+
+def _describe_type(column: Column) -> str:
+    if column.type == "int":
+        return _describe_integer(column)
+    if column.type == "datetime":
+        zone = "with" if _has_zone(column) else "without"
+        return f"date-time as RFC 3339 writes it, {zone} a zone"
+    return {"float": "number", "bool": "boolean", "str": "string"}[column.type]
+
+
+def _describe_integer(column: Column) -> str:
+    low, high = column.bounds
+    known = {2**63 - 1: "64-bit integer", EXACT_FLOAT: "integer of at most 53 bits"}
+    return known.get(int(high), f"integer from {low} to {high}")
+
+
+def _describe_categories(column: Column) -> str:
+    known = column.categories or []
+    shown = ", ".join(json.dumps(value, ensure_ascii=False) for value in known[:20])
+    return f", one of {shown}" + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+
+
+def _integer(column: Column) -> Check:
+    low, high = column.bounds
+
+    def convert(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+            raise Unfit
+        # Bounds first: int(Decimal("1e999999999")) would fill the memory.
+        if not low <= value <= high:
+            raise Unfit("out of range")
+        if value != math.floor(value):
+            raise Unfit
+        return int(value)
+
+    return convert
+
+
+def _float(column: Column) -> Check:
+    low, high = column.bounds
+
+    def convert(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+            raise Unfit
+        if isinstance(value, numbers.Integral) and not -EXACT_FLOAT <= int(value) <= EXACT_FLOAT:
+            raise Unfit("more digits than a double holds")
+        number = float(value)
+        if not math.isfinite(number) or not low <= number <= high:
+            raise Unfit("out of range")
+        if _loses(value, number):
+            raise Unfit("more digits than a double holds")
+        return number
+
+    return convert
+
+
+def _loses(value: Any, number: float) -> bool:
+    """Whether a decimal from a database has digits that the double drops."""
+    is_decimal = isinstance(value, Decimal) and not isinstance(value, JsonNumber)
+    return is_decimal and Decimal(repr(number)) != value
+
+
+def _boolean(_column: Column) -> Check:
+    def convert(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise Unfit
+        return value
+
+    return convert
+
+
+def _string(_column: Column) -> Check:
+    def convert(value: Any) -> str:
+        if not isinstance(value, str):
+            raise Unfit
+        return value
+
+    return convert
+
+
+def _has_zone(column: Column) -> bool:
+    return "," in column.dtype
+
+
+def _datetime(column: Column) -> Check:
+    zoned, nanoseconds = _has_zone(column), "[ns" in column.dtype
+
+    def convert(value: Any) -> datetime.datetime:
+        moment = _parse_datetime(value) if isinstance(value, str) else value
+        if not isinstance(moment, datetime.datetime) or (moment.tzinfo is not None) != zoned:
+            raise Unfit
+        if nanoseconds and not _NANOSECOND_YEARS[0] <= moment.year <= _NANOSECOND_YEARS[1]:
+            raise Unfit("out of range")
+        return moment.astimezone(datetime.UTC) if zoned else moment
+
+    return convert
+
+
+def _parse_datetime(text: str) -> datetime.datetime:
+    if _DATETIME.fullmatch(text) is None:
+        raise Unfit
+    try:
+        return datetime.datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise Unfit from None
+
+
+_CONVERTERS: dict[str, Callable[[Column], Check]] = {
+    "int": _integer,
+    "float": _float,
+    "bool": _boolean,
+    "str": _string,
+    "datetime": _datetime,
+}

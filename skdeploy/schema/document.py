@@ -1,0 +1,54 @@
+"""The schema as JSON Schema (draft 2020-12), for `GET /` and whoever generates clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skdeploy.schema.column import Column, Schema
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "str": {"type": "string"},
+    "datetime": {"type": "string", "format": "date-time"},
+}
+
+
+def json_schema(schema: Schema, *, strict: bool = False, reveal: bool = True) -> dict[str, Any]:
+    """One record as JSON Schema; `reveal` False leaves out what training data showed."""
+    return {
+        "type": "object",
+        "properties": {
+            column.name: _property(column, strict=strict, reveal=reveal) for column in schema.columns
+        },
+        "required": schema.names,
+        "additionalProperties": False,
+    }
+
+
+def _property(column: Column, *, strict: bool, reveal: bool) -> dict[str, Any]:
+    result = dict(_TYPES[column.type])
+    if column.type == "int":
+        result["minimum"], result["maximum"] = column.bounds
+    if column.nullable:
+        result["type"] = [result["type"], "null"]
+    if column.description:
+        result["description"] = column.description
+    if reveal:
+        result |= _seen(column, strict)
+    return result
+
+
+def _seen(column: Column, strict: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if column.categories is not None:
+        # An enum promises a refusal; elsewhere the known categories are but a hint.
+        key = "enum" if column.refuses_unknown(strict) else "x-known-categories"
+        nulls = [None] if column.nullable and key == "enum" else []
+        result[key] = [*column.categories, *nulls]
+    if column.example is not None:
+        result["examples"] = [column.example]
+    if column.minimum is not None:
+        result["x-range-seen"] = [column.minimum, column.maximum]
+    return result

@@ -1,0 +1,179 @@
+"""The reader of records: JSON bytes or mappings in, checked columns out, every bad cell named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import UNSET
+
+from skdeploy.errors import BadCell, InvalidRecord, MalformedBody
+from skdeploy.schema.cells import Unfit, compile_check, describe, expectation
+from skdeploy.schema.column import Schema
+from skdeploy.schema.fast import compile_fast
+from skdeploy.schema.plain import parse_json
+
+_MISSING = "nothing: the column is missing"
+_ID_EXPECTED = "string or 64-bit integer, passed through"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Checked records by column: `cells[c][r]`, columns in the schema's order; None is null."""
+
+    cells: list[list[Any]]
+    count: int
+
+    def rows(self, indices: Iterable[int]) -> Table:
+        """The records at `indices`, in that order."""
+        chosen = list(indices)
+        return Table([[column[i] for i in chosen] for column in self.cells], len(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a body or an iterable of records came to.
+
+    table       the good records
+    positions   for each of them, its index among all that came
+    count       how many records came
+    bad         index -> bad cells, for the others
+    ids         index -> pass-through key, where one was given; None if none was
+    single      whether a lone record came, not a list
+    """
+
+    table: Table
+    positions: list[int] | range
+    count: int
+    bad: dict[int, list[BadCell]] = field(default_factory=dict)
+    ids: dict[int, Any] | None = None
+    single: bool = False
+
+    def require_all_good(self) -> None:
+        """Raise InvalidRecord with every bad cell, if there is one."""
+        if self.bad:
+            raise InvalidRecord([cell for cells in self.bad.values() for cell in cells])
+
+
+class RecordReader:
+    """Reads records of one schema. Fast accept, slow explain.
+
+    id_field   the key that a record may carry beside the columns, passed through; or None
+    ignore_unknown   drop columns that the schema does not know instead of refusing the record
+    strict     refuse categories unseen in training even where the pipeline accepts them
+    reveal     whether messages may name the categories of the training data
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        id_field: str | None = None,
+        ignore_unknown: bool = False,
+        strict: bool = False,
+        reveal: bool = True,
+    ) -> None:
+        self._names = schema.names
+        self._id_field = id_field
+        self._ignore_unknown = ignore_unknown
+        self._checks = [compile_check(column, strict=strict) for column in schema.columns]
+        self._expected = [expectation(column, strict=strict, reveal=reveal) for column in schema.columns]
+        self._fast = compile_fast(schema.columns, id_field, strict=strict)
+
+    def read_json(self, body: bytes) -> Checked:
+        """The record, or list of records, in `body` (UTF-8 JSON).
+
+        Raises MalformedBody if it is neither, InvalidRecord if the list is empty.
+        """
+        if self._fast is not None and (fast := self._fast(body)) is not None:
+            cells, ids, single = fast
+            count = len(cells[0]) if cells else len(ids or ())
+            return Checked(Table(cells, count), range(count), count, ids=_given(ids), single=single)
+        value = parse_json(body)
+        if isinstance(value, dict):
+            self._refuse_foreign(value)
+            return self._check([value], single=True)
+        if not isinstance(value, list):
+            raise MalformedBody(
+                f"The body is {describe(value)}: a record (an object) or a list of records is expected."
+            )
+        if not value:
+            raise InvalidRecord([], "The list is empty: there is no record to predict for.")
+        return self._check(value, single=False)
+
+    def read(self, records: Iterable[Any]) -> Checked:
+        """The same for records that are mappings already, as the other doors have them."""
+        return self._check(list(records), single=False)
+
+    def _refuse_foreign(self, record: Mapping[str, Any]) -> None:
+        """An object with none of the columns is no record but another protocol's envelope."""
+        if record and not any(name in record for name in self._names):
+            keys = ", ".join(json.dumps(key) for key in list(record)[:5])
+            raise MalformedBody(
+                f"The object is no record of this model: none of its keys ({keys}) is a column. "
+                f"A record has the columns {', '.join(self._names[:50])}."
+            )
+
+    def _check(self, records: list[Any], *, single: bool) -> Checked:
+        rows: list[list[Any]] = []
+        positions: list[int] = []
+        bad: dict[int, list[BadCell]] = {}
+        ids: dict[int, Any] = {}
+        for index, record in enumerate(records):
+            row, cells = self._check_record(index, record, ids)
+            if cells:
+                bad[index] = cells
+            else:
+                rows.append(row)
+                positions.append(index)
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in self._names]
+        return Checked(Table(columns, len(rows)), positions, len(records), bad, ids or None, single)
+
+    def _check_record(self, index: int, record: Any, ids: dict[int, Any]) -> tuple[list[Any], list[BadCell]]:
+        if not isinstance(record, Mapping):
+            return [], [BadCell(index, None, "object", describe(record))]
+        row: list[Any] = []
+        bad: list[BadCell] = []
+        for name, check, expected in zip(self._names, self._checks, self._expected, strict=True):
+            if name not in record:
+                bad.append(BadCell(index, name, expected, _MISSING))
+                continue
+            try:
+                row.append(check(record[name]))
+            except Unfit as unfit:
+                reason = f" ({unfit})" if unfit.args else ""
+                bad.append(BadCell(index, name, expected, describe(record[name]) + reason))
+        bad += self._check_rest(index, record, ids)
+        return row, bad
+
+    def _check_rest(self, index: int, record: Mapping[str, Any], ids: dict[int, Any]) -> list[BadCell]:
+        """The keys that are no columns: the pass-through key, and unknown ones."""
+        bad: list[BadCell] = []
+        if self._id_field is not None and self._id_field in record:
+            value = record[self._id_field]
+            if _is_identifier(value):
+                ids[index] = value
+            else:
+                bad.append(BadCell(index, self._id_field, _ID_EXPECTED, describe(value)))
+        if self._ignore_unknown or len(record) == len(self._names) + (index in ids):
+            return bad
+        known = {*self._names, self._id_field}
+        return bad + [
+            BadCell(index, str(key), "no such column in this model", describe(value))
+            for key, value in record.items()
+            if key not in known
+        ]
+
+
+def _is_identifier(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return True
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def _given(ids: list[Any] | None) -> dict[int, Any] | None:
+    if ids is None:
+        return None
+    return {index: value for index, value in enumerate(ids) if value is not UNSET}

@@ -1,0 +1,169 @@
+"""Settings: one frozen object, read once from a mapping that the composition root hands in.
+
+`SETTINGS` is the one table of name, default and meaning; web-service/README.md shows it, and a
+test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skdeploy.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable: its name, its default as it would be written, how it is read, what it means."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    meaning: str
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _flag(value: str) -> bool:
+    if value not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return value == "1"
+
+
+def _count(value: str) -> int:
+    if not value.isascii() or not value.isdigit():
+        raise ValueError("a whole number, 0 or more")
+    return int(value)
+
+
+def _positive(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise ValueError("a whole number, 1 or more")
+    return int(value)
+
+
+def _port(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
+        raise ValueError("a port, 1 to 65535")
+    return int(value)
+
+
+def _seconds(value: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII):
+        raise ValueError("seconds, such as 10 or 0.5")
+    return float(value)
+
+
+def _size(value: str) -> int:
+    match = re.fullmatch(r"(\d+)([KMG]?)", value, re.ASCII)
+    if match is None:
+        raise ValueError("a size in bytes, such as 10485760 or 10M")
+    factors = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+    return int(match[1]) * factors[match[2]]
+
+
+def _sha256(value: str) -> str | None:
+    if value and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("64 hexadecimal digits, as `sha256sum model.bin` prints them")
+    return value.lower() or None
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(" or ".join(choices))
+        return value
+
+    return parse
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("MODEL_URI", "model.bin", _text, "where the model comes from: a path or file:// URI"),
+    Setting("MODEL_SHA256", "", _sha256, "refuse any other file, before it is unpickled"),
+    Setting(
+        "UNKNOWN_COLUMNS",
+        "refuse",
+        _one_of("refuse", "ignore"),
+        "what happens to a column that the model does not know: refuse or ignore",
+    ),
+    Setting("STRICT_CATEGORIES", "0", _flag, "1: refuse every category not seen in training"),
+    Setting("ID_FIELD", "id", _text, "the key of a record that comes back with its prediction"),
+    Setting("MAX_BODY", "10M", _size, "the largest request body in bytes; K, M and G are understood"),
+    Setting(
+        "EXPOSE_SCHEMA",
+        "full",
+        _one_of("full", "minimal"),
+        "minimal: categories, ranges and examples of the training data are not shown",
+    ),
+    Setting("BIND_ADDRESS", "127.0.0.1", _text, "the address to listen on; 0.0.0.0 in the image"),
+    Setting("PORT", "9696", _port, "the port to listen on"),
+    Setting("WORKERS", "0", _count, "worker processes; 0: one per usable CPU"),
+    Setting("THREADS", "4", _positive, "threads of each worker"),
+    Setting("KEEPALIVE", "5", _positive, "seconds that an idle connection is kept open"),
+    Setting(
+        "CLIENT_TIMEOUT",
+        "10",
+        _seconds,
+        "seconds in which a client must have sent its request, and then have taken the answer",
+    ),
+    Setting("GRACEFUL_TIMEOUT", "30", _positive, "seconds that SIGTERM leaves to requests under way"),
+    Setting(
+        "DRAIN_DELAY",
+        "0",
+        _seconds,
+        "seconds after SIGTERM in which requests are still taken while /ready says 503",
+    ),
+    Setting("ACCESS_LOG", "0", _flag, "1: a line per request on standard output"),
+    Setting(
+        "LOG_LEVEL",
+        "info",
+        _one_of("debug", "info", "warning", "error"),
+        "the least severe level that is logged: debug, info, warning or error",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The values of `SETTINGS`, typed; the names are the variables' in lower case."""
+
+    model_uri: str
+    model_sha256: str | None
+    unknown_columns: str
+    strict_categories: bool
+    id_field: str
+    max_body: int
+    expose_schema: str
+    bind_address: str
+    port: int
+    workers: int
+    threads: int
+    keepalive: int
+    client_timeout: float
+    graceful_timeout: int
+    drain_delay: float
+    access_log: bool
+    log_level: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings from `environ` (usually `os.environ`); an empty value is the default.
+
+        Raises SettingsError naming the variable, its value and what it should be.
+        """
+        return cls(**{setting.name.lower(): _read(setting, environ) for setting in SETTINGS})
+
+
+def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
+    value = environ.get(setting.name) or setting.default
+    try:
+        return setting.parse(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"{setting.name}={value!r} is not {error}. "
+            f"Correct it, or unset it for the default ({setting.default!r})."
+        ) from None
