@@ -1,0 +1,19 @@
+"""How records become predictions: `sklearn`, the reference."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from skdeploy.schema import Table
+
+
+class Engine(Protocol):
+    """Scores checked records. Answers must not depend on a record's neighbours."""
+
+    name: str
+
+    def predict(self, table: Table) -> Any:
+        """The pipeline's `predict`: an array (n,) or (n, outputs)."""
+
+    def predict_proba(self, table: Table) -> Any:
+        """The pipeline's `predict_proba`: an array (n, classes), or a list of them per output."""

@@ -1,0 +1,12 @@
+"""The model: a fitted pipeline with its passport and its engine.
+
+model.py     Model, Predictions: records in, predictions out
+loading.py   bytes -> unpickled, with a passport, proved
+proof.py     what "equal" means, and the start-up proof
+probe.py     trying a pipeline with nulls and unseen categories
+"""
+
+from skdeploy.model.loading import load_model
+from skdeploy.model.model import Model, Predictions
+
+__all__ = ["Model", "Predictions", "load_model"]

@@ -1,0 +1,111 @@
+"""Bytes -> a model that is proved. The digest has been compared before (`skdeploy.source`)."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from typing import Any
+
+from skdeploy.engines.sklearn import SklearnEngine
+from skdeploy.errors import UnreadableModel
+from skdeploy.model.model import Model
+from skdeploy.model.probe import probe_columns, probe_output
+from skdeploy.model.proof import golden_table, prove
+from skdeploy.passport import Golden, Passport
+from skdeploy.passport.derive import derive
+from skdeploy.passport.document import ATTRIBUTE
+from skdeploy.passport.libraries import differences, installed
+from skdeploy.schema import RecordReader, Schema, Table
+
+_log = logging.getLogger(__name__)
+
+
+def load_model(content: bytes, *, digest: str, name: str) -> Model:
+    """Unpickle `content`, and prove that it predicts what its passport says.
+
+    A pickle without passport gets one derived from the fitted pipeline, with `name` for its name;
+    what could not be known then stands in the model's notes.
+
+    Raises UnreadableModel or ProofFailed. Unpickling runs code: only call it on bytes you trust.
+    """
+    pipeline, warned = unpickle(content, name)
+    plain = getattr(pipeline, ATTRIBUTE, None)
+    if plain is None:
+        return _bare_model(pipeline, digest, name, warned)
+    passport = Passport.from_plain(plain)
+    engine = SklearnEngine(pipeline, passport.schema)
+    here = installed()
+    prove(passport, engine, here)
+    _log.info("%d golden records predict what the passport says", len(passport.golden.predictions))
+    for difference in differences(passport.libraries, here):
+        _log.info("Made with other versions, and proved equal: %s", difference)
+    return Model(passport, engine, golden_table(passport).rows([0]), digest)
+
+
+def unpickle(content: bytes, name: str) -> tuple[Any, list[str]]:
+    """The fitted pipeline in a joblib pickle, and the warnings that came with it."""
+    import joblib
+
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            pipeline = joblib.load(io.BytesIO(content))
+    except ModuleNotFoundError as error:
+        raise UnreadableModel(
+            f"{name} needs the module {error.name!r}, which is not installed here: install the "
+            "package that has it, or copy it beside predict.py."
+        ) from error
+    except AttributeError as error:
+        raise UnreadableModel(
+            f"{name} needs a class or function that is not here: {error}. If it was defined in the "
+            "training script or notebook, move it to a module, and train again."
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise UnreadableModel(f"{name} cannot be unpickled: {type(error).__name__}: {error}") from error
+    if not hasattr(pipeline, "predict"):
+        raise UnreadableModel(f"{name} holds a {type(pipeline).__name__}, which has no predict method.")
+    return pipeline, [str(warning.message).splitlines()[0] for warning in caught]
+
+
+def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str]) -> Model:
+    schema, notes = derive(pipeline)
+    sample = Table([[column.example] for column in schema.columns], 1)
+    try:
+        schema = probe_columns(pipeline, schema, sample)
+        output = probe_output(pipeline, schema, sample, None)
+    except Exception as error:  # the pipeline may raise anything
+        raise UnreadableModel(
+            f"{name} has no passport, and a record made up from the fitted pipeline does not predict "
+            f"({type(error).__name__}: {error}). Save it with skdeploy.save(pipeline, X, y, path)."
+        ) from error
+    passport = Passport(
+        name=name,
+        version=digest[:12],
+        created=None,
+        schema=schema,
+        output=output,
+        golden=Golden(cells=[[] for _ in schema.columns], predictions=[]),
+    )
+    _require_consistent(schema, sample, name)
+    all_notes = (
+        "It has no passport: its schema is derived, its predictions are not proved.",
+        *notes,
+    )
+    return Model(
+        passport,
+        SklearnEngine(pipeline, schema),
+        sample,
+        digest,
+        (*all_notes, *(f"On loading: {warning}" for warning in warned)),
+    )
+
+
+def _require_consistent(schema: Schema, sample: Table, name: str) -> None:
+    """The made-up record must pass the model's own checks, or no client's record would."""
+    record = dict(zip(schema.names, (cells[0] for cells in sample.cells), strict=True))
+    if RecordReader(schema).read([record]).bad:
+        raise UnreadableModel(
+            f"{name} has no passport, and its derived schema refuses its own example. "
+            "Save it with skdeploy.save(pipeline, X, y, path)."
+        )

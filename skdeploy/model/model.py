@@ -1,0 +1,109 @@
+"""Records in, predictions out: what every door calls."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from skdeploy.engines import Engine
+from skdeploy.errors import PredictionFailed
+from skdeploy.model.outputs import not_finite, plain_predictions, plain_probabilities
+from skdeploy.passport import Passport
+from skdeploy.schema import Schema, Table
+
+_log = logging.getLogger(__name__)
+
+NOT_FINITE = "the pipeline's prediction is not a finite number"
+RAISED = "the pipeline raised an exception on this record"
+
+
+@dataclass(slots=True)
+class Predictions:
+    """One answer per record of the table, in its order.
+
+    values          JSON-ready predictions; None where `unscorable` says why
+    probabilities   per record, by class; None unless asked for
+    unscorable      index -> reason, for records that are valid and still have no prediction
+    """
+
+    values: list[Any]
+    probabilities: list[Any] | None = None
+    unscorable: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A proved model. Safe to call from several threads.
+
+    probe    a record that is known to predict, for telling a bad record from a broken engine
+    digest   SHA-256 of the file it came from
+    notes    what could not be known or proved, for the log and for `GET /`
+    """
+
+    passport: Passport
+    engine: Engine
+    probe: Table
+    digest: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of a record."""
+        return self.passport.schema
+
+    def predict(self, table: Table, *, proba: bool = False) -> Predictions:
+        """Predict every record of `table`; `proba` adds the probability per class.
+
+        A record on which the pipeline raises, or whose prediction is not finite, is reported in
+        `unscorable` and takes nothing from its neighbours. Raises PredictionFailed if it is the
+        engine that fails: then not even the probe record predicts.
+        """
+        if not table.count:
+            return Predictions([], [] if proba else None)
+        try:
+            return self._score(table, proba)
+        except Exception as error:  # the pipeline may raise anything
+            self._require_working_engine(error)
+            _log.warning("The pipeline raised on a batch of %d; looking for the record", table.count)
+        result = Predictions([None] * table.count, [None] * table.count if proba else None)
+        self._bisect(table, list(range(table.count)), result)
+        return result
+
+    def _score(self, table: Table, proba: bool) -> Predictions:
+        raw = self.engine.predict(table)
+        output = self.passport.output
+        result = Predictions(plain_predictions(raw, output))
+        if proba:
+            result.probabilities = plain_probabilities(self.engine.predict_proba(table), output)
+        for index in not_finite(raw):
+            result.values[index] = None
+            result.unscorable[index] = NOT_FINITE
+        return result
+
+    def _bisect(self, table: Table, indices: list[int], result: Predictions) -> None:
+        """Score `indices` by halves until what fails is a single record."""
+        proba = result.probabilities is not None
+        try:
+            part = self._score(table.rows(indices), proba)
+        except Exception as error:  # the pipeline may raise anything
+            if len(indices) == 1:
+                _log.warning("The pipeline raised on a valid record: %s", type(error).__name__)
+                result.unscorable[indices[0]] = RAISED
+                return
+            middle = len(indices) // 2
+            self._bisect(table, indices[:middle], result)
+            self._bisect(table, indices[middle:], result)
+            return
+        for place, index in enumerate(indices):
+            result.values[index] = part.values[place]
+            if result.probabilities is not None and part.probabilities is not None:
+                result.probabilities[index] = part.probabilities[place]
+            if place in part.unscorable:
+                result.unscorable[index] = part.unscorable[place]
+
+    def _require_working_engine(self, error: Exception) -> None:
+        try:
+            self.engine.predict(self.probe)
+        except Exception:
+            raise PredictionFailed("The engine fails on a record that it predicted at start-up.") from error

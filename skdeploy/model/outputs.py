@@ -1,0 +1,46 @@
+"""What a pipeline returns -> plain values that JSON can say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from skdeploy.passport import Output
+
+
+def plain_predictions(raw: Any, output: Output) -> list[Any]:
+    """One value per record; an object by output name where there are several outputs."""
+    array = np.asarray(raw)
+    if output.names is None:
+        values: list[Any] = array.reshape(len(array)).tolist()
+        return values
+    return [dict(zip(output.names, row, strict=True)) for row in array.tolist()]
+
+
+def plain_probabilities(raw: Any, output: Output) -> list[Any]:
+    """An object by class per record; by output name and class where there are several outputs."""
+    if output.names is None:
+        return _by_class(raw, output.classes or [])
+    per_output = [_by_class(array, classes) for array, classes in zip(raw, output.classes or [], strict=True)]
+    return [dict(zip(output.names, row, strict=True)) for row in zip(*per_output, strict=True)]
+
+
+def not_finite(raw: Any) -> list[int]:
+    """The records whose prediction is NaN or infinite, which JSON cannot say."""
+    array = np.asarray(raw)
+    if array.dtype.kind != "f":
+        return []
+    rows = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    return [int(index) for index in np.flatnonzero(~rows)]
+
+
+def class_key(label: Any) -> str:
+    """A label as a JSON object's key: itself if a string, else as JSON writes it."""
+    return label if isinstance(label, str) else json.dumps(label)
+
+
+def _by_class(array: Any, classes: list[Any]) -> list[dict[str, float]]:
+    keys = [class_key(label) for label in classes]
+    return [dict(zip(keys, row, strict=True)) for row in np.asarray(array).tolist()]

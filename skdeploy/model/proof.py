@@ -1,0 +1,102 @@
+"""The start-up proof: the golden records predict what the passport says, or the model is refused."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from skdeploy.engines import Engine
+from skdeploy.errors import ProofFailed
+from skdeploy.model.outputs import plain_predictions
+from skdeploy.passport import Golden, Passport
+from skdeploy.passport.libraries import differences
+from skdeploy.schema import RecordReader, Table
+
+SAME_MAKE = 1e-9  # same library versions and processor: the same arithmetic, almost always
+OTHER_MAKE = 1e-5
+
+
+def prove(passport: Passport, engine: Engine, libraries: dict[str, str]) -> None:
+    """Predict the golden records; raises ProofFailed naming the record and both values.
+
+    Two numbers are equal if |a - b| <= rtol * |b| + rtol * std(golden predictions). Labels must
+    be the same, unless the two most probable classes are closer together than rtol.
+    """
+    golden = passport.golden
+    table = golden_table(passport)
+    made_differently = differences(passport.libraries, libraries)
+    rtol = OTHER_MAKE if made_differently else SAME_MAKE
+    got = plain_predictions(engine.predict(table), passport.output)
+    spreads = _spreads(golden.predictions)
+    for index, (value, expected) in enumerate(zip(got, golden.predictions, strict=True)):
+        pairs = zip(_parts(value), _parts(expected), spreads, strict=True)
+        if all(_equal(a, b, rtol, spread) for a, b, spread in pairs):
+            continue
+        if _is_toss_up(golden, index, rtol):
+            continue
+        raise ProofFailed(
+            f"Golden record {index} predicts {value!r}, but the passport says {expected!r} "
+            f"(tolerance {rtol:g}). {_explain(made_differently)}"
+        )
+    _prove_probabilities(golden, engine, table, rtol, made_differently)
+
+
+def golden_table(passport: Passport) -> Table:
+    """The golden records as the engine takes them; raises ProofFailed if the schema refuses one."""
+    names, golden = passport.schema.names, passport.golden
+    records = [dict(zip(names, row, strict=True)) for row in zip(*golden.cells, strict=True)]
+    checked = RecordReader(passport.schema).read(records)
+    for index, cells in checked.bad.items():
+        raise ProofFailed(
+            f"The model's own schema refuses its golden record {index}: column {cells[0].column!r} "
+            f"expects {cells[0].expected}. Save the model again, with columns={{...}} if a type is wrong."
+        )
+    return checked.table
+
+
+def _prove_probabilities(
+    golden: Golden, engine: Engine, table: Table, rtol: float, made_differently: list[str]
+) -> None:
+    if golden.probabilities is None:
+        return
+    rows = engine.predict_proba(table).tolist()
+    for index, (row, expected) in enumerate(zip(rows, golden.probabilities, strict=True)):
+        for a, b in zip(row, expected, strict=True):
+            if abs(a - b) > rtol:
+                raise ProofFailed(
+                    f"Golden record {index} has the probability {a!r}, but the passport says {b!r} "
+                    f"(tolerance {rtol:g}). {_explain(made_differently)}"
+                )
+
+
+def _parts(prediction: Any) -> list[Any]:
+    return list(prediction.values()) if isinstance(prediction, dict) else [prediction]
+
+
+def _spreads(predictions: list[Any]) -> list[float]:
+    """Per output, the standard deviation of its golden predictions; 0 for labels."""
+    columns: Iterator[tuple[Any, ...]] = zip(*map(_parts, predictions), strict=True)
+    return [
+        statistics.pstdev(column) if all(isinstance(v, float) for v in column) else 0.0 for column in columns
+    ]
+
+
+def _equal(a: Any, b: Any, rtol: float, spread: float) -> bool:
+    if isinstance(a, float) and isinstance(b, (int, float)) and not isinstance(b, bool):
+        return math.isfinite(a) and abs(a - b) <= rtol * abs(b) + rtol * spread
+    return type(a) is type(b) and bool(a == b)
+
+
+def _is_toss_up(golden: Golden, index: int, rtol: float) -> bool:
+    if golden.probabilities is None or len(golden.probabilities[index]) < 2:
+        return False
+    first, second = sorted(golden.probabilities[index], reverse=True)[:2]
+    return first - second <= rtol
+
+
+def _explain(made_differently: list[str]) -> str:
+    if made_differently:
+        return f"It was made with other versions: {', '.join(made_differently)}. Train it again here."
+    return "The file does not hold the pipeline that was saved. Save the model again."

@@ -1,0 +1,82 @@
+"""The passport's data: plain values, written by `skdeploy.save`, read at start-up."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from skdeploy.errors import UnreadableModel
+from skdeploy.schema import Schema, Table
+
+ATTRIBUTE = "passport_"
+FORMAT = 1
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prediction is.
+
+    kind      "regression", "classification" or "other" (clusters, outliers)
+    names     the outputs' names if there are several, else None
+    classes   the labels, in the order of `predict_proba`; a list per output if there are several
+    probabilities   whether the pipeline has `predict_proba`
+    """
+
+    kind: Literal["regression", "classification", "other"]
+    names: list[str] | None = None
+    classes: list[Any] | None = None
+    probabilities: bool = False
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """Records with the pipeline's own predictions, for the proof at start-up.
+
+    cells           by column, in the schema's order; None is null, date-times are text
+    predictions     one per record
+    probabilities   the rows of `predict_proba` where there is a single output, else None
+    synthetic       made up from the schema instead of taken from the training data
+    """
+
+    cells: list[list[Any]]
+    predictions: list[Any]
+    probabilities: list[list[float]] | None = None
+    synthetic: bool = False
+
+    @property
+    def table(self) -> Table:
+        """The records as the engine takes them (date-times are still text)."""
+        return Table(self.cells, len(self.predictions))
+
+
+class Passport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model says of itself. `golden` never leaves by any door: it may be real rows."""
+
+    name: str
+    version: str
+    created: str | None
+    schema: Schema
+    output: Output
+    golden: Golden
+    libraries: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+    data: str | None = None
+    format: int = FORMAT
+
+    def to_plain(self) -> dict[str, Any]:
+        """The passport as nested dicts and lists of plain values."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Any) -> Passport:
+        """The reverse of `to_plain`; raises UnreadableModel saying what does not fit."""
+        written = plain.get("format") if isinstance(plain, dict) else None
+        if written != FORMAT:
+            raise UnreadableModel(
+                f"The passport has the format {written!r}, this skdeploy reads {FORMAT}: "
+                "use the skdeploy that saved the model, or save it again."
+            )
+        try:
+            return msgspec.convert(plain, cls)
+        except msgspec.ValidationError as error:
+            raise UnreadableModel(f"The passport is damaged: {error}. Save the model again.") from None

@@ -1,0 +1,96 @@
+"""Which part of a fitted pipeline decides what an input column may hold.
+
+The walk follows columns as long as they stay themselves: through Pipelines and
+ColumnTransformers, and through imputers that keep columns one to one. It ends where they are
+mixed (PCA, a model), and what it has not met by then is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+
+class Reader(NamedTuple):
+    """An encoder or text vectorizer, and the input columns that it is given, in order."""
+
+    part: Any
+    names: list[str]
+
+    @property
+    def is_vectorizer(self) -> bool:
+        """Whether it reads text word by word."""
+        return hasattr(self.part, "vocabulary_") or hasattr(self.part, "build_analyzer")
+
+    def learned(self, name: str) -> list[Any] | None:
+        """All categories that it learned for a column, nulls among them; None if not one to one."""
+        learned = getattr(self.part, "categories_", None)
+        if learned is None or len(learned) != len(self.names):
+            return None
+        values: list[Any] = learned[self.names.index(name)].tolist()
+        return values
+
+
+def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:
+    """Input column -> the first encoder or vectorizer that reads it.
+
+    `names` are the columns that `estimator` is given, in order.
+    """
+    found: dict[str, Reader] = {}
+    for reader in _walk(estimator, list(names)):
+        for name in reader.names:
+            found.setdefault(name, reader)
+    return found
+
+
+def is_null(value: Any) -> bool:
+    """None, NaN, NaT or NA."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def _walk(estimator: Any, names: list[str]) -> Iterator[Reader]:
+    if hasattr(estimator, "steps"):
+        yield from _walk_steps([step for _, step in estimator.steps], names)
+    elif hasattr(estimator, "transformers_"):
+        for _, part, columns in estimator.transformers_:
+            yield from _walk(part, _resolve(columns, estimator, names))
+    elif hasattr(estimator, "transformer_list"):
+        for _, part in estimator.transformer_list:
+            yield from _walk(part, names)
+    elif getattr(estimator, "_preprocessor", None) is not None:
+        yield from _walk(estimator._preprocessor, names)  # HistGradientBoosting, from_dtype
+    elif any(hasattr(estimator, mark) for mark in ("categories_", "vocabulary_", "build_analyzer")):
+        yield Reader(estimator, names)
+
+
+def _walk_steps(steps: list[Any], names: list[str]) -> Iterator[Reader]:
+    for step in steps:
+        if step is None or step == "passthrough":
+            continue
+        yield from _walk(step, names)
+        if not _keeps_columns(step, names):
+            return
+
+
+def _keeps_columns(step: Any, names: list[str]) -> bool:
+    """Whether the step's outputs are its inputs, filled in or scaled but in place."""
+    imputer = hasattr(step, "statistics_") and not getattr(step, "add_indicator", False)
+    return imputer and len(step.statistics_) == len(names)
+
+
+def _resolve(columns: Any, transformer: Any, names: list[str]) -> list[str]:
+    """A ColumnTransformer's column selection as names."""
+    known = list(getattr(transformer, "feature_names_in_", names))
+    if isinstance(columns, str):
+        return [columns]
+    if isinstance(columns, slice):
+        if isinstance(columns.start, str) or isinstance(columns.stop, str):
+            start = known.index(columns.start) if columns.start is not None else 0
+            stop = known.index(columns.stop) + 1 if columns.stop is not None else len(known)
+            return known[start : stop : columns.step]
+        return known[columns]
+    chosen = columns.tolist() if hasattr(columns, "tolist") else columns
+    chosen = list(chosen) if hasattr(chosen, "__iter__") else [chosen]
+    if chosen and isinstance(chosen[0], bool):
+        return [name for name, keep in zip(known, chosen, strict=True) if keep]
+    return [value if isinstance(value, str) else known[value] for value in chosen]

@@ -1,0 +1,14 @@
+"""The web door: HTTP onto the model, and nothing else.
+
+app.py       create_app(model, settings) -> Flask
+predicting.py   a body's bytes -> the answer's bytes
+body.py      reading a request's body, within limits
+pages.py     /, /health and /ready
+problems.py  exceptions -> application/problem+json
+drain.py     whether this process is about to end
+worker.py    the gunicorn worker: slow clients, draining
+"""
+
+from skdeploy.web.app import create_app
+
+__all__ = ["create_app"]

@@ -1,0 +1,79 @@
+"""The WSGI application for one model."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+from flask import Flask, Response, request
+
+from skdeploy.errors import SettingsError
+from skdeploy.model import Model
+from skdeploy.schema import RecordReader
+from skdeploy.settings import Settings
+from skdeploy.web import problems
+from skdeploy.web.body import read_json_body
+from skdeploy.web.pages import about, readiness
+from skdeploy.web.predicting import Predictor
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_ID_FIELD = "id"
+
+
+def create_app(model: Model, settings: Settings) -> Flask:
+    """A Flask application that answers with `model`, as `settings` say.
+
+    Raises SettingsError if ID_FIELD names a column of the model.
+    """
+    id_field = _id_field(model, settings.id_field)
+    reader = RecordReader(
+        model.schema,
+        id_field=id_field,
+        ignore_unknown=settings.unknown_columns == "ignore",
+        strict=settings.strict_categories,
+        reveal=settings.expose_schema == "full",
+    )
+    app = Flask(__name__, static_folder=None)
+    problems.install(app)
+    _add_predict(app, Predictor(model, reader), settings.max_body)
+    _add_pages(app, model, msgspec.json.encode(about(model, settings, id_field)))
+    return app
+
+
+def _add_predict(app: Flask, predictor: Predictor, max_body: int) -> None:
+    @app.post("/predict")
+    def predict() -> Response:
+        options = predictor.parse_query(request.environ.get("QUERY_STRING", ""))
+        body = read_json_body(request.environ, max_body)
+        status, answer = predictor.answer(body, options)
+        media_type = "application/json" if status == 200 else problems.MEDIA_TYPE
+        return Response(answer, status, content_type=media_type)
+
+
+def _add_pages(app: Flask, model: Model, index_page: bytes) -> None:
+    @app.get("/")
+    def index() -> Response:
+        return Response(index_page, content_type="application/json")
+
+    @app.get("/health")
+    def health() -> Response:
+        return Response(b'{"status":"ok"}', content_type="application/json")
+
+    @app.get("/ready")
+    def ready() -> Response:
+        reason = readiness(model)
+        if reason is None:
+            return Response(b'{"status":"ready"}', content_type="application/json")
+        document = problems.problem(503, "not-ready", "Not ready", detail=reason)
+        return problems.problem_response(document)
+
+
+def _id_field(model: Model, name: str) -> str | None:
+    """The pass-through key; None if the model has a column of the default name."""
+    if name not in model.schema.names:
+        return name
+    if name != _DEFAULT_ID_FIELD:
+        raise SettingsError(f"ID_FIELD={name!r} is a column of the model: choose another name.")
+    _log.info("The model has a column %r: no key is passed through. ID_FIELD names one.", name)
+    return None

@@ -1,0 +1,114 @@
+"""POST /predict: the bytes of a body in, the bytes of an answer out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from skdeploy.model import Model, Predictions
+from skdeploy.schema import Checked, RecordReader
+from skdeploy.web.problems import HttpProblem, invalid_record, unscorable
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the query asks for.
+
+    proba     the probability per class beside the label
+    partial   good records of a list are answered although others are bad
+    """
+
+    proba: bool = False
+    partial: bool = False
+
+
+_PLAIN = Options()
+
+
+class Predictor:
+    """Answers bodies with one model."""
+
+    def __init__(self, model: Model, reader: RecordReader) -> None:
+        self._model = model
+        self._reader = reader
+        passport = model.passport
+        self._stamp = {"name": passport.name, "version": passport.version}
+        self._encode = msgspec.json.Encoder().encode
+
+    def parse_query(self, query: str) -> Options:
+        """`proba=true`, `errors=partial`; anything else is refused (HttpProblem, 400)."""
+        if not query:
+            return _PLAIN
+        pairs = parse_qsl(query, keep_blank_values=True)
+        asked = dict(pairs)
+        for name, value in pairs:
+            if (name, value) not in _KNOWN_QUERY or len(asked) != len(pairs):
+                raise _bad_query(name, value)
+        proba = asked.get("proba") == "true"
+        if proba and not self._model.passport.output.probabilities:
+            raise HttpProblem(400, "bad-query", "Bad query", "proba: this model does not give probabilities.")
+        return Options(proba=proba, partial="errors" in asked)
+
+    def answer(self, body: bytes, options: Options) -> tuple[int, bytes]:
+        """Status and JSON for a body; the status is 200, or 500 if a record cannot be scored.
+
+        Raises MalformedBody, InvalidRecord or PredictionFailed.
+        """
+        checked = self._reader.read_json(body)
+        partial = options.partial and not checked.single
+        if not partial or len(checked.bad) == checked.count:
+            checked.require_all_good()
+        predictions = self._model.predict(checked.table, proba=options.proba)
+        failed = {checked.positions[i]: reason for i, reason in predictions.unscorable.items()}
+        if failed and (not partial or len(failed) == checked.count):
+            return 500, self._encode(unscorable(failed))
+        if checked.single:
+            document = _items(checked, predictions, with_index=False)[0]
+        elif partial or options.proba or checked.ids:
+            document = {"predictions": _merged(checked, predictions, failed)}
+        else:
+            document = {"predictions": predictions.values}
+        document["model"] = self._stamp
+        return 200, self._encode(document)
+
+
+_KNOWN_QUERY = {("proba", "true"), ("proba", "false"), ("errors", "partial")}
+
+
+def _bad_query(name: str, value: str) -> HttpProblem:
+    return HttpProblem(
+        400,
+        "bad-query",
+        "Bad query",
+        f"{name}={value} is not understood: proba=true, proba=false and errors=partial are, once each.",
+    )
+
+
+def _items(checked: Checked, predictions: Predictions, *, with_index: bool) -> list[dict[str, Any]]:
+    """Per scored record: its index and key if wanted, its prediction, its probabilities."""
+    items: list[dict[str, Any]] = []
+    for place, index in enumerate(checked.positions):
+        item: dict[str, Any] = {"index": index} if with_index else {}
+        if checked.ids and index in checked.ids:
+            item["id"] = checked.ids[index]
+        item["prediction"] = predictions.values[place]
+        if predictions.probabilities is not None:
+            item["probabilities"] = predictions.probabilities[place]
+        items.append(item)
+    return items
+
+
+def _merged(checked: Checked, predictions: Predictions, failed: dict[int, str]) -> list[dict[str, Any]]:
+    """The scored records and the bad ones, in the order in which they came."""
+    items = {item["index"]: item for item in _items(checked, predictions, with_index=True)}
+    errors = {index: invalid_record(cells) for index, cells in checked.bad.items()}
+    errors |= {index: unscorable({index: reason}) for index, reason in failed.items()}
+    for index, error in errors.items():
+        items[index] = {"index": index}
+        if checked.ids and index in checked.ids:
+            items[index]["id"] = checked.ids[index]
+        items[index]["error"] = error
+    return [items[index] for index in sorted(items)]

@@ -1,0 +1,89 @@
+"""Exceptions -> RFC 9457 problem documents: one shape for every error of the service."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from skdeploy.errors import BadCell, InvalidRecord, MalformedBody
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE = "urn:skdeploy:problem:"
+
+
+class HttpProblem(Exception):
+    """A refusal that only HTTP knows: media types, limits, queries.
+
+    slug   the last part of the problem's type, such as "too-large"
+    """
+
+    def __init__(self, status: int, slug: str, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.slug, self.title, self.detail = status, slug, title, detail
+
+
+def problem(status: int, slug: str, title: str, **members: Any) -> dict[str, Any]:
+    """A problem document; `members` that are None are left out."""
+    document = {"type": _TYPE + slug, "title": title, "status": status, **members}
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def invalid_record(cells: Sequence[BadCell], detail: str | None = None) -> dict[str, Any]:
+    """The document for records that do not fit, every bad cell listed."""
+    errors = [asdict(cell) for cell in cells]
+    return problem(422, "invalid-record", "Invalid record", detail=detail, errors=errors)
+
+
+def unscorable(reasons: Mapping[int, str]) -> dict[str, Any]:
+    """The document for valid records that the pipeline has no answer for."""
+    return problem(
+        500,
+        "unscorable-record",
+        "The model has no prediction for this record",
+        detail="The record is valid, but " + "; ".join(dict.fromkeys(reasons.values())) + ".",
+        errors=[{"record": index, "reason": reason} for index, reason in reasons.items()],
+    )
+
+
+def describe_exception(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
+    """The problem document and extra headers for any exception; what is ours is logged."""
+    if isinstance(error, HttpProblem):
+        return problem(error.status, error.slug, error.title, detail=error.detail), {}
+    if isinstance(error, MalformedBody):
+        return problem(400, "malformed-body", "Malformed body", detail=str(error)), {}
+    if isinstance(error, InvalidRecord):
+        return invalid_record(error.cells, str(error)), {}
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
+        return _from_werkzeug(error)
+    _log.exception("Internal error", exc_info=error)
+    return problem(500, "internal-error", "Internal error"), {}
+
+
+def problem_response(document: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """The document as an HTTP response."""
+    body = msgspec.json.encode(document)
+    return Response(body, document["status"], dict(headers or {}), content_type=MEDIA_TYPE)
+
+
+def install(app: Flask) -> None:
+    """Let every exception of `app` be answered by a problem document."""
+
+    def handle(error: Exception) -> Response:
+        return problem_response(*describe_exception(error))
+
+    app.register_error_handler(Exception, handle)
+
+
+def _from_werkzeug(error: HTTPException) -> tuple[dict[str, Any], dict[str, str]]:
+    slug = error.name.lower().replace(" ", "-")
+    headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    detail = f"Allowed here: {headers['Allow']}." if "Allow" in headers else None
+    return problem(error.code or 400, slug, error.name, detail=detail), headers
