@@ -1,0 +1,32 @@
+"""The web service's WSGI application, `app`.
+
+gunicorn -c web-service/gunicorn.conf.py predict:app     as it is meant to run (make serve)
+python predict.py                                         while developing
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from skdeploy import source
+from skdeploy.errors import SkdeployError
+from skdeploy.settings import Settings
+from skdeploy.web import create_app
+
+try:
+    settings = Settings.from_env(os.environ)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    model = source.load(settings.model_uri, settings.model_sha256)
+    app = create_app(model, settings)
+except SkdeployError as error:
+    raise SystemExit(f"The service does not start: {error}") from error
+
+logging.info("Serving %s %s", model.passport.name, model.passport.version)
+for note in model.notes:
+    logging.warning("%s", note)
+
+if __name__ == "__main__":
+    app.run(settings.bind_address, settings.port)

@@ -1,0 +1,46 @@
+"""How gunicorn runs the service; every value can be set, see README.md beside this file."""
+
+import os
+import sys
+from pathlib import Path
+
+# Before numpy is imported: a native thread pool of the parent does not survive a fork, and the
+# child hangs in its first prediction. Parallelism is the workers' affair.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+# gunicorn reads this file before it puts the folder of predict.py on the path.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from skdeploy.errors import SettingsError  # noqa: E402
+from skdeploy.settings import Settings  # noqa: E402
+from skdeploy.web import worker  # noqa: E402
+
+try:
+    settings = Settings.from_env(os.environ)
+except SettingsError as error:
+    raise SystemExit(f"The service does not start: {error}") from error
+
+
+class Worker(worker.Worker):
+    """The service's worker, with this service's patience."""
+
+    client_timeout = settings.client_timeout
+    drain_delay = settings.drain_delay
+
+
+bind = f"{settings.bind_address}:{settings.port}"
+workers = settings.workers or len(os.sched_getaffinity(0))
+threads = settings.threads
+worker_class = Worker
+# Load and prove the model once; the workers share its memory.
+preload_app = True
+keepalive = settings.keepalive
+graceful_timeout = int(settings.graceful_timeout + settings.drain_delay)
+# The heartbeat file must not wait for a disk.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+# A second socket that could command the service is not needed.
+control_socket_disable = True
+accesslog = "-" if settings.access_log else None
+errorlog = "-"
+loglevel = settings.log_level
