@@ -3,6 +3,7 @@
     SkdeployError
     ├── CallerError               what was sent cannot be used: the sender must change it
     │   ├── MalformedBody         not JSON, not UTF-8, a key twice, not a record at all
+    │   ├── TooManyRecords        a longer list than one call may bring
     │   └── InvalidRecord         cells that do not fit the model's schema, all of them listed
     ├── SettingsError             a variable, its value, and what it should be
     ├── SaveError                 a pipeline cannot be saved as a model, and why
@@ -32,6 +33,10 @@ class CallerError(SkdeployError):
 
 class MalformedBody(CallerError):
     """The bytes are no JSON record or list of records. `str(error)` says what and where."""
+
+
+class TooManyRecords(CallerError):
+    """The list is longer than one call may bring; `str(error)` names the limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("STRICT_CATEGORIES", "0", _flag, "1: refuse every category not seen in training"),
     Setting("ID_FIELD", "id", _text, "the key of a record that comes back with its prediction"),
     Setting("MAX_BODY", "10M", _size, "the largest request body in bytes; K, M and G are understood"),
+    Setting("MAX_RECORDS", "10000", _positive, "the most records of one request"),
     Setting(
         "EXPOSE_SCHEMA",
         "full",
@@ -137,6 +138,7 @@ class Settings:
     strict_categories: bool
     id_field: str
     max_body: int
+    max_records: int
     expose_schema: str
     bind_address: str
     port: int

@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-# Before numpy is imported: a native thread pool of the parent does not survive a fork, and the
-# child hangs in its first prediction. Parallelism is the workers' affair.
+# Before numpy is imported: a native thread pool of the parent, which predicts for the proof, does
+# not survive a fork, and a child can hang in it. Parallelism is the workers' affair.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -29,7 +29,8 @@ class Worker(worker.Worker):
     drain_delay = settings.drain_delay
 
 
-bind = f"{settings.bind_address}:{settings.port}"
+address = settings.bind_address
+bind = f"[{address}]:{settings.port}" if ":" in address else f"{address}:{settings.port}"
 workers = settings.workers or len(os.sched_getaffinity(0))
 threads = settings.threads
 worker_class = Worker

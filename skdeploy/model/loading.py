@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+import zlib
 from typing import Any
+
+import joblib
 
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import UnreadableModel
@@ -45,12 +48,10 @@ def load_model(content: bytes, *, digest: str, name: str) -> Model:
 
 def unpickle(content: bytes, name: str) -> tuple[Any, list[str]]:
     """The fitted pipeline in a joblib pickle, and the warnings that came with it."""
-    import joblib
-
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            pipeline = joblib.load(io.BytesIO(content))
+            pipeline = joblib.load(io.BytesIO(_decompressed(content)))
     except ModuleNotFoundError as error:
         raise UnreadableModel(
             f"{name} needs the module {error.name!r}, which is not installed here: install the "
@@ -66,6 +67,19 @@ def unpickle(content: bytes, name: str) -> tuple[Any, list[str]]:
     if not hasattr(pipeline, "predict"):
         raise UnreadableModel(f"{name} holds a {type(pipeline).__name__}, which has no predict method.")
     return pipeline, [str(warning.message).splitlines()[0] for warning in caught]
+
+
+def _decompressed(content: bytes) -> bytes:
+    """Zlib's content whole; joblib alone takes a file that was cut, or that goes on behind its end."""
+    if not content.startswith(b"x"):
+        return content
+    decompressor = zlib.decompressobj()
+    pickled = decompressor.decompress(content)
+    if not decompressor.eof:
+        raise EOFError("the file ends too early")
+    if decompressor.unused_data:
+        raise ValueError("there are bytes behind the pickle's end")
+    return pickled
 
 
 def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str]) -> Model:

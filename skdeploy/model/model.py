@@ -47,6 +47,10 @@ class Model:
     digest: str
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        # Not the fields: golden and probe records must not end up in a log.
+        return f"Model({self.passport.name} {self.passport.version}, engine {self.engine.name})"
+
     @property
     def schema(self) -> Schema:
         """The columns of a record."""
@@ -62,12 +66,13 @@ class Model:
         if not table.count:
             return Predictions([], [] if proba else None)
         try:
-            return self._score(table, proba)
+            result = self._score(table, proba)
         except Exception as error:  # the pipeline may raise anything
-            self._require_working_engine(error)
-            _log.warning("The pipeline raised on a batch of %d; looking for the record", table.count)
-        result = Predictions([None] * table.count, [None] * table.count if proba else None)
-        self._bisect(table, list(range(table.count)), result)
+            self._require_working_engine(error, proba)
+            result = Predictions([None] * table.count, [None] * table.count if proba else None)
+            self._bisect(table, list(range(table.count)), result)
+        for index, reason in result.unscorable.items():
+            _log.warning("Record %d of %d is valid and has no prediction: %s", index, table.count, reason)
         return result
 
     def _score(self, table: Table, proba: bool) -> Predictions:
@@ -88,7 +93,7 @@ class Model:
             part = self._score(table.rows(indices), proba)
         except Exception as error:  # the pipeline may raise anything
             if len(indices) == 1:
-                _log.warning("The pipeline raised on a valid record: %s", type(error).__name__)
+                _log.info("The pipeline raised %s: %s", type(error).__name__, error)
                 result.unscorable[indices[0]] = RAISED
                 return
             middle = len(indices) // 2
@@ -102,8 +107,8 @@ class Model:
             if place in part.unscorable:
                 result.unscorable[index] = part.unscorable[place]
 
-    def _require_working_engine(self, error: Exception) -> None:
+    def _require_working_engine(self, error: Exception, proba: bool) -> None:
         try:
-            self.engine.predict(self.probe)
+            self._score(self.probe, proba)
         except Exception:
             raise PredictionFailed("The engine fails on a record that it predicted at start-up.") from error

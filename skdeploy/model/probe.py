@@ -1,38 +1,39 @@
-"""What a pipeline accepts is found out by trying it, with a null and an unseen category per column."""
+"""What a pipeline accepts is found out by trying it, with a null and an unseen value per column."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from skdeploy.engines.sklearn import SklearnEngine
+from skdeploy.errors import SaveError
 from skdeploy.model.outputs import not_finite
 from skdeploy.passport import Output
 from skdeploy.schema import Column, Schema, Table
 from skdeploy.schema.column import Null
 
 UNSEEN = "a category that training never saw"
-# More categories than this are no list that a message or a form could show.
-_MOST_CATEGORIES = 10_000
+
+Distinct = Callable[[str], list[Any]]
 
 
-def probe_columns(
-    pipeline: Any, schema: Schema, sample: Table, distinct: Callable[[str], list[Any]] | None = None
-) -> Schema:
+def probe_columns(pipeline: Any, schema: Schema, sample: Table, distinct: Distinct | None = None) -> Schema:
     """The schema with `nullable`, `null`, `unknown` and, where needed, `categories` found out.
 
     sample     a few records that predict
     distinct   column name -> the values seen in training, if training data is at hand
     """
-    columns = list(schema.columns)
-    for index in range(len(columns)):
-        columns[index] = _probe_null(pipeline, schema, sample, index)
-        columns[index] = _probe_unknown(pipeline, schema, sample, columns[index], index, distinct)
-    return Schema(container=schema.container, columns=columns)
+    columns = _probe_nulls(pipeline, schema, sample)
+    schema = Schema(container=schema.container, columns=columns)
+    return Schema(
+        container=schema.container,
+        columns=[_probe_unknown(pipeline, schema, sample, index, distinct) for index in range(len(columns))],
+    )
 
 
 def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] | None) -> Output:
@@ -49,15 +50,23 @@ def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] 
     kind = "classification" if is_classifier(pipeline) else "other"
     return Output(
         kind="regression" if is_regressor(pipeline) else kind,  # type: ignore[arg-type]
-        names=(names or [f"y{i}" for i in range(predicted.shape[1])]) if several else None,
+        names=_output_names(names, predicted.shape[1]) if several else None,
         classes=None if classes is None else _plain_classes(classes),
         probabilities=probabilities,
     )
 
 
+def _output_names(names: list[str] | None, width: int) -> list[str]:
+    if names is None:
+        return [f"y{index}" for index in range(width)]
+    if len(names) != width or len(set(names)) != width:
+        raise SaveError(f"The pipeline has {width} outputs, but the columns of y are named {names}.")
+    return names
+
+
 def _has_probabilities(pipeline: Any, engine: SklearnEngine, sample: Table, several: bool) -> bool:
     """Several outputs need an array of classes each; one array for all says less than it seems."""
-    if not hasattr(pipeline, "predict_proba"):
+    if not hasattr(pipeline, "predict_proba") or not hasattr(pipeline, "classes_"):
         return False
     return isinstance(engine.predict_proba(sample), list) == several
 
@@ -69,13 +78,30 @@ def _plain_classes(classes: Any) -> list[Any]:
     return plain
 
 
+def _probe_nulls(pipeline: Any, schema: Schema, sample: Table) -> list[Column]:
+    """Every column with a null at once, which is most often fine; if it is not, one by one."""
+    natural = [msgspec.structs.replace(column, nullable=True) for column in schema.columns]
+    nulls = Table([[None] * sample.count for _ in natural], sample.count)
+    if all(map(_holds_what_was_seen, natural)) and _predicts(pipeline, schema, natural, nulls):
+        return natural
+    return [_probe_null(pipeline, schema, sample, index) for index in range(len(natural))]
+
+
 def _probe_null(pipeline: Any, schema: Schema, sample: Table, index: int) -> Column:
     column = schema.columns[index]
     for null in _null_candidates(column):
         trial = msgspec.structs.replace(column, nullable=True, null=null)
-        if _predicts(pipeline, schema, sample, index, trial, None):
+        if _holds_what_was_seen(trial) and _takes(pipeline, schema, sample, index, trial, None):
             return trial
     return column
+
+
+def _holds_what_was_seen(column: Column) -> bool:
+    """A null turns integers into doubles, in which large ones would not be themselves."""
+    low, high = column.bounds
+    if column.type != "int" or column.minimum is None:
+        return True
+    return bool(low <= column.minimum and column.maximum <= high)
 
 
 def _null_candidates(column: Column) -> list[Null]:
@@ -87,41 +113,59 @@ def _null_candidates(column: Column) -> list[Null]:
 
 
 def _probe_unknown(
-    pipeline: Any,
-    schema: Schema,
-    sample: Table,
-    column: Column,
-    index: int,
-    distinct: Callable[[str], list[Any]] | None,
+    pipeline: Any, schema: Schema, sample: Table, index: int, distinct: Distinct | None
 ) -> Column:
+    column = schema.columns[index]
     value = _unseen_value(column)
-    if value is None or _predicts(pipeline, schema, sample, index, column, value):
+    if value is None or _takes(pipeline, schema, sample, index, column, value):
         return column
     categories = column.categories
-    if categories is None and distinct is not None:
+    if column.type == "bool":
+        categories = [column.example]
+    elif categories is None and distinct is not None:
         categories = distinct(column.name)
-    if categories is None or len(categories) > _MOST_CATEGORIES:
+    if categories is None:
         return column
     return msgspec.structs.replace(column, unknown="refuse", categories=categories)
 
 
 def _unseen_value(column: Column) -> Any:
+    """A value that training did not have; None if that says nothing of categories.
+
+    A number on which the pipeline raises may as well be outside a function's domain: only where an
+    encoder learned its values are numbers categories.
+    """
     if column.type == "str":
         return UNSEEN
-    if column.type in ("int", "float"):
-        seen = [value for value in (column.maximum, *(column.categories or ())) if value is not None]
-        return max(seen) + 1 if seen and max(seen) < column.bounds[1] else None
+    if column.type == "bool" and column.example is not None:
+        return not column.example
+    if column.type == "datetime" and column.maximum is not None:
+        return _a_day_after(column.maximum)
+    if column.categories and column.type in ("int", "float"):
+        greatest = max(column.categories)
+        return greatest + 1 if greatest < column.bounds[1] else None
     return None
 
 
-def _predicts(pipeline: Any, schema: Schema, sample: Table, index: int, column: Column, cell: Any) -> bool:
+def _a_day_after(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) + timedelta(days=1)
+    except OverflowError:
+        return None
+
+
+def _takes(pipeline: Any, schema: Schema, sample: Table, index: int, column: Column, cell: Any) -> bool:
     """Whether the pipeline predicts the sample with `cell` throughout the column `index`."""
     columns = [*schema.columns[:index], column, *schema.columns[index + 1 :]]
     cells = [*sample.cells[:index], [cell] * sample.count, *sample.cells[index + 1 :]]
+    return _predicts(pipeline, schema, columns, Table(cells, sample.count))
+
+
+def _predicts(pipeline: Any, schema: Schema, columns: list[Column], table: Table) -> bool:
     engine = SklearnEngine(pipeline, Schema(container=schema.container, columns=columns))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return not not_finite(engine.predict(Table(cells, sample.count)))
-    except Exception:  # whatever it raises, it does not accept the value
+            return not not_finite(engine.predict(table))
+    except Exception:  # whatever it raises, it does not accept the values
         return False

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from skdeploy.errors import UnreadableModel
-from skdeploy.schema import Schema, Table
+from skdeploy.schema import Schema
 
 ATTRIBUTE = "passport_"
 FORMAT = 1
@@ -42,10 +42,8 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
     probabilities: list[list[float]] | None = None
     synthetic: bool = False
 
-    @property
-    def table(self) -> Table:
-        """The records as the engine takes them (date-times are still text)."""
-        return Table(self.cells, len(self.predictions))
+    def __repr__(self) -> str:
+        return f"Golden({len(self.predictions)} records)"
 
 
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +75,12 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
                 "use the skdeploy that saved the model, or save it again."
             )
         try:
-            return msgspec.convert(plain, cls)
+            passport = msgspec.convert(plain, cls)
         except msgspec.ValidationError as error:
             raise UnreadableModel(f"The passport is damaged: {error}. Save the model again.") from None
+        lengths = {len(column) for column in passport.golden.cells} | {len(passport.golden.predictions)}
+        if len(lengths) != 1 or 0 in lengths or len(passport.golden.cells) != len(passport.schema.columns):
+            raise UnreadableModel(
+                "The passport is damaged: its golden records are missing or incomplete. Save the model again."
+            )
+        return passport

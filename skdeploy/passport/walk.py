@@ -1,8 +1,8 @@
 """Which part of a fitted pipeline decides what an input column may hold.
 
-The walk follows columns as long as they stay themselves: through Pipelines and
-ColumnTransformers, and through imputers that keep columns one to one. It ends where they are
-mixed (PCA, a model), and what it has not met by then is not known.
+The walk follows columns as long as they stay themselves: through Pipelines, ColumnTransformers
+and estimators around others (grid search, voting), and through imputers that keep columns one to
+one. It ends where they are mixed (PCA, a model), and what it has not met by then is not known.
 """
 
 from __future__ import annotations
@@ -57,10 +57,25 @@ def _walk(estimator: Any, names: list[str]) -> Iterator[Reader]:
     elif hasattr(estimator, "transformer_list"):
         for _, part in estimator.transformer_list:
             yield from _walk(part, names)
+    elif inner := _wrapped(estimator):
+        for part in inner:
+            yield from _walk(part, names)
     elif getattr(estimator, "_preprocessor", None) is not None:
         yield from _walk(estimator._preprocessor, names)  # HistGradientBoosting, from_dtype
     elif any(hasattr(estimator, mark) for mark in ("categories_", "vocabulary_", "build_analyzer")):
         yield Reader(estimator, names)
+
+
+def _wrapped(estimator: Any) -> list[Any]:
+    """The fitted estimators that `estimator` gives its own inputs to, unchanged."""
+    for attribute in ("best_estimator_", "regressor_", "estimator_"):
+        if hasattr(estimator, attribute):
+            return [getattr(estimator, attribute)]
+    if hasattr(estimator, "named_estimators_"):
+        return list(estimator.named_estimators_.values())
+    many = getattr(estimator, "estimators_", None)
+    # MultiOutput and its like; an ensemble of trees holds no pipeline.
+    return [part for part in many if hasattr(part, "steps")] if isinstance(many, list) else []
 
 
 def _walk_steps(steps: list[Any], names: list[str]) -> Iterator[Reader]:

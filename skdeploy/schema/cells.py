@@ -19,8 +19,11 @@ from skdeploy.schema.column import EXACT_FLOAT, Column
 
 # RFC 3339, section 5.6, with the zone optional: a column without zones takes none.
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-# What a 64-bit count of nanoseconds since 1970 can hold, in whole years.
+_NANOSECONDS = re.compile(r":\d\d\.\d{7,}", re.ASCII)
+# What a 64-bit count of nanoseconds since 1970 can hold, in whole years; and what is in the
+# calendar wherever on earth it is read.
 _NANOSECOND_YEARS = (1678, 2261)
+_ZONED_YEARS = (2, 9998)
 _LONGEST_GOT = 80
 _NUMBERS: tuple[Any, ...] = (numbers.Integral, float, Decimal)
 
@@ -56,7 +59,9 @@ def compile_check(column: Column, *, strict: bool = False) -> Check:
     `strict` refuses categories unseen in training even where the pipeline accepts them.
     """
     convert = _CONVERTERS[column.type](column)
-    known = frozenset(column.categories or ()) if column.refuses_unknown(strict) else None
+    known = None
+    if column.refuses_unknown(strict):
+        known = frozenset(map(convert, column.categories or ()))  # date-times are kept as text
 
     def check(value: Any) -> Any:
         if value is None or value != value:  # NaN is how tables write null; JSON cannot say it
@@ -110,12 +115,13 @@ def _describe_type(column: Column) -> str:
 
 def _describe_integer(column: Column) -> str:
     low, high = column.bounds
-    known = {2**63 - 1: "64-bit integer", EXACT_FLOAT: "integer of at most 53 bits"}
-    return known.get(int(high), f"integer from {low} to {high}")
+    return "integer" if high >= EXACT_FLOAT else f"integer from {low} to {high}"
 
 
 def _describe_categories(column: Column) -> str:
     known = column.categories or []
+    if not known:
+        return " of a known category, of which there is none"
     shown = ", ".join(json.dumps(value, ensure_ascii=False) for value in known[:20])
     return f", one of {shown}" + (f" and {len(known) - 20} more" if len(known) > 20 else "")
 
@@ -142,7 +148,7 @@ def _float(column: Column) -> Check:
     def convert(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, _NUMBERS):
             raise Unfit
-        if isinstance(value, numbers.Integral) and not -EXACT_FLOAT <= int(value) <= EXACT_FLOAT:
+        if _is_integer(value) and not -EXACT_FLOAT <= value <= EXACT_FLOAT:
             raise Unfit("more digits than a double holds")
         number = float(value)
         if not math.isfinite(number) or not low <= number <= high:
@@ -152,6 +158,13 @@ def _float(column: Column) -> Check:
         return number
 
     return convert
+
+
+def _is_integer(value: Any) -> bool:
+    """An integer, or a JSON number written as one that is too long for an int."""
+    if isinstance(value, JsonNumber):
+        return str(value).removeprefix("-").isdigit()
+    return isinstance(value, numbers.Integral)
 
 
 def _loses(value: Any, number: float) -> bool:
@@ -183,13 +196,15 @@ def _has_zone(column: Column) -> bool:
 
 
 def _datetime(column: Column) -> Check:
-    zoned, nanoseconds = _has_zone(column), "[ns" in column.dtype
+    zoned = _has_zone(column)
+    years = _ZONED_YEARS if zoned else (1, 9999)
+    first, last = _NANOSECOND_YEARS if "[ns" in column.dtype else years
 
     def convert(value: Any) -> datetime.datetime:
         moment = _parse_datetime(value) if isinstance(value, str) else value
         if not isinstance(moment, datetime.datetime) or (moment.tzinfo is not None) != zoned:
             raise Unfit
-        if nanoseconds and not _NANOSECOND_YEARS[0] <= moment.year <= _NANOSECOND_YEARS[1]:
+        if not first <= moment.year <= last:
             raise Unfit("out of range")
         return moment.astimezone(datetime.UTC) if zoned else moment
 
@@ -198,7 +213,7 @@ def _datetime(column: Column) -> Check:
 
 def _parse_datetime(text: str) -> datetime.datetime:
     if _DATETIME.fullmatch(text) is None:
-        raise Unfit
+        raise Unfit("more than 6 digits of a second" if _NANOSECONDS.search(text) else "")
     try:
         return datetime.datetime.fromisoformat(text.upper())
     except ValueError:

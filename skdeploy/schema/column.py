@@ -9,11 +9,11 @@ import msgspec
 
 ColumnType = Literal["int", "float", "bool", "str", "datetime"]
 Null = Literal["nan", "none", "NA", "NaT", "absent"]
-Container = Literal["frame", "array", "dicts", "texts"]
+Container = Literal["frame", "array", "dicts", "series", "texts"]
 
 # Whole numbers up to this size are exact in a double; beyond it, neighbours collapse.
 EXACT_FLOAT = 2**53
-FLOAT32_MAX = 3.4028234663852886e38
+_LARGEST = {"float32": 3.4028234663852886e38, "float16": 65504.0}
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,7 +47,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def bounds(self) -> tuple[float, float]:
         """The least and greatest number that the training dtype holds exactly."""
         if self.type == "float":
-            largest = FLOAT32_MAX if self.dtype.lower() == "float32" else float("inf")
+            largest = _LARGEST.get(self.dtype.lower(), float("inf"))
             return -largest, largest
         match = re.fullmatch(r"(u?)int(8|16|32|64)(\[pyarrow\])?", self.dtype.lower())
         if match is None or (self.nullable and self.dtype == "int64" and self.null == "nan"):
@@ -65,7 +65,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     """The columns in the pipeline's order, and what the pipeline takes them in.
 
     container   "frame" (a DataFrame), "array" (a 2-D array), "dicts" (a list of mappings, for
-                DictVectorizer) or "texts" (a sequence of strings, for text vectorizers)
+                DictVectorizer), "series" or "texts" (a Series or a list of strings, for text
+                vectorizers)
     """
 
     container: Container

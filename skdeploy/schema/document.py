@@ -6,6 +6,9 @@ from typing import Any
 
 from skdeploy.schema.column import Column, Schema
 
+# A longer list helps no reader, and every client would fetch it.
+_MOST_CATEGORIES = 1000
+
 _TYPES: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},
     "float": {"type": "number"},
@@ -30,7 +33,7 @@ def json_schema(schema: Schema, *, strict: bool = False, reveal: bool = True) ->
 def _property(column: Column, *, strict: bool, reveal: bool) -> dict[str, Any]:
     result = dict(_TYPES[column.type])
     if column.type == "int":
-        result["minimum"], result["maximum"] = column.bounds
+        result |= _integer_range(*column.bounds)
     if column.nullable:
         result["type"] = [result["type"], "null"]
     if column.description:
@@ -40,9 +43,13 @@ def _property(column: Column, *, strict: bool, reveal: bool) -> dict[str, Any]:
     return result
 
 
+def _integer_range(low: float, high: float) -> dict[str, Any]:
+    return {"format": "int64"} if high == 2**63 - 1 else {"minimum": low, "maximum": high}
+
+
 def _seen(column: Column, strict: bool) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    if column.categories is not None:
+    if column.categories is not None and len(column.categories) <= _MOST_CATEGORIES:
         # An enum promises a refusal; elsewhere the known categories are but a hint.
         key = "enum" if column.refuses_unknown(strict) else "x-known-categories"
         nulls = [None] if column.nullable and key == "enum" else []

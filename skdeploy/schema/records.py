@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from skdeploy.errors import BadCell, InvalidRecord, MalformedBody
+from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
 from skdeploy.schema.cells import Unfit, compile_check, describe, expectation
 from skdeploy.schema.column import Schema
 from skdeploy.schema.fast import compile_fast
@@ -64,6 +64,7 @@ class RecordReader:
     ignore_unknown   drop columns that the schema does not know instead of refusing the record
     strict     refuse categories unseen in training even where the pipeline accepts them
     reveal     whether messages may name the categories of the training data
+    max_records   the longest list that `read_json` takes; None for any
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class RecordReader:
         ignore_unknown: bool = False,
         strict: bool = False,
         reveal: bool = True,
+        max_records: int | None = None,
     ) -> None:
+        self._max_records = max_records
         self._names = schema.names
         self._id_field = id_field
         self._ignore_unknown = ignore_unknown
@@ -85,11 +88,12 @@ class RecordReader:
     def read_json(self, body: bytes) -> Checked:
         """The record, or list of records, in `body` (UTF-8 JSON).
 
-        Raises MalformedBody if it is neither, InvalidRecord if the list is empty.
+        Raises MalformedBody if it is neither, InvalidRecord if the list is empty, TooManyRecords.
         """
         if self._fast is not None and (fast := self._fast(body)) is not None:
             cells, ids, single = fast
-            count = len(cells[0]) if cells else len(ids or ())
+            count = len(cells[0])
+            self._require_few(count)
             return Checked(Table(cells, count), range(count), count, ids=_given(ids), single=single)
         value = parse_json(body)
         if isinstance(value, dict):
@@ -101,11 +105,16 @@ class RecordReader:
             )
         if not value:
             raise InvalidRecord([], "The list is empty: there is no record to predict for.")
+        self._require_few(len(value))
         return self._check(value, single=False)
 
     def read(self, records: Iterable[Any]) -> Checked:
         """The same for records that are mappings already, as the other doors have them."""
         return self._check(list(records), single=False)
+
+    def _require_few(self, count: int) -> None:
+        if self._max_records is not None and count > self._max_records:
+            raise TooManyRecords(f"The list has {count} records, more than {self._max_records}")
 
     def _refuse_foreign(self, record: Mapping[str, Any]) -> None:
         """An object with none of the columns is no record but another protocol's envelope."""
@@ -143,7 +152,7 @@ class RecordReader:
             try:
                 row.append(check(record[name]))
             except Unfit as unfit:
-                reason = f" ({unfit})" if unfit.args else ""
+                reason = f" ({unfit})" if str(unfit) else ""
                 bad.append(BadCell(index, name, expected, describe(record[name]) + reason))
         bad += self._check_rest(index, record, ids)
         return row, bad

@@ -19,12 +19,14 @@ from skdeploy.web.predicting import Predictor
 _log = logging.getLogger(__name__)
 
 _DEFAULT_ID_FIELD = "id"
+# What an answer says of its own; a key of that name would overwrite it.
+_ANSWER_FIELDS = frozenset({"index", "prediction", "predictions", "probabilities", "error", "model"})
 
 
 def create_app(model: Model, settings: Settings) -> Flask:
     """A Flask application that answers with `model`, as `settings` say.
 
-    Raises SettingsError if ID_FIELD names a column of the model.
+    Raises SettingsError if ID_FIELD is a column of the model or a part of the answer.
     """
     id_field = _id_field(model, settings.id_field)
     reader = RecordReader(
@@ -33,10 +35,11 @@ def create_app(model: Model, settings: Settings) -> Flask:
         ignore_unknown=settings.unknown_columns == "ignore",
         strict=settings.strict_categories,
         reveal=settings.expose_schema == "full",
+        max_records=settings.max_records,
     )
     app = Flask(__name__, static_folder=None)
     problems.install(app)
-    _add_predict(app, Predictor(model, reader), settings.max_body)
+    _add_predict(app, Predictor(model, reader, id_field), settings.max_body)
     _add_pages(app, model, msgspec.json.encode(about(model, settings, id_field)))
     return app
 
@@ -71,6 +74,8 @@ def _add_pages(app: Flask, model: Model, index_page: bytes) -> None:
 
 def _id_field(model: Model, name: str) -> str | None:
     """The pass-through key; None if the model has a column of the default name."""
+    if name in _ANSWER_FIELDS:
+        raise SettingsError(f"ID_FIELD={name!r} is a part of every answer: choose another name.")
     if name not in model.schema.names:
         return name
     if name != _DEFAULT_ID_FIELD:

@@ -32,10 +32,12 @@ def read_json_body(environ: dict[str, Any], limit: int) -> bytes:
         _refuse_too_large(environ, limit)
     try:
         body: bytes = environ["wsgi.input"].read(limit + 1 if length is None else length)
-    except OSError:
+    except (ConnectionError, TimeoutError):
         raise HttpProblem(
             408, "request-timeout", "Request timeout", "The body did not arrive in time."
         ) from None
+    except OSError:  # what gunicorn raises on a chunk that is none
+        raise MalformedBody("The body's chunks are not written as HTTP demands.") from None
     if len(body) > limit:
         _refuse_too_large(environ, limit)
     if length is not None and len(body) < length:

@@ -31,9 +31,10 @@ _PLAIN = Options()
 class Predictor:
     """Answers bodies with one model."""
 
-    def __init__(self, model: Model, reader: RecordReader) -> None:
+    def __init__(self, model: Model, reader: RecordReader, id_field: str | None) -> None:
         self._model = model
         self._reader = reader
+        self._id_field = id_field
         passport = model.passport
         self._stamp = {"name": passport.name, "version": passport.version}
         self._encode = msgspec.json.Encoder().encode
@@ -66,13 +67,41 @@ class Predictor:
         if failed and (not partial or len(failed) == checked.count):
             return 500, self._encode(unscorable(failed))
         if checked.single:
-            document = _items(checked, predictions, with_index=False)[0]
+            document = self._item(checked, predictions, 0)
         elif partial or options.proba or checked.ids:
-            document = {"predictions": _merged(checked, predictions, failed)}
+            document = {"predictions": self._items(checked, predictions, failed)}
         else:
             document = {"predictions": predictions.values}
         document["model"] = self._stamp
         return 200, self._encode(document)
+
+    def _item(self, checked: Checked, predictions: Predictions, place: int) -> dict[str, Any]:
+        """A scored record's answer: its key if it has one, its prediction, its probabilities."""
+        item = self._key(checked, checked.positions[place])
+        item["prediction"] = predictions.values[place]
+        if predictions.probabilities is not None:
+            item["probabilities"] = predictions.probabilities[place]
+        return item
+
+    def _items(
+        self, checked: Checked, predictions: Predictions, failed: dict[int, str]
+    ) -> list[dict[str, Any]]:
+        """The scored records and the bad ones, in the order in which they came."""
+        items = {
+            index: self._item(checked, predictions, place)
+            for place, index in enumerate(checked.positions)
+            if index not in failed
+        }
+        errors = {index: invalid_record(cells) for index, cells in checked.bad.items()}
+        errors |= {index: unscorable({index: reason}) for index, reason in failed.items()}
+        for index, error in errors.items():
+            items[index] = self._key(checked, index) | {"error": error}
+        return [{"index": index} | items[index] for index in sorted(items)]
+
+    def _key(self, checked: Checked, index: int) -> dict[str, Any]:
+        if self._id_field is None or checked.ids is None or index not in checked.ids:
+            return {}
+        return {self._id_field: checked.ids[index]}
 
 
 _KNOWN_QUERY = {("proba", "true"), ("proba", "false"), ("errors", "partial")}
@@ -85,30 +114,3 @@ def _bad_query(name: str, value: str) -> HttpProblem:
         "Bad query",
         f"{name}={value} is not understood: proba=true, proba=false and errors=partial are, once each.",
     )
-
-
-def _items(checked: Checked, predictions: Predictions, *, with_index: bool) -> list[dict[str, Any]]:
-    """Per scored record: its index and key if wanted, its prediction, its probabilities."""
-    items: list[dict[str, Any]] = []
-    for place, index in enumerate(checked.positions):
-        item: dict[str, Any] = {"index": index} if with_index else {}
-        if checked.ids and index in checked.ids:
-            item["id"] = checked.ids[index]
-        item["prediction"] = predictions.values[place]
-        if predictions.probabilities is not None:
-            item["probabilities"] = predictions.probabilities[place]
-        items.append(item)
-    return items
-
-
-def _merged(checked: Checked, predictions: Predictions, failed: dict[int, str]) -> list[dict[str, Any]]:
-    """The scored records and the bad ones, in the order in which they came."""
-    items = {item["index"]: item for item in _items(checked, predictions, with_index=True)}
-    errors = {index: invalid_record(cells) for index, cells in checked.bad.items()}
-    errors |= {index: unscorable({index: reason}) for index, reason in failed.items()}
-    for index, error in errors.items():
-        items[index] = {"index": index}
-        if checked.ids and index in checked.ids:
-            items[index]["id"] = checked.ids[index]
-        items[index]["error"] = error
-    return [items[index] for index in sorted(items)]

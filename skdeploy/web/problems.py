@@ -11,7 +11,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from skdeploy.errors import BadCell, InvalidRecord, MalformedBody
+from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,9 @@ def describe_exception(error: Exception) -> tuple[dict[str, Any], dict[str, str]
         return problem(error.status, error.slug, error.title, detail=error.detail), {}
     if isinstance(error, MalformedBody):
         return problem(400, "malformed-body", "Malformed body", detail=str(error)), {}
+    if isinstance(error, TooManyRecords):
+        detail = f"{error} (MAX_RECORDS). Send them in several requests."
+        return problem(413, "too-many-records", "Too many records", detail=detail), {}
     if isinstance(error, InvalidRecord):
         return invalid_record(error.cells, str(error)), {}
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:

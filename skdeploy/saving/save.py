@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import pickle
-import pickletools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +15,21 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from skdeploy.errors import SaveError
+from skdeploy.errors import ModelUnavailable, SaveError
 from skdeploy.model.golden import proves_probabilities, synthetic_golden
 from skdeploy.model.loading import load_model
-from skdeploy.model.outputs import not_finite, plain_predictions
+from skdeploy.model.outputs import plain_predictions
 from skdeploy.model.probe import probe_columns, probe_output
 from skdeploy.passport import Golden, Output, Passport
 from skdeploy.passport.document import ATTRIBUTE
+from skdeploy.passport.dtypes import parse_override, writes_nulls_in_two_ways
 from skdeploy.passport.libraries import installed
-from skdeploy.passport.observe import as_frame, observe, plain_cells, with_override_checked
+from skdeploy.passport.observe import observe
+from skdeploy.passport.training import as_frame, plain_cells
+from skdeploy.saving.pickling import pickle_bare
+from skdeploy.saving.rows import golden_rows, predicted_rows, take
 from skdeploy.schema import Column, Schema, Table
 from skdeploy.schema.cells import Unfit, compile_check
-
-GOLDEN_RECORDS = 200
 
 
 def save(
@@ -58,16 +58,18 @@ def save(
     data           where the training data came from
     golden         "synthetic" keeps real rows out of the file
 
-    Returns the passport. Raises SaveError, or ProofFailed if the written model does not predict
-    what the pipeline does.
+    Returns the passport. Raises SaveError, also if the written model would not predict what the
+    pipeline does; then nothing is written.
     """
-    pickled = _pickle(pipeline)
+    _require_options(name, version, golden)
+    pickled = pickle_bare(pipeline)
     frame, container = as_frame(X)
     schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)
-    rows, predictions = _predicted_rows(pipeline, X, _golden_rows(frame))
+    rows, predictions = predicted_rows(pipeline, X, golden_rows(frame))
     cells = plain_cells(frame.iloc[rows])
-    schema = _probe(pipeline, schema, frame, cells, columns or {})
-    output = probe_output(pipeline, schema, _sample(schema, cells), _output_names(y))
+    checked = [engine_cells(*pair) for pair in zip(schema.columns, cells, strict=True)]
+    schema = _probe(pipeline, schema, frame, Table(checked, len(rows)), columns or {})
+    output = probe_output(pipeline, schema, _sample(Table(checked, len(rows))), _output_names(y))
     made = _real(pipeline, X, rows, cells, predictions, output)
     if golden == "synthetic":
         made = synthetic_golden(pipeline, schema, output)
@@ -82,102 +84,67 @@ def save(
         metrics={key: float(value) for key, value in (metrics or {}).items()},
         data=data,
     )
-    _write(pipeline, passport, Path(path))
+    _write(pipeline, passport, Path(path), frame)
     return passport
 
 
-def _pickle(pipeline: Any) -> bytes:
-    """The pipeline's bytes without passport; raises SaveError if no other process could load them."""
-    bare = copy.copy(pipeline)
-    vars(bare).pop(ATTRIBUTE, None)
-    try:
-        content = pickle.dumps(bare)
-    except Exception as error:  # pickling calls the objects' own code
-        raise SaveError(
-            f"The pipeline cannot be pickled: {error}. A lambda or a function inside a function must "
-            "become a function of a module."
-        ) from error
-    if any(argument == "__main__" for _, argument, _ in pickletools.genops(content)):
-        raise SaveError(
-            "The pipeline uses a class or function of the script or notebook itself (__main__), which "
-            "no other process can load: move it to a module, import it from there, and fit again."
-        )
-    return content
-
-
-def _golden_rows(frame: pd.DataFrame) -> list[int]:
-    """Evenly spaced rows, and for each column the first with a null."""
-    even = np.unique(np.linspace(0, len(frame) - 1, GOLDEN_RECORDS).astype(int)).tolist()
-    nulls = [int(np.argmax(frame[name].isna())) for name in frame if frame[name].isna().any()]
-    return sorted({*even, *nulls})
-
-
-def _predicted_rows(pipeline: Any, X: Any, rows: list[int]) -> tuple[list[int], Any]:
-    """Those of `rows` whose prediction is finite, with the pipeline's own predictions."""
-    try:
-        predictions = np.asarray(pipeline.predict(_take(X, rows)))
-    except Exception as error:  # the pipeline may raise anything
-        raise SaveError(
-            f"The pipeline does not predict X ({type(error).__name__}: {error}). Is it fitted, and on "
-            "these columns?"
-        ) from error
-    bad = set(not_finite(predictions))
-    good = [place for place in range(len(rows)) if place not in bad]
-    if not good:
-        raise SaveError("The pipeline predicts no finite number for any row of X that was tried.")
-    return [rows[place] for place in good], predictions[good]
-
-
-def _take(X: Any, rows: list[int]) -> Any:
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    return X[rows] if isinstance(X, np.ndarray) else [X[row] for row in rows]
+def _require_options(name: Any, version: Any, golden: str) -> None:
+    if not isinstance(name, str) or not isinstance(version, str | None):
+        raise SaveError(f"name and version must be strings: name={name!r}, version={version!r}.")
+    if golden not in ("real", "synthetic"):
+        raise SaveError(f"golden is {golden!r}: it should be 'real' or 'synthetic'.")
 
 
 def _probe(
     pipeline: Any,
     schema: Schema,
     frame: pd.DataFrame,
-    cells: list[list[Any]],
+    golden: Table,
     overrides: Mapping[str, str],
 ) -> Schema:
     """The schema as trying the pipeline shows it; overrides of the user win where it can do them."""
 
     def distinct(name: str) -> list[Any]:
-        return sorted(plain_cells(frame[[name]].dropna().drop_duplicates())[0])
+        (values,) = plain_cells(frame[[name]])
+        return sorted({value for value in values if value is not None})
 
-    probed = probe_columns(pipeline, schema, _sample(schema, cells), distinct)
+    probed = probe_columns(pipeline, schema, _sample(golden), distinct)
     columns = []
-    for column, values in zip(probed.columns, cells, strict=True):
+    for column, values in zip(probed.columns, golden.cells, strict=True):
         # A golden record with a null predicts, whatever the probe on other rows said.
         column = msgspec.structs.replace(column, nullable=column.nullable or None in values)
         if column.name in overrides:
-            column = with_override_checked(column, overrides[column.name], column.nullable)
+            column = _with_override(column, overrides[column.name])
         columns.append(column)
     return Schema(container=schema.container, columns=columns)
 
 
-def _sample(schema: Schema, cells: list[list[Any]], size: int = 3) -> Table:
-    """The records with the fewest nulls, as the engine takes them."""
-    rows = list(zip(*cells, strict=True))
+def _with_override(column: Column, override: str) -> Column:
+    """The column as the override says, provided that the pipeline can do it; else SaveError."""
+    _, nullable = parse_override(column.name, override)
+    if nullable and not column.nullable:
+        raise SaveError(
+            f"columns[{column.name!r}] says that nulls are accepted, but the pipeline raises on one."
+        )
+    return msgspec.structs.replace(column, nullable=nullable)
+
+
+def _sample(golden: Table, size: int = 3) -> Table:
+    """The records with the fewest nulls."""
+    rows = list(zip(*golden.cells, strict=True))
     fullest = sorted(range(len(rows)), key=lambda index: sum(cell is None for cell in rows[index]))
-    return Table(
-        [
-            engine_cells(column, [values[index] for index in fullest[:size]])
-            for column, values in zip(schema.columns, cells, strict=True)
-        ],
-        min(size, len(rows)),
-    )
+    return golden.rows(fullest[:size])
 
 
 def engine_cells(column: Column, values: list[Any]) -> list[Any]:
     """Training values as checked cells; raises SaveError if they do not fit the column's type."""
-    check = compile_check(msgspec.structs.replace(column, nullable=True))
+    check = compile_check(column)
     try:
-        return [check(value) for value in values]
-    except Unfit:
+        return [None if value is None else check(value) for value in values]
+    except Unfit as unfit:
+        reason = str(unfit) or "there are others in X"
         raise SaveError(
-            f"The column {column.name!r} is to be {column.type}, but X holds other values in it."
+            f"The column {column.name!r} cannot hold values of the type {column.type}: {reason}."
         ) from None
 
 
@@ -190,7 +157,7 @@ def _real(
 ) -> Golden:
     probabilities = None
     if proves_probabilities(output):
-        probabilities = np.asarray(pipeline.predict_proba(_take(X, rows))).tolist()
+        probabilities = np.asarray(pipeline.predict_proba(take(X, rows))).tolist()
     return Golden(
         cells=cells,
         predictions=plain_predictions(predictions, output),
@@ -198,14 +165,27 @@ def _real(
     )
 
 
-def _write(pipeline: Any, passport: Passport, path: Path) -> None:
+def _write(pipeline: Any, passport: Passport, path: Path, frame: pd.DataFrame) -> None:
     """Dump, load what was dumped, prove it; only then does it take the place of what was there."""
     carrier = copy.copy(pipeline)
     setattr(carrier, ATTRIBUTE, passport.to_plain())
     buffer = io.BytesIO()
     joblib.dump(carrier, buffer, compress=3)
     content = buffer.getvalue()
-    load_model(content, digest=hashlib.sha256(content).hexdigest(), name=path.stem)
+    try:
+        load_model(content, digest=hashlib.sha256(content).hexdigest(), name=path.stem)
+    except ModelUnavailable as error:
+        raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     partial.replace(path)
+
+
+def _hint(frame: pd.DataFrame) -> str:
+    twofold = [str(name) for name in frame if writes_nulls_in_two_ways(frame[name])]
+    if not twofold:
+        return ""
+    return (
+        f" The column {twofold[0]!r} writes nulls as None and as NaN, and JSON has one null: make them one "
+        "before fitting."
+    )

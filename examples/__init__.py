@@ -1,0 +1,1 @@
+"""Worked examples. The package skdeploy imports nothing from here."""

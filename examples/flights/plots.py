@@ -1,0 +1,67 @@
+"""Pictures of how well the model does on the months that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from examples.flights.baselines import MODEL, Minutes, Score
+
+_MODEL_COLOUR = "#1f77b4"
+_BASELINE_COLOUR = "#9aa5b1"
+
+
+def draw(folder: Path, y: pd.Series, predicted: Minutes, scores: Mapping[str, Score]) -> list[Path]:
+    """Write flights-predicted.png and flights-mae.png into `folder`, which is made if need be.
+
+    y, predicted   (n,), minutes, of the test months
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _save(predicted_against_actual(y, predicted), folder / "flights-predicted.png"),
+        _save(mae_bars(scores), folder / "flights-mae.png"),
+    ]
+
+
+def predicted_against_actual(y: pd.Series, predicted: Minutes) -> Figure:
+    """Density of the test flights; on the diagonal the prediction is right."""
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+    axes = figure.subplots()
+    # One scale for both axes, so that the diagonal is at 45 degrees.
+    span = (0.0, 1.02 * max(float(y.max()), float(predicted.max())))
+    cells = axes.hexbin(
+        y, predicted, gridsize=80, bins="log", mincnt=1, extent=(*span, *span), cmap="viridis"
+    )
+    axes.plot(span, span, color="black", linewidth=1, linestyle="--", label="predicted = actual")
+    axes.set(xlim=span, ylim=span, aspect="equal")
+    axes.set(xlabel="actual air time (minutes)", ylabel="predicted air time (minutes)")
+    axes.set_title(f"{len(y):,} flights of November and December 2013")
+    axes.legend(loc="upper left", frameon=False)
+    figure.colorbar(cells, ax=axes, label="flights per cell (logarithmic)", shrink=0.85)
+    return figure
+
+
+def mae_bars(scores: Mapping[str, Score]) -> Figure:
+    """The model's mean absolute error beside the baselines'."""
+    figure = Figure(figsize=(6.4, 2.4), layout="constrained")
+    axes = figure.subplots()
+    names = list(scores)
+    colours = [_MODEL_COLOUR if name == MODEL else _BASELINE_COLOUR for name in names]
+    bars = axes.barh(names, [scores[name].mae for name in names], color=colours, height=0.65)
+    axes.bar_label(bars, fmt="%.2f", padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("mean absolute error, November and December 2013 (minutes)")
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    # A canvas of its own instead of pyplot: no display, no global state.
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=110)
+    return path

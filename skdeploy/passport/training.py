@@ -1,0 +1,83 @@
+"""Training inputs in whatever the pipeline takes them in -> one DataFrame, and its plain cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skdeploy.errors import SaveError
+from skdeploy.passport.walk import is_null
+from skdeploy.schema.column import Container
+
+
+class _Absent:
+    """A key that a mapping does not have. DictVectorizer tells that from a null."""
+
+
+ABSENT = _Absent()
+
+
+def as_frame(X: Any) -> tuple[pd.DataFrame, Container]:
+    """Training inputs as a DataFrame (one column per input), and what the pipeline takes them in.
+
+    X   DataFrame (n, columns), 2-D array (n, columns), list of n mappings, or n strings
+
+    Raises SaveError.
+    """
+    frame, container = _convert(X)
+    if not len(frame) or not len(frame.columns):
+        raise SaveError("X is empty: there are no rows, or no columns, to learn the schema from.")
+    return frame, container
+
+
+def plain(value: Any) -> Any:
+    """A training value as JSON says it: None for every null, text for date-times."""
+    if value is ABSENT or is_null(value):
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def plain_cells(frame: pd.DataFrame) -> list[list[Any]]:
+    """The frame's cells by column, as `plain` values."""
+    return [[plain(value) for value in frame[name].tolist()] for name in frame.columns]
+
+
+def _convert(X: Any) -> tuple[pd.DataFrame, Container]:
+    if isinstance(X, pd.DataFrame):
+        _require_names(list(X.columns))
+        return X, "frame"
+    if isinstance(X, np.ndarray) and X.ndim == 2:
+        return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])]), "array"
+    if isinstance(X, pd.Series):
+        return X.to_frame(str(X.name or "text")), "series"
+    if isinstance(X, (list, tuple, np.ndarray)):
+        if all(isinstance(record, Mapping) for record in X):
+            return _dicts_frame(X), "dicts"
+        if all(isinstance(text, str) for text in X):
+            return pd.DataFrame({"text": pd.Series(list(X), dtype=object)}), "texts"
+    raise SaveError(
+        f"X is {type(X).__name__}, which is not understood: give what the pipeline was fitted on, "
+        "a DataFrame, a 2-D numpy array, a list of dicts or a sequence of strings."
+    )
+
+
+def _require_names(names: list[Any]) -> None:
+    if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+        raise SaveError(
+            "The columns of X need names that are strings and differ: records are JSON objects. "
+            "Rename them (X.columns = X.columns.astype(str)) and fit again."
+        )
+
+
+def _dicts_frame(records: Any) -> pd.DataFrame:
+    names = list(dict.fromkeys(key for record in records for key in record))
+    if not all(isinstance(name, str) for name in names):
+        raise SaveError("The keys of X's dicts must be strings: records are JSON objects.")
+    return pd.DataFrame(
+        {name: pd.Series([record.get(name, ABSENT) for record in records], dtype=object) for name in names}
+    )

@@ -1,0 +1,10 @@
+"""A fitted pipeline and its training data -> model.bin, with its passport inside, proved.
+
+save.py       save(pipeline, X, y, path)
+rows.py       which training rows become golden records
+pickling.py   refusing what no other process could load
+"""
+
+from skdeploy.saving.save import save
+
+__all__ = ["save"]

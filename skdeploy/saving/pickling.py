@@ -1,0 +1,53 @@
+"""Refusing to save what no other process could load."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from types import FunctionType
+from typing import Any
+
+from skdeploy.errors import SaveError
+from skdeploy.passport.document import ATTRIBUTE
+
+
+class _Pickler(pickle.Pickler):
+    """Notes the classes and functions of the script or notebook itself."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.of_main: list[str] = []
+
+    def persistent_id(self, obj: Any) -> None:
+        """Called with every object before it is pickled; it pickles them all itself."""
+        if isinstance(obj, (type, FunctionType)) and obj.__module__ == "__main__":
+            self.of_main.append(obj.__qualname__)
+
+
+def pickle_bare(pipeline: Any) -> bytes:
+    """The pipeline's bytes without passport.
+
+    Raises SaveError if it is no fitted object, cannot be pickled, or could not be unpickled
+    elsewhere.
+    """
+    if isinstance(pipeline, type) or not hasattr(pipeline, "predict"):
+        shown = pipeline.__name__ if isinstance(pipeline, type) else type(pipeline).__name__
+        raise SaveError(f"{shown} is no fitted pipeline: it must be an object that has predict.")
+    bare = copy.copy(pipeline)
+    vars(bare).pop(ATTRIBUTE, None)
+    buffer = io.BytesIO()
+    pickler = _Pickler(buffer)
+    try:
+        pickler.dump(bare)
+    except Exception as error:  # pickling calls the objects' own code
+        raise SaveError(
+            f"The pipeline cannot be pickled: {error}. A lambda or a function inside a function must "
+            "become a function of a module."
+        ) from error
+    if pickler.of_main:
+        raise SaveError(
+            f"The pipeline uses {', '.join(pickler.of_main)} of the script or notebook itself (__main__), "
+            "which no other process can load: move it to a module, import it from there, and fit again."
+        )
+    return buffer.getvalue()

@@ -1,0 +1,238 @@
+"""Live services for tests: gunicorn as it is meant to run, and clients that count what they lose."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skdeploy.settings import SETTINGS
+
+ROOT = Path(__file__).resolve().parent.parent
+GUNICORN = ("-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app")
+_START_SECONDS = 60
+_STOP_SECONDS = 45
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    """Poll until `condition` holds; AssertionError saying `what` did not happen in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Service:
+    """A service that runs. `pid` is gunicorn's main process, the parent of its workers."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return sorted(map(int, children.read_text().split()))
+
+    def send(self, sig: signal.Signals) -> None:
+        self.process.send_signal(sig)
+
+    def wait(self) -> int:
+        """The exit code, once it has ended by itself."""
+        return self.process.wait(_STOP_SECONDS)
+
+    def stop(self) -> int:
+        """End it as an orchestrator does; the exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body of a GET; OSError if the port refuses."""
+        return self.request("GET", path)
+
+    def post(self, body: bytes) -> tuple[int, bytes]:
+        """Status and body of a POST to /predict."""
+        return self.request("POST", "/predict", body)
+
+    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        with contextlib.closing(self.connection()) as connection:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def is_ready(self) -> bool:
+        """Whether /ready says so; AssertionError if the process has ended."""
+        assert self.process.poll() is None, f"exit code {self.process.returncode}\n{self.log()}"
+        try:
+            return self.get("/ready")[0] == 200
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def started(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
+    """A service whose process runs, ready or not; its log goes to a file in `folder`."""
+    settings = {"PORT": str(free_port()), **settings}
+    port = int(settings["PORT"]) if settings["PORT"].isdigit() else 0
+    log_file = folder / f"service-{port}.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=_environment(settings),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield Service(port, process, log_file)
+    finally:
+        _end(process)
+
+
+@contextlib.contextmanager
+def served(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
+    """A service that is ready, with as many workers as WORKERS says; stopped in the end."""
+    with started(folder, command, **settings) as service:
+        wait_until(service.is_ready, "/ready answers 200", _START_SECONDS)
+        if "WORKERS" in settings:
+            wait_until(lambda: len(service.workers()) == int(settings["WORKERS"]), "all workers run")
+        yield service
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without the settings that it may hold: an empty value is the default."""
+    neutral = {setting.name: "" for setting in SETTINGS}
+    return {**os.environ, **neutral, "GUNICORN_CMD_ARGS": "", "PYTHONUNBUFFERED": "1", **settings}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Its session is its own: what it started ends with it, even if it was killed itself."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@dataclass
+class Tally:
+    """What became of the requests of a load.
+
+    answered   full and correct responses
+    lost       what happened instead, for requests that a worker had taken
+    refused    connections refused or reset before anything took their request
+    retried    keep-alive connections that ended before the first byte of a response
+    """
+
+    answered: int = 0
+    refused: int = 0
+    retried: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+
+
+@contextlib.contextmanager
+def load(
+    service: Service, body: bytes, expected: bytes, *, keep_alive: bool, clients: int = 8
+) -> Generator[Tally]:
+    """Clients that post `body` one after the other while the block runs, from the first answer on."""
+    tally, done, lock = Tally(), threading.Event(), threading.Lock()
+    threads = [
+        threading.Thread(target=_client, args=(service, body, expected, keep_alive, tally, done, lock))
+        for _ in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        progress(tally)
+        yield tally
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def progress(tally: Tally, answers: int = 50) -> None:
+    """Wait until so many more requests have been answered."""
+    goal = tally.answered + answers
+    wait_until(lambda: tally.answered >= goal, f"{answers} more answers, after {tally}")
+
+
+def _client(
+    service: Service,
+    body: bytes,
+    expected: bytes,
+    keep_alive: bool,
+    tally: Tally,
+    done: threading.Event,
+    lock: threading.Lock,
+) -> None:
+    connection = service.connection()
+    while not done.is_set():
+        outcome = _one_request(connection, body, expected)
+        with lock:
+            if outcome == "answered":
+                tally.answered += 1
+            elif outcome in ("refused", "retried"):
+                setattr(tally, outcome, getattr(tally, outcome) + 1)
+            else:
+                tally.lost[outcome] += 1
+        if not keep_alive or outcome != "answered":
+            connection.close()
+        if outcome == "refused":
+            done.wait(0.01)
+    connection.close()
+
+
+def _one_request(connection: http.client.HTTPConnection, body: bytes, expected: bytes) -> str:
+    """A worker that takes a request and fails closes the connection; the kernel, which no worker
+    took it from, resets it. On a connection used before, the end may just have crossed the request.
+    """
+    used = connection.sock is not None
+    try:
+        connection.request("POST", "/predict", body)
+        response = connection.getresponse()
+    except http.client.RemoteDisconnected:
+        return "retried" if used else "closed without a response"
+    except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
+        return "retried" if used else "refused"
+    except OSError as error:
+        return f"no response: {error!r}"
+    try:
+        content = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return f"half a response: {error!r}"
+    return "answered" if (response.status, content) == (200, expected) else f"{response.status}: {content!r}"

@@ -1,0 +1,106 @@
+"""What the layout promises, where import-linter does not look."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("numpy", "pandas", "sklearn", "scipy", "joblib", "flask", "gunicorn", "msgspec")
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, by their full names."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("root", "allowed"),
+    [
+        ("predict.py", {"skdeploy", "skdeploy.errors", "skdeploy.settings", "skdeploy.web"}),
+        ("train.py", {"skdeploy", "skdeploy.passport", "examples.flights", "examples.flights.pipeline"}),
+    ],
+)
+def test_composition_roots_wire_and_nothing_more(root: str, allowed: set[str]) -> None:
+    """The root modules, which import-linter cannot hold, import what they wire and are short."""
+    own = {name for name in imported(ROOT / root) if name.split(".")[0] in ("skdeploy", "examples", "tests")}
+    assert own <= allowed
+
+
+def test_nothing_imports_a_composition_root() -> None:
+    """Neither the package nor the example imports train, predict or the example's tests."""
+    for folder in ("skdeploy", "examples"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not imported(path) & {"train", "predict", "tests"}, path
+
+
+def test_importing_the_package_is_light() -> None:
+    """`import skdeploy` imports nothing heavy; save and load come when they are used."""
+    code = f"import sys, skdeploy; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_has_no_side_effect() -> None:
+    """No module of the package starts a thread, opens a socket, or writes a file when imported."""
+    code = """
+import sys, threading, pkgutil, importlib, skdeploy, numpy, pandas, sklearn, flask, gunicorn.workers.gthread
+events = []
+sys.addaudithook(lambda event, args: events.append((event, args)))
+for module in pkgutil.walk_packages(skdeploy.__path__, "skdeploy."):
+    importlib.import_module(module.name)
+opened = [args for event, args in events if event == "open" and "pycache" not in str(args[0])]
+writes = [args for args in opened if args[1] not in (None, "r", "rb")]
+assert not writes, writes
+assert not [e for e, _ in events if e in ("socket.bind", "socket.connect", "subprocess.Popen")], events
+assert threading.active_count() == 1
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_schema_needs_no_pandas() -> None:
+    """Reading records works where neither pandas nor scikit-learn is installed."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['pandas', 'sklearn', 'numpy']))\n"
+        "import skdeploy.schema"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_lock_names_no_package_index() -> None:
+    """Where packages come from is the machine's business."""
+    assert "http" not in (ROOT / "Pipfile.lock").read_text()
+    assert "\n[[source]]" not in (ROOT / "Pipfile").read_text()
+
+
+def test_the_committed_model_is_small() -> None:
+    """model.bin is at most 1 MB."""
+    assert (ROOT / "model.bin").stat().st_size <= 1_000_000
+
+
+def test_functions_and_modules_stay_short() -> None:
+    """No function above 40 lines, no module above 300."""
+    for path in [*(ROOT / "skdeploy").rglob("*.py"), *(ROOT / "examples").rglob("*.py"), *ROOT.glob("*.py")]:
+        text = path.read_text()
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                docstring = len((ast.get_docstring(node) or "").splitlines())
+                assert length - docstring <= 40, f"{path}: {node.name} has {length} lines"
+
+
+def test_the_house_has_one_gunicorn_configuration() -> None:
+    """A second gunicorn.conf.py would be another truth."""
+    found = [path for path in ROOT.rglob("gunicorn.conf.py") if ".venv" not in path.parts]
+    assert found == [ROOT / "web-service" / "gunicorn.conf.py"]

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
+
+import skdeploy
+from skdeploy.errors import SaveError
+from tests.conftest import small_frame, small_pipeline
+
+
+@pytest.fixture
+def fitted() -> tuple[Pipeline, pd.DataFrame, pd.Series]:
+    frame = small_frame()
+    target = frame["age"] * 2.0
+    return small_pipeline(LinearRegression()).fit(frame, target), frame, target
+
+
+def test_the_file_is_a_plain_pipeline(
+    fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """joblib.load gives a scikit-learn Pipeline that predicts, with a passport of plain values."""
+    pipeline, frame, target = fitted
+    skdeploy.save(pipeline, frame, target, tmp_path / "m.bin")
+    loaded = joblib.load(tmp_path / "m.bin")
+    assert type(loaded) is Pipeline
+    assert np.array_equal(loaded.predict(frame), pipeline.predict(frame))
+    assert type(loaded.passport_) is dict
+    assert not hasattr(pipeline, "passport_")
+
+
+def test_the_file_loads_without_this_package(
+    fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """Only scikit-learn and pandas are needed to predict with it: skdeploy is not even imported."""
+    pipeline, frame, target = fitted
+    skdeploy.save(pipeline, frame, target, tmp_path / "m.bin")
+    code = "import joblib, sys; joblib.load('m.bin'); print({'skdeploy', 'msgspec'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_version_is_the_pipelines_digest(
+    fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """The same pipeline has the same version, also when it is saved from a loaded file."""
+    pipeline, frame, target = fitted
+    first = skdeploy.save(pipeline, frame, target, tmp_path / "m.bin")
+    again = skdeploy.save(pipeline, frame, target, tmp_path / "n.bin", name="other")
+    assert first.version == again.version
+    assert len(first.version) == 12
+    assert skdeploy.save(pipeline, frame, target, tmp_path / "o.bin", version="v7").version == "v7"
+
+
+def test_columns_say_what_was_found_out(
+    fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """Types come from dtypes; nulls and unseen categories from trying the pipeline."""
+    pipeline, frame, target = fitted
+    passport = skdeploy.save(pipeline, frame, target, tmp_path / "m.bin", descriptions={"age": "years"})
+    size, kind, age = passport.schema.columns
+    assert (size.type, size.nullable) == ("float", True)
+    assert (kind.type, kind.nullable, kind.unknown) == ("str", False, "refuse")
+    assert kind.categories == ["ash", "elm", "oak"]
+    assert (age.type, age.nullable, age.description) == ("int", False, "years")
+    assert (age.minimum, age.maximum) == (1, 8)
+
+
+def test_golden_records_hold_nulls(fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path) -> None:
+    """A column that had nulls has one in the proof."""
+    pipeline, frame, target = fitted
+    golden = skdeploy.save(pipeline, frame, target, tmp_path / "m.bin").golden
+    assert None in golden.cells[0]
+    assert not golden.synthetic
+
+
+def test_synthetic_golden_records_are_no_rows(
+    fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """golden="synthetic" keeps every real combination of values out of the file."""
+    pipeline, frame, target = fitted
+    passport = skdeploy.save(pipeline, frame, target, tmp_path / "m.bin", golden="synthetic")
+    sizes = {cell for cell in passport.golden.cells[0] if cell is not None}
+    assert len(passport.golden.predictions) > 100
+    assert not sizes & set(frame["size"])
+    assert skdeploy.load(tmp_path / "m.bin").passport.golden.synthetic
+
+
+def test_overrides_say_what_dtypes_do_not(tmp_path: Path) -> None:
+    """A whole number that pandas stored as float because of nulls is an "int?"."""
+    frame = small_frame().assign(size=lambda f: f["size"].round())
+    pipeline = small_pipeline(LinearRegression()).fit(frame, frame["age"])
+    passport = skdeploy.save(pipeline, frame, frame["age"], tmp_path / "m.bin", columns={"size": "int?"})
+    assert (passport.schema.columns[0].type, passport.schema.columns[0].nullable) == ("int", True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"size": "int?"}, "'size' cannot hold values of the type int"),
+        ({"age": "int?"}, "raises on one"),
+        ({"age": "integer"}, "one of int, float"),
+        ({"height": "int"}, "no column 'height'"),
+    ],
+)
+def test_a_wrong_override_is_refused(
+    columns: dict[str, str], says: str, fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """An override that data or pipeline contradict is an error that says so."""
+    pipeline, frame, target = fitted
+    with pytest.raises(SaveError, match=says):
+        skdeploy.save(pipeline, frame, target, tmp_path / "m.bin", columns=columns)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_no_other_process_could_load_is_refused(tmp_path: Path) -> None:
+    """A function of the training script is refused when saving, not when serving."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import numpy as np, skdeploy\n"
+        "from sklearn.pipeline import make_pipeline\n"
+        "from sklearn.preprocessing import FunctionTransformer\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "def double(X): return X * 2\n"
+        "X = np.arange(20.0).reshape(10, 2)\n"
+        "pipeline = make_pipeline(FunctionTransformer(double), LinearRegression()).fit(X, X[:, 0])\n"
+        "skdeploy.save(pipeline, X, X[:, 0], 'm.bin')\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "move it to a module" in done.stderr
+    assert not (tmp_path / "m.bin").exists()
+
+
+def test_a_failed_save_leaves_the_old_file(
+    fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """The file is replaced only by a model that proved itself."""
+    pipeline, frame, target = fitted
+    path = tmp_path / "m.bin"
+    skdeploy.save(pipeline, frame, target, path)
+    before = path.read_bytes()
+    with pytest.raises(SaveError):
+        skdeploy.save(pipeline, frame.drop(columns="age"), target, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from skdeploy.errors import SettingsError
+from skdeploy.settings import SETTINGS, Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_defaults_are_what_the_table_says() -> None:
+    """Without variables every setting has its default, an empty variable counts as none."""
+    settings = Settings.from_env({"PORT": ""})
+    assert settings.port == 9696
+    assert settings.max_body == 10 * 1024 * 1024
+    assert settings.model_sha256 is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "abc"),
+        ("PORT", "70000"),
+        ("MAX_BODY", "ten"),
+        ("MAX_BODY", "1T"),
+        ("MODEL_SHA256", "abc"),
+        ("STRICT_CATEGORIES", "yes"),
+        ("UNKNOWN_COLUMNS", "drop"),
+        ("THREADS", "0"),
+        ("WORKERS", "-1"),
+        ("CLIENT_TIMEOUT", "1e3"),
+        ("EXPOSE_SCHEMA", "none"),
+        ("LOG_LEVEL", "INFO"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_remedy(name: str, value: str) -> None:
+    """The message names variable, value and what it should be."""
+    with pytest.raises(SettingsError, match=re.escape(f"{name}={value!r} is not ")):
+        Settings.from_env({name: value})
+
+
+def test_sizes_and_digests_are_read() -> None:
+    """K, M and G are powers of 1024; a digest's case does not matter."""
+    settings = Settings.from_env({"MAX_BODY": "2K", "MODEL_SHA256": "AB" * 32})
+    assert settings.max_body == 2048
+    assert settings.model_sha256 == "ab" * 32
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """The table in web-service/README.md is SETTINGS, row by row."""
+    table = (ROOT / "web-service" / "README.md").read_text()
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default else ""
+        assert f"| `{setting.name}` | {default} | {setting.meaning} |" in table
+
+
+def test_every_variable_of_the_code_is_a_setting() -> None:
+    """Nothing in the package reads the environment behind the table's back."""
+    for path in [*(ROOT / "skdeploy").rglob("*.py"), ROOT / "train.py"]:
+        assert not re.search(r"os\.environ\b(?!`)", path.read_text())
+        assert "getenv" not in path.read_text()
