@@ -42,7 +42,7 @@ test-all: .venv/dev.done ## the tests that need heavy servers as well (a Docker 
 	$(BIN)/python -m pytest -m heavy
 
 image: ## build the Docker image skdeploy
-	docker build -t skdeploy .
+	DOCKER_BUILDKIT=1 docker build -t skdeploy .
 
 format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,7 @@
 """How gunicorn runs the service; every value can be set, see README.md beside this file."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,11 @@ from pathlib import Path
 # not survive a fork, and a child can hang in it. Parallelism is the workers' affair.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
+
+# The kernel drops a SIGTERM for which process 1 of a container has no handler, and gunicorn sets its
+# own only once the model is loaded. On SIGHUP this file is read again: then gunicorn's stays.
+if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 # gunicorn reads this file before it puts the folder of predict.py on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

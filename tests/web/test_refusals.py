@@ -121,7 +121,8 @@ def test_a_list_above_the_limit_is_refused_with_the_limit(regressor: Model) -> N
     """413 names the limit, whether the records are good or bad; the limit itself is fine."""
     client = create_app(regressor, Settings.from_env({"MAX_RECORDS": "3"})).test_client()
     assert client.post("/predict", json=[RECORD] * 3).status_code == 200
-    for bodies in ([RECORD] * 4, [{}] * 4):
+    lists: list[list[dict[str, Any]]] = [[RECORD] * 4, [{}] * 4]
+    for bodies in lists:
         answer = client.post("/predict", json=bodies)
         assert answer.status_code == 413
         assert "4 records, more than 3 (MAX_RECORDS)" in document_of(answer)["detail"]

@@ -1,0 +1,70 @@
+# One image, one process: gunicorn serves predict:app on port 9696.
+#
+#   docker build -t skdeploy .                         BuildKit, the default since Docker 23
+#   docker build --build-arg BASE=... -t skdeploy .    any Debian-like base with python3 and its venv module
+#   docker build --secret id=pip,src=pip.conf --secret id=ca,src=ca.pem -t skdeploy .
+#       pip's settings (a package index, a proxy, `cert = /run/secrets/ca`) for the build alone: no
+#       layer and no history keeps them
+
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+# The Makefile's version; a test holds the two together.
+ARG PIPENV_VERSION=2026.10.3
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+# Environments of their own, because the base's Python may be managed by Debian.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv /opt/pipenv \
+    && /opt/pipenv/bin/pip install --quiet pipenv==${PIPENV_VERSION}
+WORKDIR /build
+COPY Pipfile Pipfile.lock ./
+# Exactly the locked packages, compared with their hashes; wheels alone, so that nothing is compiled.
+# pip stays, for images derived from this one; setuptools, which older Pythons add, does not.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    --mount=type=cache,target=/root/.cache/pip \
+    /opt/pipenv/bin/pipenv requirements --hash > requirements.txt \
+    && python3 -m venv /opt/venv \
+    && /opt/venv/bin/pip install --quiet --no-compile --only-binary=:all: --no-deps --require-hashes -r requirements.txt \
+    && /opt/venv/bin/pip uninstall --quiet --yes setuptools
+# Bytecode is written here, once: a server that may not write would compile at every start.
+RUN find /opt/venv \( -type d \( -name tests -o -name test \) -o -name conftest.py \) -prune -exec rm -r {} + \
+    && /opt/venv/bin/python3 -m compileall -q -j 0 /opt/venv/lib
+COPY predict.py model.bin /app/
+COPY web-service/gunicorn.conf.py /app/web-service/
+COPY skdeploy /app/skdeploy
+# A checkout may be readable by its owner alone; the server is somebody else.
+RUN chmod -R a+rX,go-w /app && python3 -m compileall -q /app
+
+FROM ${BASE}
+ARG BASE
+LABEL org.opencontainers.image.title="skdeploy" \
+      org.opencontainers.image.description="A fitted scikit-learn pipeline, served over HTTP on port 9696" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="${BASE}"
+# Without --no-log-init the first entry of a large uid makes a large /var/log/lastlog.
+RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
+    --shell /usr/sbin/nologin app
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    BIND_ADDRESS=0.0.0.0
+WORKDIR /app
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+# The model is loaded and proved, or there is no image. It also leaves the bytecode of the standard
+# library's modules in use, which the official images come without.
+RUN PYTHONDONTWRITEBYTECODE= gunicorn --check-config -c web-service/gunicorn.conf.py predict:app
+
+# A number, so that Kubernetes can verify runAsNonRoot; any other number serves as well. The process
+# writes to /dev/shm and /tmp alone. A derived image installs with `USER root`, `RUN pip install ...`,
+# and returns to `USER 10001`.
+USER 10001:10001
+EXPOSE 9696
+# http.client, because urllib would follow a proxy that the environment names.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python3", "-c", \
+    "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 9696), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
+# gunicorn drains on SIGTERM: give `docker stop -t` more seconds than GRACEFUL_TIMEOUT.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app"]
