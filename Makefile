@@ -38,7 +38,7 @@ types: .venv/dev.done
 imports: .venv/dev.done
 	$(BIN)/lint-imports
 
-test-all: .venv/dev.done ## the tests that need heavy servers as well (a Docker engine)
+test-all: .venv/dev.done ## the tests that need heavy servers (a Docker engine, nginx)
 	$(BIN)/python -m pytest -m heavy
 
 image: ## build the Docker image skdeploy

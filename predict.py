@@ -17,16 +17,20 @@ from skdeploy.web import create_app
 try:
     settings = Settings.from_env(os.environ)
     logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=settings.log_level.upper(),
+        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S %z",
     )
     model = source.load(settings.model_uri, settings.model_sha256)
     app = create_app(model, settings)
 except SkdeployError as error:
     raise SystemExit(f"The service does not start: {error}") from error
 
-logging.info("Serving %s %s", model.passport.name, model.passport.version)
+passport = model.passport
+logging.info("Serving %s %s from %s", passport.name, passport.version, settings.model_uri)
+logging.info("Its SHA-256 is %s", model.digest)
 for note in model.notes:
-    logging.warning("%s", note)
+    logging.warning("%s: %s", passport.name, note)
 
 if __name__ == "__main__":
     app.run(settings.bind_address, settings.port)

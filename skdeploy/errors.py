@@ -53,19 +53,24 @@ class BadCell:
 
 
 class InvalidRecord(CallerError):
-    """Records whose cells do not fit the schema; `cells` lists every one of them."""
+    """Records whose cells do not fit the schema; `cells` lists them.
 
-    def __init__(self, cells: Sequence[BadCell], detail: str | None = None) -> None:
+    unlisted   how many more records are bad, past the number of cells that one call lists
+    """
+
+    def __init__(self, cells: Sequence[BadCell], detail: str | None = None, unlisted: int = 0) -> None:
         self.cells = tuple(cells)
-        super().__init__(detail or _count(self.cells))
+        self.unlisted = unlisted
+        super().__init__(detail or _count(self.cells, unlisted))
 
 
-def _count(cells: Sequence[BadCell]) -> str:
+def _count(cells: Sequence[BadCell], unlisted: int) -> str:
     records = len({cell.record for cell in cells})
-    return (
+    text = (
         f"{len(cells)} bad {'cell' if len(cells) == 1 else 'cells'} "
         f"in {records} {'record' if records == 1 else 'records'}"
     )
+    return f"{text}; {unlisted} more bad records are not listed" if unlisted else text
 
 
 class SettingsError(SkdeployError):

@@ -34,34 +34,32 @@ def _flag(value: str) -> bool:
     return value == "1"
 
 
-def _count(value: str) -> int:
-    if not value.isascii() or not value.isdigit():
-        raise ValueError("a whole number, 0 or more")
-    return int(value)
+def _whole(low: int, high: int = 10**9) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"\d{1,10}", value, re.ASCII) or not low <= int(value) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(value)
 
-
-def _positive(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or int(value) == 0:
-        raise ValueError("a whole number, 1 or more")
-    return int(value)
-
-
-def _port(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
-        raise ValueError("a port, 1 to 65535")
-    return int(value)
+    return parse
 
 
 def _seconds(value: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII):
+    if not re.fullmatch(r"\d{1,10}(\.\d+)?", value, re.ASCII):
         raise ValueError("seconds, such as 10 or 0.5")
     return float(value)
 
 
+def _patience(value: str) -> float:
+    seconds = _seconds(value)
+    if not seconds:
+        raise ValueError("seconds above 0")
+    return seconds
+
+
 def _size(value: str) -> int:
     match = re.fullmatch(r"(\d+)([KMG]?)", value, re.ASCII)
-    if match is None:
-        raise ValueError("a size in bytes, such as 10485760 or 10M")
+    if match is None or not int(match[1]):
+        raise ValueError("a size in bytes above 0, such as 10485760 or 10M")
     factors = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
     return int(match[1]) * factors[match[2]]
 
@@ -93,7 +91,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("STRICT_CATEGORIES", "0", _flag, "1: refuse every category not seen in training"),
     Setting("ID_FIELD", "id", _text, "the key of a record that comes back with its prediction"),
     Setting("MAX_BODY", "10M", _size, "the largest request body in bytes; K, M and G are understood"),
-    Setting("MAX_RECORDS", "10000", _positive, "the most records of one request"),
+    Setting("MAX_RECORDS", "10000", _whole(1), "the most records of one request"),
     Setting(
         "EXPOSE_SCHEMA",
         "full",
@@ -101,17 +99,17 @@ SETTINGS: tuple[Setting, ...] = (
         "minimal: categories, ranges and examples of the training data are not shown",
     ),
     Setting("BIND_ADDRESS", "127.0.0.1", _text, "the address to listen on; 0.0.0.0 in the image"),
-    Setting("PORT", "9696", _port, "the port to listen on"),
-    Setting("WORKERS", "0", _count, "worker processes; 0: one per usable CPU"),
-    Setting("THREADS", "4", _positive, "threads of each worker"),
-    Setting("KEEPALIVE", "5", _positive, "seconds that an idle connection is kept open"),
+    Setting("PORT", "9696", _whole(1, 65535), "the port to listen on"),
+    Setting("WORKERS", "0", _whole(0), "worker processes; 0: one per usable CPU"),
+    Setting("THREADS", "4", _whole(1), "threads of each worker"),
+    Setting("KEEPALIVE", "5", _whole(1), "seconds that an idle connection is kept open"),
     Setting(
         "CLIENT_TIMEOUT",
         "10",
-        _seconds,
+        _patience,
         "seconds in which a client must have sent its request, and then have taken the answer",
     ),
-    Setting("GRACEFUL_TIMEOUT", "30", _positive, "seconds that SIGTERM leaves to requests under way"),
+    Setting("GRACEFUL_TIMEOUT", "30", _whole(1), "seconds that SIGTERM leaves to requests under way"),
     Setting(
         "DRAIN_DELAY",
         "0",

@@ -23,7 +23,7 @@ def load(uri: str | Path, sha256: str | None = None) -> Model:
     digest = hashlib.sha256(content).hexdigest()
     if sha256 is not None and digest != sha256.lower():
         raise DigestMismatch(str(path), sha256.lower(), digest)
-    return load_model(content, digest=digest, name=path.stem)
+    return load_model(content, digest=digest, name=path.stem, where=str(path))
 
 
 def _local_path(uri: str) -> Path:
@@ -40,7 +40,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ModelUnavailable(
-            f"There is no model at {path}: train one (make train), or set MODEL_URI."
+            f"There is no model at {path.absolute()}: train one (make train), or set MODEL_URI."
         ) from None
     except OSError as error:
         raise ModelUnavailable(f"The model at {path} cannot be read: {error.strerror}.") from error

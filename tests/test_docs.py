@@ -71,10 +71,12 @@ def test_the_three_lines_save_a_pipeline(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_readme_states_the_committed_models_scores() -> None:
     """MAE and R2 of the model and its baselines are those in the passport."""
     metrics = joblib.load(ROOT / "model.bin").passport_["metrics"]
-    for key in ("test_mae_minutes", "route_mean_test_mae_minutes", "distance_only_test_mae_minutes"):
-        assert f"{metrics[key]:.2f}" in README
-    below = 100 * (1 - metrics["test_mae_minutes"] / metrics["route_mean_test_mae_minutes"])
-    assert f"{below:.0f} % below" in README
+    for name in ("", "route_mean_", "distance_only_"):
+        scores = f"| {metrics[f'{name}test_mae_minutes']:.2f} | {metrics[f'{name}test_r2']:.4f} |"
+        assert scores in README
+    for name, words in (("route_mean", "the mean by route"), ("distance_only", "the line")):
+        below = 100 * (1 - metrics["test_mae_minutes"] / metrics[f"{name}_test_mae_minutes"])
+        assert f"{below:.0f} % below {words}" in README
 
 
 @pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/README.md")), ids=str)

@@ -3,16 +3,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 import skdeploy
 from skdeploy.errors import SaveError
+from skdeploy.schema import RecordReader
 from tests.conftest import small_frame, small_pipeline
 
 
@@ -161,3 +166,37 @@ def test_a_failed_save_leaves_the_old_file(
         skdeploy.save(pipeline, frame.drop(columns="age"), target, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_said_at_once(
+    fitted: tuple[Pipeline, pd.DataFrame, pd.Series], tmp_path: Path
+) -> None:
+    """Before any work, and as SaveError."""
+    pipeline, frame, target = fitted
+    with pytest.raises(SaveError, match="no folder"):
+        skdeploy.save(pipeline, frame, target, tmp_path / "none" / "m.bin")
+
+
+def test_integers_that_may_be_null_are_scored_together(tmp_path: Path) -> None:
+    """Where doubles answer the same, a null in an integer column costs no call of its own."""
+    frame = pd.DataFrame({f"n{i}": np.arange(60) % (i + 2) for i in range(6)})
+    trees = HistGradientBoostingRegressor(max_iter=3).fit(frame, frame["n1"])
+    passport = skdeploy.save(trees, frame, frame["n1"], tmp_path / "m.bin")
+    assert {column.dtype for column in passport.schema.columns} == {"float64"}
+    assert {column.type for column in passport.schema.columns} == {"int"}
+
+
+@pytest.mark.parametrize("container", ["dicts", "array"])
+def test_strictness_reaches_every_container(container: str, tmp_path: Path) -> None:
+    """STRICT_CATEGORIES refuses an unseen text wherever an encoder shows what it learned."""
+    texts = ["ash", "elm"] * 20
+    inputs: dict[str, tuple[Any, Any, str]] = {
+        "dicts": (DictVectorizer(), [{"kind": text} for text in texts], "kind"),
+        "array": (OneHotEncoder(handle_unknown="ignore"), np.array(texts, dtype=object)[:, None], "x0"),
+    }
+    encoder, X, name = inputs[container]
+    pipeline = make_pipeline(encoder, LinearRegression()).fit(X, np.arange(40.0))
+    skdeploy.save(pipeline, X, None, tmp_path / "m.bin")
+    schema = skdeploy.load(tmp_path / "m.bin").schema
+    assert not RecordReader(schema).read([{name: "fir"}]).bad
+    assert RecordReader(schema, strict=True).read([{name: "fir"}]).bad

@@ -1,5 +1,6 @@
 """How gunicorn runs the service; every value can be set, see README.md beside this file."""
 
+import math
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.web import worker  # noqa: E402
+from skdeploy.web.cpus import usable_cpus  # noqa: E402
 
 try:
     settings = Settings.from_env(os.environ)
@@ -37,17 +39,18 @@ class Worker(worker.Worker):
 
 address = settings.bind_address
 bind = f"[{address}]:{settings.port}" if ":" in address else f"{address}:{settings.port}"
-workers = settings.workers or len(os.sched_getaffinity(0))
+workers = settings.workers or usable_cpus()
 threads = settings.threads
 worker_class = Worker
 # Load and prove the model once; the workers share its memory.
 preload_app = True
 keepalive = settings.keepalive
-graceful_timeout = int(settings.graceful_timeout + settings.drain_delay)
+graceful_timeout = math.ceil(settings.graceful_timeout + settings.drain_delay)
 # The heartbeat file must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # A second socket that could command the service is not needed.
 control_socket_disable = True
 accesslog = "-" if settings.access_log else None
+access_log_format = '%(h)s "%(r)s" %(s)s %(b)s bytes, %(M)s ms'
 errorlog = "-"
 loglevel = settings.log_level

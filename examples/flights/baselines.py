@@ -59,7 +59,9 @@ def metrics(scores: Mapping[str, Score]) -> dict[str, float]:
         "test_mae_minutes": scores[MODEL].mae,
         "test_r2": scores[MODEL].r2,
         "route_mean_test_mae_minutes": scores[ROUTE_MEAN].mae,
+        "route_mean_test_r2": scores[ROUTE_MEAN].r2,
         "distance_only_test_mae_minutes": scores[DISTANCE_ONLY].mae,
+        "distance_only_test_r2": scores[DISTANCE_ONLY].r2,
     }
 
 

@@ -53,7 +53,7 @@ def null_patterns(schema: Schema, table: Table) -> list[list[int]]:
     fragile = [
         cells
         for column, cells in zip(schema.columns, table.cells, strict=True)
-        if column.nullable and _cannot_hold_null(column) and None in cells
+        if column.nullable and cannot_hold_null(column) and None in cells
     ]
     if not fragile:
         return [list(range(table.count))]
@@ -63,7 +63,8 @@ def null_patterns(schema: Schema, table: Table) -> list[list[int]]:
     return list(groups.values())
 
 
-def _cannot_hold_null(column: Column) -> bool:
+def cannot_hold_null(column: Column) -> bool:
+    """Whether the column is numpy's integers or booleans."""
     return column.dtype == "bool" or column.dtype.startswith(("int", "uint"))
 
 
@@ -73,7 +74,7 @@ def _array(column: Column, cells: list[Any]) -> Any:
         return _categorical(column, cells)
     if dtype == "object":
         return _objects(cells, _NULLS.get(column.null))
-    if _cannot_hold_null(column) and None in cells:
+    if cannot_hold_null(column) and None in cells:
         return np.array(cells, dtype=float) if dtype != "bool" else _objects(cells, _NULLS[column.null])
     if dtype in _NUMPY:
         return np.array(cells, dtype=dtype)

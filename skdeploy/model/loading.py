@@ -24,15 +24,15 @@ from skdeploy.schema import RecordReader, Schema, Table
 _log = logging.getLogger(__name__)
 
 
-def load_model(content: bytes, *, digest: str, name: str) -> Model:
+def load_model(content: bytes, *, digest: str, name: str, where: str) -> Model:
     """Unpickle `content`, and prove that it predicts what its passport says.
 
     A pickle without passport gets one derived from the fitted pipeline, with `name` for its name;
-    what could not be known then stands in the model's notes.
+    what could not be known then stands in the model's notes. `where` is for messages.
 
     Raises UnreadableModel or ProofFailed. Unpickling runs code: only call it on bytes you trust.
     """
-    pipeline, warned = unpickle(content, name)
+    pipeline, warned = unpickle(content, where)
     plain = getattr(pipeline, ATTRIBUTE, None)
     if plain is None:
         return _bare_model(pipeline, digest, name, warned)
@@ -46,7 +46,7 @@ def load_model(content: bytes, *, digest: str, name: str) -> Model:
     return Model(passport, engine, golden_table(passport).rows([0]), digest)
 
 
-def unpickle(content: bytes, name: str) -> tuple[Any, list[str]]:
+def unpickle(content: bytes, where: str) -> tuple[Any, list[str]]:
     """The fitted pipeline in a joblib pickle, and the warnings that came with it."""
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -54,19 +54,29 @@ def unpickle(content: bytes, name: str) -> tuple[Any, list[str]]:
             pipeline = joblib.load(io.BytesIO(_decompressed(content)))
     except ModuleNotFoundError as error:
         raise UnreadableModel(
-            f"{name} needs the module {error.name!r}, which is not installed here: install the "
+            f"{where} needs the module {error.name!r}, which is not installed here: install the "
             "package that has it, or copy it beside predict.py."
         ) from error
     except AttributeError as error:
         raise UnreadableModel(
-            f"{name} needs a class or function that is not here: {error}. If it was defined in the "
-            "training script or notebook, move it to a module, and train again."
+            f"{where} needs a class or function that is not here: {error}. {_remedy(str(error))}"
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise UnreadableModel(f"{name} cannot be unpickled: {type(error).__name__}: {error}") from error
+        raise UnreadableModel(
+            f"{where} cannot be unpickled ({type(error).__name__}: {error}): no joblib pickle, or damaged."
+        ) from error
     if not hasattr(pipeline, "predict"):
-        raise UnreadableModel(f"{name} holds a {type(pipeline).__name__}, which has no predict method.")
+        raise UnreadableModel(f"{where} holds a {type(pipeline).__name__}, which has no predict method.")
     return pipeline, [str(warning.message).splitlines()[0] for warning in caught]
+
+
+def _remedy(message: str) -> str:
+    if any(library in message for library in ("sklearn", "numpy", "pandas", "scipy")):
+        return (
+            f"It was pickled with another version than the scikit-learn {installed()['scikit-learn']} here: "
+            "train it again with this one."
+        )
+    return "If it was defined in the training script or notebook, move it to a module, and train again."
 
 
 def _decompressed(content: bytes) -> bytes:

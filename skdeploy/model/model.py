@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,16 @@ _log = logging.getLogger(__name__)
 
 NOT_FINITE = "the pipeline's prediction is not a finite number"
 RAISED = "the pipeline raised an exception on this record"
+NOT_TRIED = "not tried, because the pipeline raised on too many records of this call"
+# Each record that raises costs several calls of the pipeline.
+_MOST_RAISING = 100
+
+
+def _log_where(error: Exception) -> None:
+    """Which line raised. Its message may hold the record's values, and is left to debugging."""
+    lines = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    _log.error("The pipeline raised %s at\n%s", type(error).__name__, lines)
+    _log.debug("It said: %s", error)
 
 
 @dataclass(slots=True)
@@ -71,29 +82,40 @@ class Model:
             self._require_working_engine(error, proba)
             result = Predictions([None] * table.count, [None] * table.count if proba else None)
             self._bisect(table, list(range(table.count)), result)
-        for index, reason in result.unscorable.items():
-            _log.warning("Record %d of %d is valid and has no prediction: %s", index, table.count, reason)
+        if result.unscorable:
+            _log.error(
+                "%d of %d records are valid and have no prediction; record %d: %s",
+                len(result.unscorable),
+                table.count,
+                *next(iter(result.unscorable.items())),
+            )
         return result
 
     def _score(self, table: Table, proba: bool) -> Predictions:
-        raw = self.engine.predict(table)
         output = self.passport.output
+        raw = self.engine.predict(table)
         result = Predictions(plain_predictions(raw, output))
+        broken = set(not_finite(raw))
         if proba:
-            result.probabilities = plain_probabilities(self.engine.predict_proba(table), output)
-        for index in not_finite(raw):
+            scores = self.engine.predict_proba(table)
+            result.probabilities = plain_probabilities(scores, output)
+            broken |= set(not_finite(scores))
+        for index in sorted(broken):
             result.values[index] = None
             result.unscorable[index] = NOT_FINITE
         return result
 
     def _bisect(self, table: Table, indices: list[int], result: Predictions) -> None:
         """Score `indices` by halves until what fails is a single record."""
-        proba = result.probabilities is not None
+        if len(result.unscorable) >= _MOST_RAISING:
+            result.unscorable |= dict.fromkeys(indices, NOT_TRIED)
+            return
         try:
-            part = self._score(table.rows(indices), proba)
+            part = self._score(table.rows(indices), result.probabilities is not None)
         except Exception as error:  # the pipeline may raise anything
             if len(indices) == 1:
-                _log.info("The pipeline raised %s: %s", type(error).__name__, error)
+                if not result.unscorable:
+                    _log_where(error)
                 result.unscorable[indices[0]] = RAISED
                 return
             middle = len(indices) // 2

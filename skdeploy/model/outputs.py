@@ -28,12 +28,20 @@ def plain_probabilities(raw: Any, output: Output) -> list[Any]:
 
 
 def not_finite(raw: Any) -> list[int]:
-    """The records whose prediction is NaN or infinite, which JSON cannot say."""
+    """The records whose prediction, or probability, is NaN or infinite, which JSON cannot say."""
+    if isinstance(raw, list):  # probabilities, an array per output
+        return sorted({index for array in raw for index in not_finite(array)})
     array = np.asarray(raw)
+    if array.dtype.kind == "O":  # several outputs of different kinds
+        array = np.array([[cell if isinstance(cell, float) else 0.0 for cell in row] for row in _rows(array)])
     if array.dtype.kind != "f":
         return []
     rows = np.isfinite(array).reshape(len(array), -1).all(axis=1)
     return [int(index) for index in np.flatnonzero(~rows)]
+
+
+def _rows(array: Any) -> Any:
+    return array.reshape(len(array), -1).tolist()
 
 
 def class_key(label: Any) -> str:

@@ -48,7 +48,7 @@ def _compare(passport: Passport, engine: Engine, table: Table, made_differently:
         pairs = zip(_parts(value), _parts(expected), spreads, strict=True)
         if all(_equal(a, b, rtol, spread) for a, b, spread in pairs):
             continue
-        if _is_toss_up(golden, index, rtol):
+        if _is_toss_up(passport, index, {value, expected}, rtol):
             continue
         raise ProofFailed(
             f"Golden record {index} predicts {value!r}, but the passport says {expected!r} "
@@ -108,11 +108,14 @@ def _equal(a: Any, b: Any, rtol: float, spread: float) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-def _is_toss_up(golden: Golden, index: int, rtol: float) -> bool:
-    if golden.probabilities is None or len(golden.probabilities[index]) < 2:
+def _is_toss_up(passport: Passport, index: int, labels: set[Any], rtol: float) -> bool:
+    """Whether both labels are the two most probable classes, and these are equally probable."""
+    classes = passport.output.classes
+    if passport.golden.probabilities is None or classes is None or len(classes) < 2:
         return False
-    first, second = sorted(golden.probabilities[index], reverse=True)[:2]
-    return first - second <= rtol
+    row = passport.golden.probabilities[index]
+    first, second = sorted(range(len(row)), key=lambda place: -row[place])[:2]
+    return row[first] - row[second] <= rtol and labels <= {classes[first], classes[second]}
 
 
 def _explain(made_differently: list[str]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from skdeploy.errors import UnreadableModel
-from skdeploy.passport.walk import Reader, is_null, readers_of
+from skdeploy.passport.walk import Reader, dict_categories, first_step, readers_of
 from skdeploy.schema import Column, Schema
+from skdeploy.schema.cells import is_null
 from skdeploy.schema.column import ColumnType
 
 
@@ -15,7 +16,7 @@ def derive(pipeline: Any) -> tuple[Schema, list[str]]:
 
     Raises UnreadableModel if not even the number of columns can be found.
     """
-    first = pipeline.steps[0][1] if hasattr(pipeline, "steps") else pipeline
+    first = first_step(pipeline)
     if hasattr(first, "feature_names_") and hasattr(first, "separator"):
         return _from_dict_vectorizer(first)
     names = getattr(pipeline, "feature_names_in_", None)
@@ -80,13 +81,6 @@ def _assumed(columns: list[Column]) -> str:
 
 
 def _from_dict_vectorizer(vectorizer: Any) -> tuple[Schema, list[str]]:
-    """Names like "dest=JFK" are a text column's categories; others are numbers."""
-    categories: dict[str, list[str]] = {}
-    for feature in vectorizer.feature_names_:
-        name, separator, value = feature.partition(vectorizer.separator)
-        categories.setdefault(name, [])
-        if separator:
-            categories[name].append(value)
     columns = [
         Column(
             name=name,
@@ -96,7 +90,7 @@ def _from_dict_vectorizer(vectorizer: Any) -> tuple[Schema, list[str]]:
             categories=known or None,
             example=known[0] if known else 0.0,
         )
-        for name, known in categories.items()
+        for name, known in dict_categories(vectorizer).items()
     ]
     return Schema(container="dicts", columns=columns), [
         "Which keys a record may lack cannot be known: all must be present."

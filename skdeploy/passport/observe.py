@@ -15,7 +15,7 @@ import pandas as pd
 from skdeploy.errors import SaveError
 from skdeploy.passport.dtypes import dtype_for, null_of, parse_override, type_of
 from skdeploy.passport.training import ABSENT, plain
-from skdeploy.passport.walk import Reader, readers_of
+from skdeploy.passport.walk import dict_categories, first_step, readers_of
 from skdeploy.schema import Column, Schema
 from skdeploy.schema.column import ColumnType, Container
 
@@ -40,10 +40,10 @@ def observe(
     for name in [*overrides, *descriptions]:
         if name not in frame.columns:
             raise SaveError(f"There is no column {name!r} in X; it has {', '.join(frame.columns)}.")
-    readers = readers_of(pipeline, list(frame.columns)) if container == "frame" else {}
+    learned = _learned(pipeline, list(frame.columns), container)
     described = [
         msgspec.structs.replace(
-            _column(frame[name], container, readers.get(name), overrides.get(name)),
+            _column(frame[name], container, learned.get(name), overrides.get(name)),
             description=descriptions.get(name),
         )
         for name in frame.columns
@@ -51,12 +51,24 @@ def observe(
     return Schema(container=container, columns=described)
 
 
-def _column(series: pd.Series, container: Container, reader: Reader | None, override: str | None) -> Column:
+def _learned(pipeline: Any, names: list[str], container: Container) -> dict[str, list[Any] | None]:
+    """Column -> the categories that an encoder learned for it, nulls among them."""
+    if container in ("frame", "array"):
+        return {name: reader.learned(name) for name, reader in readers_of(pipeline, names).items()}
+    first = first_step(pipeline)
+    if container == "dicts" and hasattr(first, "feature_names_"):
+        return {name: known or None for name, known in dict_categories(first).items()}
+    return {}
+
+
+def _column(
+    series: pd.Series, container: Container, learned: list[Any] | None, override: str | None
+) -> Column:
     name = str(series.name)
     absent = series.map(lambda value: value is ABSENT) if container == "dicts" else None
     present = series.dropna() if absent is None else series[~absent].dropna()
     kind = parse_override(name, override)[0] if override is not None else type_of(present)
-    categories = _categories(reader, name, kind)
+    categories = _categories(learned, kind)
     return Column(
         name=name,
         type=kind,
@@ -68,8 +80,7 @@ def _column(series: pd.Series, container: Container, reader: Reader | None, over
     )
 
 
-def _categories(reader: Reader | None, name: str, kind: ColumnType) -> list[Any] | None:
-    learned = reader.learned(name) if reader is not None else None
+def _categories(learned: list[Any] | None, kind: ColumnType) -> list[Any] | None:
     if learned is None or kind == "datetime":
         return None
     return [value for value in map(plain, learned) if value is not None]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skdeploy.errors import SaveError
-from skdeploy.passport.walk import is_null
+from skdeploy.schema.cells import is_null
 from skdeploy.schema.column import Container
 
 

@@ -43,9 +43,25 @@ def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:
     return found
 
 
-def is_null(value: Any) -> bool:
-    """None, NaN, NaT or NA."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+def dict_categories(vectorizer: Any) -> dict[str, list[str]]:
+    """A fitted DictVectorizer's input keys -> the texts that it knows; none for numbers.
+
+    Its names like "dest=JFK" are a text's categories, others are numbers.
+    """
+    categories: dict[str, list[str]] = {}
+    for feature in vectorizer.feature_names_:
+        name, separator, value = feature.partition(vectorizer.separator)
+        categories.setdefault(name, [])
+        if separator:
+            categories[name].append(value)
+    return categories
+
+
+def first_step(pipeline: Any) -> Any:
+    """What a pipeline's inputs reach first."""
+    while hasattr(pipeline, "steps"):
+        pipeline = pipeline.steps[0][1]
+    return pipeline
 
 
 def _walk(estimator: Any, names: list[str]) -> Iterator[Reader]:

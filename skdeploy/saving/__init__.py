@@ -1,6 +1,7 @@
 """A fitted pipeline and its training data -> model.bin, with its passport inside, proved.
 
 save.py       save(pipeline, X, y, path)
+examine.py    what trying the pipeline shows
 rows.py       which training rows become golden records
 pickling.py   refusing what no other process could load
 """

@@ -5,31 +5,25 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import joblib
-import msgspec
-import numpy as np
 import pandas as pd
 
 from skdeploy.errors import ModelUnavailable, SaveError
-from skdeploy.model.golden import proves_probabilities, synthetic_golden
 from skdeploy.model.loading import load_model
-from skdeploy.model.outputs import plain_predictions
-from skdeploy.model.probe import probe_columns, probe_output
-from skdeploy.passport import Golden, Output, Passport
+from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
-from skdeploy.passport.dtypes import parse_override, writes_nulls_in_two_ways
+from skdeploy.passport.dtypes import writes_nulls_in_two_ways
 from skdeploy.passport.libraries import installed
 from skdeploy.passport.observe import observe
-from skdeploy.passport.training import as_frame, plain_cells
+from skdeploy.passport.training import as_frame
+from skdeploy.saving.examine import examine
 from skdeploy.saving.pickling import pickle_bare
-from skdeploy.saving.rows import golden_rows, predicted_rows, take
-from skdeploy.schema import Column, Schema, Table
-from skdeploy.schema.cells import Unfit, compile_check
 
 
 def save(
@@ -61,25 +55,18 @@ def save(
     Returns the passport. Raises SaveError, also if the written model would not predict what the
     pipeline does; then nothing is written.
     """
-    _require_options(name, version, golden)
+    _require_options(name, version, golden, Path(path))
     pickled = pickle_bare(pipeline)
     frame, container = as_frame(X)
     schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)
-    rows, predictions = predicted_rows(pipeline, X, golden_rows(frame))
-    cells = plain_cells(frame.iloc[rows])
-    checked = [engine_cells(*pair) for pair in zip(schema.columns, cells, strict=True)]
-    schema = _probe(pipeline, schema, frame, Table(checked, len(rows)), columns or {})
-    output = probe_output(pipeline, schema, _sample(Table(checked, len(rows))), _output_names(y))
-    made = _real(pipeline, X, rows, cells, predictions, output)
-    if golden == "synthetic":
-        made = synthetic_golden(pipeline, schema, output)
+    found = examine(pipeline, X, y, frame, schema, columns or {}, synthetic=golden == "synthetic")
     passport = Passport(
         name=name,
         version=version or hashlib.sha256(pickled).hexdigest()[:12],
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        schema=schema,
-        output=output,
-        golden=made,
+        schema=found.schema,
+        output=found.output,
+        golden=found.golden,
         libraries=installed(),
         metrics={key: float(value) for key, value in (metrics or {}).items()},
         data=data,
@@ -88,81 +75,13 @@ def save(
     return passport
 
 
-def _require_options(name: Any, version: Any, golden: str) -> None:
+def _require_options(name: Any, version: Any, golden: str, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise SaveError(f"There is no folder {path.parent.absolute()} to write {path.name} to.")
     if not isinstance(name, str) or not isinstance(version, str | None):
         raise SaveError(f"name and version must be strings: name={name!r}, version={version!r}.")
     if golden not in ("real", "synthetic"):
         raise SaveError(f"golden is {golden!r}: it should be 'real' or 'synthetic'.")
-
-
-def _probe(
-    pipeline: Any,
-    schema: Schema,
-    frame: pd.DataFrame,
-    golden: Table,
-    overrides: Mapping[str, str],
-) -> Schema:
-    """The schema as trying the pipeline shows it; overrides of the user win where it can do them."""
-
-    def distinct(name: str) -> list[Any]:
-        (values,) = plain_cells(frame[[name]])
-        return sorted({value for value in values if value is not None})
-
-    probed = probe_columns(pipeline, schema, _sample(golden), distinct)
-    columns = []
-    for column, values in zip(probed.columns, golden.cells, strict=True):
-        # A golden record with a null predicts, whatever the probe on other rows said.
-        column = msgspec.structs.replace(column, nullable=column.nullable or None in values)
-        if column.name in overrides:
-            column = _with_override(column, overrides[column.name])
-        columns.append(column)
-    return Schema(container=schema.container, columns=columns)
-
-
-def _with_override(column: Column, override: str) -> Column:
-    """The column as the override says, provided that the pipeline can do it; else SaveError."""
-    _, nullable = parse_override(column.name, override)
-    if nullable and not column.nullable:
-        raise SaveError(
-            f"columns[{column.name!r}] says that nulls are accepted, but the pipeline raises on one."
-        )
-    return msgspec.structs.replace(column, nullable=nullable)
-
-
-def _sample(golden: Table, size: int = 3) -> Table:
-    """The records with the fewest nulls."""
-    rows = list(zip(*golden.cells, strict=True))
-    fullest = sorted(range(len(rows)), key=lambda index: sum(cell is None for cell in rows[index]))
-    return golden.rows(fullest[:size])
-
-
-def engine_cells(column: Column, values: list[Any]) -> list[Any]:
-    """Training values as checked cells; raises SaveError if they do not fit the column's type."""
-    check = compile_check(column)
-    try:
-        return [None if value is None else check(value) for value in values]
-    except Unfit as unfit:
-        reason = str(unfit) or "there are others in X"
-        raise SaveError(
-            f"The column {column.name!r} cannot hold values of the type {column.type}: {reason}."
-        ) from None
-
-
-def _output_names(y: Any) -> list[str] | None:
-    return [str(name) for name in y.columns] if isinstance(y, pd.DataFrame) else None
-
-
-def _real(
-    pipeline: Any, X: Any, rows: list[int], cells: list[list[Any]], predictions: Any, output: Output
-) -> Golden:
-    probabilities = None
-    if proves_probabilities(output):
-        probabilities = np.asarray(pipeline.predict_proba(take(X, rows))).tolist()
-    return Golden(
-        cells=cells,
-        predictions=plain_predictions(predictions, output),
-        probabilities=probabilities,
-    )
 
 
 def _write(pipeline: Any, passport: Passport, path: Path, frame: pd.DataFrame) -> None:
@@ -173,12 +92,22 @@ def _write(pipeline: Any, passport: Passport, path: Path, frame: pd.DataFrame) -
     joblib.dump(carrier, buffer, compress=3)
     content = buffer.getvalue()
     try:
-        load_model(content, digest=hashlib.sha256(content).hexdigest(), name=path.stem)
+        digest = hashlib.sha256(content).hexdigest()
+        load_model(content, digest=digest, name=path.stem, where=str(path))
     except ModelUnavailable as error:
         raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    _replace(path, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whoever reads `path` meanwhile gets the old file or the new one, and nothing between."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SaveError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _hint(frame: pd.DataFrame) -> str:

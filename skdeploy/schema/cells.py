@@ -11,6 +11,7 @@ import json
 import math
 import numbers
 import re
+import struct
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -53,27 +54,42 @@ class Unfit(Exception):
 Check = Callable[[Any], Any]
 
 
+def is_null(value: Any) -> bool:
+    """None, NaN, NaT or NA: how tables write null. JSON knows only the first."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return value.is_nan() if isinstance(value, Decimal) else bool(value != value)
+
+
 def compile_check(column: Column, *, strict: bool = False) -> Check:
     """A function that returns the cell as the engine takes it, or raises Unfit.
 
     `strict` refuses categories unseen in training even where the pipeline accepts them.
     """
     convert = _CONVERTERS[column.type](column)
-    known = None
+    known, as_kept = None, _as_kept(column)
     if column.refuses_unknown(strict):
-        known = frozenset(map(convert, column.categories or ()))  # date-times are kept as text
+        # Date-times are text in the passport; a single's 0.1 is another double than 0.1.
+        known = frozenset(as_kept(convert(category)) for category in column.categories or ())
 
     def check(value: Any) -> Any:
-        if value is None or value != value:  # NaN is how tables write null; JSON cannot say it
+        if is_null(value):
             if column.nullable:
                 return None
             raise Unfit
         value = convert(value)
-        if known is not None and value not in known:
+        if known is not None and as_kept(value) not in known:
             raise Unfit("not seen in training")
         return value
 
     return check
+
+
+def _as_kept(column: Column) -> Callable[[Any], Any]:
+    """What becomes of a number in the column's dtype, as far as it matters to compare it."""
+    if column.dtype.lower() == "float32":
+        return lambda number: struct.unpack("f", struct.pack("f", number))[0]
+    return lambda value: value
 
 
 def expectation(column: Column, *, strict: bool = False, reveal: bool = True) -> str:
@@ -96,11 +112,17 @@ def describe(value: Any) -> str:
     if isinstance(value, dict):
         return "object"
     if isinstance(value, str):
-        return "string " + _shorten(json.dumps(value, ensure_ascii=False))
-    return f"number {_shorten(str(value))}"
+        return "string " + describe_key(value)
+    return f"number {shorten(str(value))}"
 
 
-def _shorten(text: str) -> str:
+def describe_key(key: str) -> str:
+    """A key as an error message shows it."""
+    return shorten(json.dumps(key, ensure_ascii=False))
+
+
+def shorten(text: str) -> str:
+    """The text, cut if it is long."""
     return text if len(text) <= _LONGEST_GOT else text[: _LONGEST_GOT - 3] + "..."
 
 

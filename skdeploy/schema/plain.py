@@ -10,7 +10,7 @@ import json
 from typing import Any, NoReturn
 
 from skdeploy.errors import MalformedBody
-from skdeploy.schema.cells import JsonNumber
+from skdeploy.schema.cells import JsonNumber, describe_key
 from skdeploy.schema.column import EXACT_FLOAT
 
 # Python refuses to read longer integers; beyond 19 digits none fits in 64 bits anyway.
@@ -59,8 +59,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        shown = json.dumps(twice)
-        raise MalformedBody(f"The key {shown} stands twice in one object.")
+        raise MalformedBody(f"The key {describe_key(twice)} stands twice in one object.")
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +9,15 @@ from typing import Any
 from msgspec import UNSET
 
 from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
-from skdeploy.schema.cells import Unfit, compile_check, describe, expectation
+from skdeploy.schema.cells import Unfit, compile_check, describe, describe_key, expectation, shorten
 from skdeploy.schema.column import Schema
 from skdeploy.schema.fast import compile_fast
 from skdeploy.schema.plain import parse_json
 
 _MISSING = "nothing: the column is missing"
+# A small body can hold many records that lack every column. Past this many bad cells the records are
+# still found bad, but no longer described.
+_MOST_LISTED = 10_000
 _ID_EXPECTED = "string or 64-bit integer, passed through"
 
 
@@ -39,7 +41,7 @@ class Checked:
     table       the good records
     positions   for each of them, its index among all that came
     count       how many records came
-    bad         index -> bad cells, for the others
+    bad         index -> bad cells, for the others; none are listed past the first 10,000
     ids         index -> pass-through key, where one was given; None if none was
     single      whether a lone record came, not a list
     """
@@ -54,7 +56,8 @@ class Checked:
     def require_all_good(self) -> None:
         """Raise InvalidRecord with every bad cell, if there is one."""
         if self.bad:
-            raise InvalidRecord([cell for cells in self.bad.values() for cell in cells])
+            unlisted = sum(not cells for cells in self.bad.values())
+            raise InvalidRecord([cell for cells in self.bad.values() for cell in cells], unlisted=unlisted)
 
 
 class RecordReader:
@@ -118,10 +121,11 @@ class RecordReader:
 
     def _refuse_foreign(self, record: Mapping[str, Any]) -> None:
         """An object with none of the columns is no record but another protocol's envelope."""
-        if record and not any(name in record for name in self._names):
-            keys = ", ".join(json.dumps(key) for key in list(record)[:5])
+        keys = set(record) - {self._id_field}
+        if keys and keys.isdisjoint(self._names):
+            shown = ", ".join(describe_key(key) for key in list(record)[:5])
             raise MalformedBody(
-                f"The object is no record of this model: none of its keys ({keys}) is a column. "
+                f"The object is no record of this model: none of its keys ({shown}) is a column. "
                 f"A record has the columns {', '.join(self._names[:50])}."
             )
 
@@ -130,10 +134,12 @@ class RecordReader:
         positions: list[int] = []
         bad: dict[int, list[BadCell]] = {}
         ids: dict[int, Any] = {}
+        listed = 0
         for index, record in enumerate(records):
             row, cells = self._check_record(index, record, ids)
             if cells:
-                bad[index] = cells
+                bad[index] = cells if listed < _MOST_LISTED else []
+                listed += len(bad[index])
             else:
                 rows.append(row)
                 positions.append(index)
@@ -170,7 +176,7 @@ class RecordReader:
             return bad
         known = {*self._names, self._id_field}
         return bad + [
-            BadCell(index, str(key), "no such column in this model", describe(value))
+            BadCell(index, shorten(str(key)), "no such column in this model", describe(value))
             for key, value in record.items()
             if key not in known
         ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from werkzeug.http import parse_options_header
+
 from skdeploy.errors import MalformedBody
 from skdeploy.web.problems import HttpProblem
 
 # A client that is still sending sees a broken pipe in place of the answer, unless what it sends
 # is read. This much of it is, for this long (bytes, seconds).
-_DRAIN_BYTES = 64 * 1024 * 1024
-_DRAIN_SECONDS = 5.0
+DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_SECONDS = 5.0
 _CHUNK = 64 * 1024
 
 _JSON_HINT = "Send the records as JSON: -H 'Content-Type: application/json'."
@@ -47,12 +49,14 @@ def read_json_body(environ: dict[str, Any], limit: int) -> bytes:
 
 def _require_json(environ: dict[str, Any]) -> None:
     """A missing Content-Type is taken for JSON; JSON itself has no encoding but UTF-8."""
-    media_type, _, parameters = environ.get("CONTENT_TYPE", "").lower().partition(";")
-    media_type, charset = media_type.strip(), parameters.replace(" ", "").replace('"', "")
-    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
-        _unsupported(f"The content type is {media_type}. {_JSON_HINT}")
-    if charset.startswith("charset=") and charset not in ("charset=utf-8", "charset=utf8"):
-        _unsupported(f"The {charset} is not understood: JSON is UTF-8.")
+    given = environ.get("CONTENT_TYPE", "")
+    if given and given != "application/json":
+        media_type, options = parse_options_header(given.lower())
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            _unsupported(f"The content type is {media_type}. {_JSON_HINT}")
+        charset = options.get("charset", "utf-8")
+        if charset not in ("utf-8", "utf8"):
+            _unsupported(f"The charset {charset} is not understood: JSON is UTF-8.")
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         _unsupported("A compressed body is not understood: send it without Content-Encoding.")
 
@@ -77,8 +81,8 @@ def _refuse_too_large(environ: dict[str, Any], limit: int) -> None:
 
 
 def _drain(stream: Any) -> None:
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    left = _DRAIN_BYTES
+    deadline = time.monotonic() + DRAIN_SECONDS
+    left = DRAIN_BYTES
     try:
         while left > 0 and time.monotonic() < deadline:
             chunk = stream.read(min(_CHUNK, left))

@@ -36,8 +36,8 @@ class Predictor:
         self._reader = reader
         self._id_field = id_field
         passport = model.passport
-        self._stamp = {"name": passport.name, "version": passport.version}
         self._encode = msgspec.json.Encoder().encode
+        self._stamp = msgspec.Raw(self._encode({"name": passport.name, "version": passport.version}))
 
     def parse_query(self, query: str) -> Options:
         """`proba=true`, `errors=partial`; anything else is refused (HttpProblem, 400)."""
@@ -56,7 +56,7 @@ class Predictor:
     def answer(self, body: bytes, options: Options) -> tuple[int, bytes]:
         """Status and JSON for a body; the status is 200, or 500 if a record cannot be scored.
 
-        Raises MalformedBody, InvalidRecord or PredictionFailed.
+        Raises MalformedBody, TooManyRecords, InvalidRecord or PredictionFailed.
         """
         checked = self._reader.read_json(body)
         partial = options.partial and not checked.single
@@ -64,6 +64,8 @@ class Predictor:
             checked.require_all_good()
         predictions = self._model.predict(checked.table, proba=options.proba)
         failed = {checked.positions[i]: reason for i, reason in predictions.unscorable.items()}
+        if failed and len(failed) + len(checked.bad) == checked.count:
+            checked.require_all_good()
         if failed and (not partial or len(failed) == checked.count):
             return 500, self._encode(unscorable(failed))
         if checked.single:

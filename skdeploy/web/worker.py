@@ -20,11 +20,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from skdeploy.web.body import DRAIN_BYTES, DRAIN_SECONDS
 from skdeploy.web.drain import draining
-
-# How much of an unwanted body is read, and for how long (bytes, seconds).
-_DRAIN_BYTES = 64 * 1024 * 1024
-_DRAIN_SECONDS = 5.0
 
 
 class DeadlineSocket(socket.socket):
@@ -107,6 +104,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         super().handle_exit(sig, frame)
 
+    def run(self) -> None:
+        """Serve until told to end; what is still open when the patience ends is cut off, and said so."""
+        super().run()
+        if self.nr_conns:
+            self.log.warning(
+                "%d connections were open after the %d seconds of GRACEFUL_TIMEOUT and are cut off",
+                self.nr_conns,
+                self.cfg.graceful_timeout,
+            )
+
     def notify(self) -> None:
         """Called in every turn of the loop, at least once a second."""
         super().notify()
@@ -148,8 +155,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         """Read what the client still sends: else it sees a broken pipe in place of the answer."""
-        deadline = time.monotonic() + _DRAIN_SECONDS
-        drained = bool(conn.parser.finish_body(deadline=deadline, max_bytes=_DRAIN_BYTES))
+        deadline = time.monotonic() + DRAIN_SECONDS
+        drained = bool(conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES))
         conn.sock.linger = not drained
         return keepalive and drained
 

@@ -8,7 +8,7 @@ import pytest
 
 from skdeploy.errors import PredictionFailed
 from skdeploy.model import Model
-from skdeploy.model.model import NOT_FINITE, RAISED
+from skdeploy.model.model import NOT_FINITE, NOT_TRIED, RAISED
 from skdeploy.schema import RecordReader, Table
 
 
@@ -92,3 +92,39 @@ def test_no_record_is_in_a_repr(regressor: Model) -> None:
     assert repr(regressor) == f"Model(tree {regressor.passport.version}, engine sklearn)"
     assert "Golden(" in repr(regressor.passport)
     assert str(golden.predictions[5]) not in repr(regressor.passport)
+
+
+class NanProbabilities(PickyEngine):
+    """Has a label for everybody, and no probability for the age 7."""
+
+    def predict_proba(self, table: Table) -> Any:
+        ages = np.array(table.cells[2], dtype=float)
+        return np.stack([np.where(ages == 7, np.nan, 0.5)] * 2, axis=1)
+
+
+def test_a_probability_that_is_not_finite_is_no_answer(classifier: Model) -> None:
+    """NaN among the probabilities is reported for its record, never sent as null."""
+    model = replace(classifier, engine=NanProbabilities())
+    assert model.predict(table_of(model, [1, 7])).unscorable == {}
+    assert model.predict(table_of(model, [1, 7]), proba=True).unscorable == {1: NOT_FINITE}
+
+
+def test_the_search_for_bad_records_is_bounded(regressor: Model, caplog: pytest.LogCaptureFixture) -> None:
+    """After 100 records that raise, the rest is said not to be tried; the log has a line, not thousands."""
+    engine = PickyEngine()
+    model = replace(regressor, engine=engine)
+    result = model.predict(table_of(model, [13] * 3000))
+    assert list(result.unscorable.values()).count(RAISED) == 100
+    assert list(result.unscorable.values()).count(NOT_TRIED) == 2900
+    assert engine.calls < 500
+    assert len(caplog.records) == 2
+
+
+def test_the_log_says_where_the_pipeline_raised(regressor: Model, caplog: pytest.LogCaptureFixture) -> None:
+    """The traceback's lines are logged; the message, which may hold a record's values, is not."""
+    model = replace(regressor, engine=PickyEngine())
+    model.predict(table_of(model, [1, 13]))
+    assert "ZeroDivisionError at" in caplog.text
+    assert "test_model.py" in caplog.text
+    assert 'raise ZeroDivisionError("13")' in caplog.text
+    assert "It said" not in caplog.text

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import skdeploy
 from skdeploy.errors import ProofFailed, UnreadableModel
@@ -84,9 +87,6 @@ def test_a_swapped_pipeline_is_caught(regressor_file: Path, tmp_path: Path) -> N
 
 def test_probabilities_are_proved_as_well(tmp_path: Path) -> None:
     """A label may stay while its probability moves: that is a mismatch."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
     X = np.arange(40.0).reshape(20, 2)
     y = np.repeat(["a", "b"], 10)
     skdeploy.save(LogisticRegression().fit(X, y), X, y, tmp_path / "m.bin")
@@ -96,3 +96,48 @@ def test_probabilities_are_proved_as_well(tmp_path: Path) -> None:
 
     with pytest.raises(ProofFailed, match="probability"):
         skdeploy.load(tampered(tmp_path / "m.bin", tmp_path / "n.bin", change))
+
+
+@pytest.mark.parametrize(("spreads", "accepted"), [(0.5e-9, True), (3e-9, False)])
+def test_the_spread_counts_where_a_prediction_is_near_zero(
+    spreads: float, accepted: bool, tmp_path: Path
+) -> None:
+    """A prediction of nearly 0 may differ by 1e-9 of the predictions' standard deviation, and no more."""
+    X = np.linspace(-1, 1, 41)[:, None]
+    skdeploy.save(LinearRegression().fit(X, X[:, 0]), X, X[:, 0], tmp_path / "m.bin")
+    spread = float(np.std(X))
+
+    def change(passport: Any) -> None:
+        passport["golden"]["predictions"][20] += spreads * spread
+
+    path = tampered(tmp_path / "m.bin", tmp_path / "n.bin", change)
+    if accepted:
+        assert skdeploy.load(path)
+    else:
+        with pytest.raises(ProofFailed, match="Golden record 20"):
+            skdeploy.load(path)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "label", "accepted"),
+    [([0.5, 0.5, 0.0], "b", True), ([0.5, 0.5, 0.0], "c", False), ([0.6, 0.4, 0.0], "b", False)],
+)
+def test_a_toss_up_may_fall_either_way(
+    probabilities: list[float], label: str, accepted: bool, tmp_path: Path
+) -> None:
+    """A label may differ if it is one of two classes that are equally probable."""
+    X = np.zeros((10, 1))
+    mixed = DummyClassifier(strategy="prior").fit(X, ["a"] * 10)
+    mixed.classes_, mixed.n_classes_ = np.array(["a", "b", "c"]), 3
+    mixed.class_prior_ = np.array(probabilities)
+    skdeploy.save(mixed, X, None, tmp_path / "m.bin")
+
+    def change(passport: Any) -> None:
+        passport["golden"]["predictions"][0] = label
+
+    path = tampered(tmp_path / "m.bin", tmp_path / "n.bin", change)
+    if accepted:
+        assert skdeploy.load(path)
+    else:
+        with pytest.raises(ProofFailed):
+            skdeploy.load(path)

@@ -10,7 +10,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from skdeploy.passport.walk import is_null, readers_of
+from skdeploy.passport.walk import readers_of
+from skdeploy.schema.cells import is_null
 
 FRAME = pd.DataFrame(
     {"a": ["x", "y", "x"], "b": ["u", None, "v"], "t": ["one two", "two", "three"], "n": [1.0, 2.0, 3.0]}

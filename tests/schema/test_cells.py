@@ -148,3 +148,11 @@ def test_values_are_described_briefly() -> None:
     assert describe(True) == "true"
     assert describe(JsonNumber("1E+2")) == "number 1E+2"
     assert len(describe("x" * 1000)) < 100
+
+
+def test_a_category_in_single_precision_is_known_by_its_short_name() -> None:
+    """0.1 is the category that training data of the dtype float32 has as 0.10000000149011612."""
+    check = compile_check(column("float", "float32", categories=[0.10000000149011612], unknown="refuse"))
+    assert check(0.1) == 0.1
+    with pytest.raises(Unfit):
+        check(0.2)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from skdeploy.errors import InvalidRecord, MalformedBody
@@ -140,4 +142,32 @@ def test_mappings_are_checked_like_json() -> None:
     """The other doors' records get the same refusals."""
     checked = RecordReader(SCHEMA).read([GOOD, GOOD | {"count": 2.5}])
     assert checked.positions == [0]
+    assert checked.bad[1][0].column == "count"
+
+
+def test_a_small_body_cannot_ask_for_an_endless_answer() -> None:
+    """Past 10,000 bad cells records are still refused, and counted, but no longer described."""
+    checked = read([{}] * 5000)
+    assert len(checked.bad) == 5000
+    with pytest.raises(InvalidRecord, match="1666 more bad records are not listed") as caught:
+        checked.require_all_good()
+    assert 10_000 <= len(caught.value.cells) < 10_010
+
+
+def test_a_long_key_is_shortened() -> None:
+    """Keys are echoed as values are: not at length."""
+    checked = read(GOOD | {"k" * 5000: 1})
+    assert len(str(checked.bad[0][0].column)) < 100
+
+
+def test_a_lone_key_is_no_envelope() -> None:
+    """{"id": 1} is a record that lacks its columns, alone as in a list."""
+    assert len(read({"id": 1}).bad[0]) == len(read([{"id": 1}]).bad[0]) == 3
+
+
+@pytest.mark.parametrize("null", [pd.NA, pd.NaT, float("nan"), Decimal("NaN"), Decimal("sNaN"), None])
+def test_every_null_of_tables_is_null(null: Any) -> None:
+    """What pandas and databases write for null is null, or a bad cell, never an exception."""
+    checked = RecordReader(SCHEMA).read([GOOD | {"sepal length (cm)": null}, GOOD | {"count": null}])
+    assert checked.table.cells[0] == [None]
     assert checked.bad[1][0].column == "count"

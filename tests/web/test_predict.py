@@ -155,6 +155,13 @@ def test_a_record_without_an_answer_is_our_fault_alone(regressor: Model) -> None
     assert post(client, [body[1]], "?errors=partial").status_code == 500
 
 
+def test_partial_with_all_bad_in_different_ways_is_a_refusal(regressor: Model) -> None:
+    """One record that does not fit and one without an answer: nothing is answered, so it is a 422."""
+    client = client_of(replace(regressor, engine=PoisonEngine()))
+    answer = post(client, [{}, RECORD | {"age": 13}], "?errors=partial")
+    assert answer.status_code == 422
+
+
 class BrokenEngine(PoisonEngine):
     """Fails on everything, with a secret in its message."""
 

@@ -87,6 +87,8 @@ def test_bodies(body: bytes, status: int, client: FlaskClient) -> None:
         ({"Content-Type": 'Application/JSON;charset="UTF-8"'}, 200),
         ({"Content-Type": "application/vnd.api+json"}, 200),
         ({"Content-Type": "application/json; charset=latin-1"}, 415),
+        ({"Content-Type": "application/json; charset=utf-8; profile=x"}, 200),
+        ({"Content-Type": "application/json; profile=x; charset=latin-1"}, 415),
         ({"Content-Type": "text/csv"}, 415),
         ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
         ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
