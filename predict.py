@@ -6,6 +6,7 @@ python predict.py                                         while developing
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 
@@ -21,7 +22,7 @@ try:
         format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S %z",
     )
-    model = source.load(settings.model_uri, settings.model_sha256)
+    model = source.load(settings.model_uri, settings.model_sha256, engine=settings.engine)
     app = create_app(model, settings)
 except SkdeployError as error:
     raise SystemExit(f"The service does not start: {error}") from error
@@ -31,6 +32,11 @@ logging.info("Serving %s %s from %s", passport.name, passport.version, settings.
 logging.info("Its SHA-256 is %s", model.digest)
 for note in model.notes:
     logging.warning("%s: %s", passport.name, note)
+
+# The libraries' many objects live for ever: without this every collection walks them all, which is
+# the longest pause that a request meets, and unshares the memory of forked workers.
+gc.collect()
+gc.freeze()
 
 if __name__ == "__main__":
     app.run(settings.bind_address, settings.port)

@@ -83,6 +83,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MODEL_URI", "model.bin", _text, "where the model comes from: a path or file:// URI"),
     Setting("MODEL_SHA256", "", _sha256, "refuse any other file, before it is unpickled"),
     Setting(
+        "ENGINE",
+        "auto",
+        _one_of("auto", "onnx", "sklearn"),
+        "how records are scored: auto, onnx or sklearn; auto is onnx where it is proved equal",
+    ),
+    Setting(
         "UNKNOWN_COLUMNS",
         "refuse",
         _one_of("refuse", "ignore"),
@@ -132,6 +138,7 @@ class Settings:
 
     model_uri: str
     model_sha256: str | None
+    engine: str
     unknown_columns: str
     strict_categories: bool
     id_field: str

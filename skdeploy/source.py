@@ -10,10 +10,11 @@ from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError
 from skdeploy.model import Model, load_model
 
 
-def load(uri: str | Path, sha256: str | None = None) -> Model:
+def load(uri: str | Path, sha256: str | None = None, *, engine: str = "auto") -> Model:
     """The proved model at `uri`, a path or file:// URI.
 
     sha256   64 hexadecimal digits that the file must have, compared before it is unpickled
+    engine   "sklearn", "auto" (compiled where that is proved equal) or "onnx" (compiled or nothing)
 
     Raises ModelUnavailable (its subclasses say why) or SettingsError. Unpickling runs code: give
     the digest, or a file you trust.
@@ -23,7 +24,7 @@ def load(uri: str | Path, sha256: str | None = None) -> Model:
     digest = hashlib.sha256(content).hexdigest()
     if sha256 is not None and digest != sha256.lower():
         raise DigestMismatch(str(path), sha256.lower(), digest)
-    return load_model(content, digest=digest, name=path.stem, where=str(path))
+    return load_model(content, digest=digest, name=path.stem, where=str(path), engine=engine)
 
 
 def _local_path(uri: str) -> Path:

@@ -1,5 +1,6 @@
 """How gunicorn runs the service; every value can be set, see README.md beside this file."""
 
+import logging
 import math
 import os
 import signal
@@ -38,6 +39,22 @@ class Worker(worker.Worker):
 
 
 address = settings.bind_address
+
+
+def worker_exit(_server: object, _worker: object) -> None:
+    """Gunicorn's hook, called by a worker that is done: leave without the libraries' farewell.
+
+    onnxruntime starts a thread when it is imported. A forked worker does not have it, and waits for
+    it for ever when the interpreter ends in the ordinary way.
+    """
+    reason = sys.exc_info()[1]
+    code = reason.code if isinstance(reason, SystemExit) else 0
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
 bind = f"[{address}]:{settings.port}" if ":" in address else f"{address}:{settings.port}"
 workers = settings.workers or usable_cpus()
 threads = settings.threads

@@ -12,6 +12,7 @@ import joblib
 
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import UnreadableModel
+from skdeploy.model.choice import choose_engine
 from skdeploy.model.model import Model
 from skdeploy.model.probe import probe_columns, probe_output
 from skdeploy.model.proof import golden_table, prove
@@ -24,26 +25,30 @@ from skdeploy.schema import RecordReader, Schema, Table
 _log = logging.getLogger(__name__)
 
 
-def load_model(content: bytes, *, digest: str, name: str, where: str) -> Model:
+def load_model(content: bytes, *, digest: str, name: str, where: str, engine: str = "sklearn") -> Model:
     """Unpickle `content`, and prove that it predicts what its passport says.
 
     A pickle without passport gets one derived from the fitted pipeline, with `name` for its name;
     what could not be known then stands in the model's notes. `where` is for messages.
 
-    Raises UnreadableModel or ProofFailed. Unpickling runs code: only call it on bytes you trust.
+    engine   "sklearn", "auto" or "onnx", see `skdeploy.model.choice`
+
+    Raises UnreadableModel, ProofFailed or, if the engine that was asked for cannot be had,
+    ModelUnavailable. Unpickling runs code: only call it on bytes you trust.
     """
     pipeline, warned = unpickle(content, where)
     plain = getattr(pipeline, ATTRIBUTE, None)
     if plain is None:
-        return _bare_model(pipeline, digest, name, warned)
+        return _bare_model(pipeline, digest, name, warned, engine)
     passport = Passport.from_plain(plain)
-    engine = SklearnEngine(pipeline, passport.schema)
     here = installed()
-    prove(passport, engine, here)
+    prove(passport, SklearnEngine(pipeline, passport.schema), here)
     _log.info("%d golden records predict what the passport says", len(passport.golden.predictions))
     for difference in differences(passport.libraries, here):
         _log.info("Made with other versions, and proved equal: %s", difference)
-    return Model(passport, engine, golden_table(passport).rows([0]), digest)
+    golden = golden_table(passport)
+    chosen, fallback = choose_engine(pipeline, passport, golden, engine)
+    return Model(passport, chosen, golden.rows([0]), digest, fallback=fallback)
 
 
 def unpickle(content: bytes, where: str) -> tuple[Any, list[str]]:
@@ -92,7 +97,7 @@ def _decompressed(content: bytes) -> bytes:
     return pickled
 
 
-def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str]) -> Model:
+def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str], engine: str) -> Model:
     schema, notes = derive(pipeline)
     sample = Table([[column.example] for column in schema.columns], 1)
     try:
@@ -116,12 +121,14 @@ def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str]) -> Mod
         "It has no passport: its schema is derived, its predictions are not proved.",
         *notes,
     )
+    chosen, fallback = choose_engine(pipeline, passport, sample, engine)
     return Model(
         passport,
-        SklearnEngine(pipeline, schema),
+        chosen,
         sample,
         digest,
         (*all_notes, *(f"On loading: {warning}" for warning in warned)),
+        fallback,
     )
 
 

@@ -50,6 +50,7 @@ class Model:
     probe    a record that is known to predict, for telling a bad record from a broken engine
     digest   SHA-256 of the file it came from
     notes    what could not be known or proved, for the log and for `GET /`
+    fallback   why scikit-learn serves although a compiled engine was wanted; None if it was not
     """
 
     passport: Passport
@@ -57,6 +58,7 @@ class Model:
     probe: Table
     digest: str
     notes: tuple[str, ...] = ()
+    fallback: str | None = None
 
     def __repr__(self) -> str:
         # Not the fields: golden and probe records must not end up in a log.

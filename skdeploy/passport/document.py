@@ -60,6 +60,10 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None = None
     format: int = FORMAT
 
+    def __repr__(self) -> str:
+        columns = len(self.schema.columns)
+        return f"Passport({self.name} {self.version}, {columns} columns, {self.golden!r})"
+
     def to_plain(self) -> dict[str, Any]:
         """The passport as nested dicts and lists of plain values."""
         plain: dict[str, Any] = msgspec.to_builtins(self)

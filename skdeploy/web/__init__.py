@@ -9,6 +9,11 @@ drain.py     whether this process is about to end
 worker.py    the gunicorn worker: slow clients, draining
 """
 
-from skdeploy.web.app import create_app
+try:
+    from skdeploy.web.app import create_app
+except ModuleNotFoundError as error:
+    if error.name not in ("flask", "werkzeug"):
+        raise
+    raise ModuleNotFoundError("flask is not installed: run pip install 'skdeploy[web]'") from error
 
 __all__ = ["create_app"]

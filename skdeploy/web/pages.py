@@ -38,6 +38,7 @@ def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, A
             "notes": model.notes,
         },
         "engine": model.engine.name,
+        "engine_fallback": model.fallback,
         "schema": schema,
         "id_field": id_field,
         "output": passport.output,

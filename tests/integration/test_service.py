@@ -757,3 +757,12 @@ def test_requests_are_logged_if_asked(service: Service, strict: Service) -> None
     wait_until(lambda: '"GET /no-such-page HTTP/1.1" 404' in strict.log(), "the request is logged", 5)
     service.get("/no-such-page")
     assert "/no-such-page" not in service.log()
+
+
+def test_an_idle_service_ends_at_once(tmp_path: Path) -> None:
+    """SIGTERM without requests: the workers leave within seconds, whatever libraries they loaded."""
+    with served(tmp_path, WORKERS="2") as service:
+        begin = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - begin < 8
+        assert "SIG" not in service.log()

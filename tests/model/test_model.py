@@ -89,7 +89,7 @@ def test_probabilities_come_by_class(classifier: Model) -> None:
 def test_no_record_is_in_a_repr(regressor: Model) -> None:
     """Logging a model or a passport shows no golden record."""
     golden = regressor.passport.golden
-    assert repr(regressor) == f"Model(tree {regressor.passport.version}, engine sklearn)"
+    assert repr(regressor) == f"Model(tree {regressor.passport.version}, engine onnx)"
     assert "Golden(" in repr(regressor.passport)
     assert str(golden.predictions[5]) not in repr(regressor.passport)
 

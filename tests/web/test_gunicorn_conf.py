@@ -70,6 +70,13 @@ def test_every_setting_of_the_process_arrives() -> None:
     }
 
 
+def test_what_lives_for_ever_is_left_alone_by_collections() -> None:
+    """After loading, the objects of libraries and model are frozen: no collection walks them."""
+    code = "import gc, predict; print(gc.get_freeze_count())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 50_000
+
+
 def test_an_ipv6_address_gets_its_brackets() -> None:
     """BIND_ADDRESS=::1 is written as gunicorn reads it."""
     assert configured(BIND_ADDRESS="::1")["bind"] == "[::1]:9696"

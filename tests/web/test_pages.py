@@ -22,7 +22,8 @@ def test_the_index_says_what_this_is(regressor: Model) -> None:
     assert page["model"]["name"] == "tree"
     assert page["model"]["version"] == regressor.passport.version
     assert page["model"]["sha256"] == regressor.digest
-    assert page["engine"] == "sklearn"
+    assert page["engine"] == "onnx"
+    assert page["engine_fallback"] is None
     assert list(page["schema"]["properties"]) == ["size", "kind", "age"]
     assert page["output"]["kind"] == "regression"
     assert page["links"]["predict"] == "/predict"

@@ -1,0 +1,14 @@
+"""A fitted pipeline -> an ONNX graph in double precision, by skl2onnx and converters of our own.
+
+    graph.py     the conversion, and what is mended after it
+    trees.py     tree ensembles as ONNX's TreeEnsemble operator, exact to the last bit of a split
+    converters.py   what skl2onnx writes in single precision, or not at all
+
+Nothing here decides whether the graph may serve: it must be proved equal first
+(`skdeploy.model.choice`).
+"""
+
+from skdeploy.engines.compiling.errors import NotCompilable
+from skdeploy.engines.compiling.graph import compile_graph
+
+__all__ = ["NotCompilable", "compile_graph"]

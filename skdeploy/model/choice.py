@@ -1,0 +1,156 @@
+"""Which engine serves: the compiled one if it is proved equal to scikit-learn, else scikit-learn."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skdeploy.engines import Engine
+from skdeploy.engines.sklearn import SklearnEngine
+from skdeploy.errors import ModelUnavailable
+from skdeploy.model.edges import edge_records
+from skdeploy.model.outputs import not_finite
+from skdeploy.passport import Output, Passport
+from skdeploy.schema import Table
+
+_log = logging.getLogger(__name__)
+
+# Regression: relative, and relative to the spread of the predictions. Probabilities: absolute.
+TOLERANCE = 1e-5
+
+
+def choose_engine(pipeline: Any, passport: Passport, golden: Table, wanted: str) -> tuple[Engine, str | None]:
+    """The engine, and the reason if it is scikit-learn although `wanted` is not "sklearn".
+
+    wanted   "auto", "sklearn", or "onnx", which raises ModelUnavailable in place of falling back
+    """
+    reference = SklearnEngine(pipeline, passport.schema)
+    if wanted == "sklearn":
+        return reference, None
+    try:
+        engine = _compiled(pipeline, passport, golden, reference)
+    except _Unequal as error:
+        reason = f"the compiled pipeline differs from scikit-learn: {error}"
+    except Exception as error:  # whatever compiling or running raises, scikit-learn serves
+        reason = f"the pipeline cannot be compiled: {error}"
+    else:
+        return engine, None
+    if wanted == "onnx":
+        raise ModelUnavailable(f"ENGINE=onnx, but {reason}. Unset it to serve with scikit-learn.")
+    _log.info("The engine is sklearn: %s", reason)
+    return reference, reason
+
+
+class _Unequal(Exception):
+    """The two engines answer differently; says where, without a record's values."""
+
+
+def _compiled(pipeline: Any, passport: Passport, golden: Table, reference: SklearnEngine) -> Engine:
+    from skdeploy.engines.compiling import compile_graph
+    from skdeploy.engines.onnx import OnnxEngine
+
+    begin = time.perf_counter()
+    classes = passport.output.classes or []
+    engine = OnnxEngine(
+        compile_graph(pipeline, passport.schema),
+        reference,
+        boolean_labels=any(isinstance(label, bool) for label in classes),
+    )
+    edges, names = edge_records(passport.schema, golden)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spread = _spread(reference.predict(golden))
+        same = _Comparison(engine, reference, passport.output, spread)
+        same.require(golden, ["a golden record"] * golden.count)
+        edges, names = _predictable(engine, reference, edges, names)
+        same.require(edges, names)
+    _log.info(
+        "Compiled in %.2f s, and equal to scikit-learn on %d golden and %d edge records",
+        time.perf_counter() - begin,
+        golden.count,
+        edges.count,
+    )
+    return engine
+
+
+def _predictable(
+    engine: Engine, reference: Engine, table: Table, names: list[str]
+) -> tuple[Table, list[str]]:
+    """The records that scikit-learn predicts. On the others the engine must have no answer either."""
+    if _predicts(reference, table):
+        return table, names
+    kept = []
+    for index in range(table.count):
+        one = table.rows([index])
+        if _predicts(reference, one):
+            kept.append(index)
+        elif _predicts(engine, one):
+            raise _Unequal(f"an answer where scikit-learn raises, {names[index]}")
+    return table.rows(kept), [names[index] for index in kept]
+
+
+def _predicts(engine: Engine, table: Table) -> bool:
+    try:
+        return not not_finite(engine.predict(table))
+    except Exception:  # the pipeline may raise anything
+        return False
+
+
+def _spread(predictions: Any) -> Any:
+    """Per output, the standard deviation of the golden predictions; 0 for labels."""
+    array = np.asarray(predictions)
+    return np.nanstd(array.reshape(len(array), -1), axis=0) if array.dtype.kind == "f" else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Two engines, and what is equal for them; `spread` is that of the golden predictions."""
+
+    engine: Engine
+    reference: Engine
+    output: Output
+    spread: Any
+
+    def require(self, table: Table, names: list[str]) -> None:
+        """Raise _Unequal with the name of the first record that the engines answer differently."""
+        if not table.count:
+            return
+        got, expected = (np.asarray(each.predict(table)) for each in (self.engine, self.reference))
+        probabilities = None
+        if self.output.probabilities:
+            probabilities = np.asarray(self.reference.predict_proba(table))
+            _require_close(np.asarray(self.engine.predict_proba(table)), probabilities, 1.0, names)
+        if expected.dtype.kind == "f" and self.output.kind != "classification":
+            scale = np.abs(expected.reshape(len(expected), -1)) + self.spread
+            _require_close(got, expected, scale, names)
+            return
+        _require_same_labels(got, expected, probabilities, names)
+
+
+def _require_same_labels(got: Any, expected: Any, probabilities: Any, names: list[str]) -> None:
+    if got.dtype.kind != expected.dtype.kind and "O" not in (got.dtype.kind, expected.dtype.kind):
+        raise _Unequal(f"labels are {got.dtype} in place of {expected.dtype}")
+    for index in np.flatnonzero(got.reshape(expected.shape) != expected):
+        if not _is_toss_up(probabilities, int(index)):
+            raise _Unequal(f"another label, {names[index]}")
+
+
+def _require_close(got: Any, expected: Any, scale: Any, names: list[str]) -> None:
+    got, expected = got.reshape(len(expected), -1), expected.reshape(len(expected), -1)
+    with np.errstate(invalid="ignore"):
+        same = np.abs(got - expected) <= TOLERANCE * scale
+    same |= ~np.isfinite(got) & ~np.isfinite(expected)
+    for row, column in np.argwhere(~same):
+        raise _Unequal(f"{got[row, column]} in place of {expected[row, column]}, {names[row]}")
+
+
+def _is_toss_up(probabilities: Any, index: int) -> bool:
+    if probabilities is None or probabilities.shape[1] < 2:
+        return False
+    first, second = np.sort(probabilities[index])[::-1][:2]
+    return bool(first - second <= TOLERANCE)

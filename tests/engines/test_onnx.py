@@ -1,0 +1,284 @@
+"""The compiled engine beside scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+import skdeploy
+from skdeploy.engines.onnx import OnnxEngine
+from skdeploy.engines.sklearn import SklearnEngine
+from skdeploy.errors import ModelUnavailable
+from skdeploy.model import Model
+from skdeploy.model.choice import choose_engine
+from skdeploy.model.edges import edge_records
+from skdeploy.model.proof import golden_table
+from skdeploy.schema import RecordReader, Table
+from tests import pipelines
+from tests.conftest import small_frame, small_pipeline
+
+COMPILED = [
+    pipelines.mixed_regression,
+    pipelines.one_hot_refuses_with_string_labels,
+    pipelines.one_hot_nan_is_a_category,
+    pipelines.one_hot_none_is_a_category,
+    pipelines.one_hot_of_integers_and_booleans,
+    pipelines.ordinal_with_given_order,
+    pipelines.ordinal_with_values_for_unknown_and_missing,
+    pipelines.target_encoder,
+    pipelines.booleans_with_boolean_labels,
+    pipelines.nullable_integers,
+    pipelines.integers_with_nulls,
+    pipelines.categories_one_hot,
+    pipelines.several_numbers,
+    pipelines.bare_forest,
+    pipelines.array_of_doubles,
+    pipelines.float32_columns,
+    pipelines.names_of_all_kinds,
+    pipelines.clusters,
+    pipelines.six_hundred_columns,
+]
+NOT_COMPILED = [
+    pipelines.dict_vectorizer,
+    pipelines.tfidf_on_a_list,
+    pipelines.datetimes_without_zone,
+    pipelines.own_transformer_and_text_length,
+]
+
+
+def saved(make: Callable[[], pipelines.Fitted], path: Path, engine: str = "auto") -> Model:
+    pipeline, X, y = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the pipelines warn of is not looked at here
+        skdeploy.save(pipeline, X, y, path)
+        return skdeploy.load(path, engine=engine)
+
+
+@pytest.mark.parametrize("make", COMPILED, ids=lambda make: make.__name__)
+def test_what_compiles_is_proved_and_serves(make: Callable[[], pipelines.Fitted], tmp_path: Path) -> None:
+    """These pipelines are served compiled, and answer every golden record as scikit-learn does."""
+    model = saved(make, tmp_path / "m.bin")
+    assert model.fallback is None
+    assert model.engine.name == "onnx"
+    result = model.predict(golden_table(model.passport), proba=model.passport.output.probabilities)
+    assert not result.unscorable
+    for got, expected in zip(result.values, model.passport.golden.predictions, strict=True):
+        assert got == pytest.approx(expected, rel=1e-5) if not isinstance(expected, str) else got == expected
+
+
+@pytest.mark.parametrize("make", NOT_COMPILED, ids=lambda make: make.__name__)
+def test_what_does_not_compile_is_served_by_scikit_learn(
+    make: Callable[[], pipelines.Fitted], tmp_path: Path
+) -> None:
+    """Nobody has to know: the model serves, and says why it is not compiled."""
+    model = saved(make, tmp_path / "m.bin")
+    assert model.engine.name == "sklearn"
+    assert model.fallback is not None
+    assert model.fallback.startswith("the pipeline cannot be compiled: ")
+
+
+def test_an_engine_can_be_forced(regressor_file: Path, tmp_path: Path) -> None:
+    """ENGINE=sklearn compiles nothing; ENGINE=onnx refuses to start with another engine."""
+    assert skdeploy.load(regressor_file, engine="sklearn").engine.name == "sklearn"
+    assert skdeploy.load(regressor_file, engine="onnx").engine.name == "onnx"
+    with pytest.raises(ModelUnavailable, match="ENGINE=onnx, but the pipeline cannot be compiled"):
+        saved(pipelines.dict_vectorizer, tmp_path / "m.bin", engine="onnx")
+
+
+TREES = [
+    DecisionTreeRegressor(max_depth=5),
+    RandomForestRegressor(8, random_state=0),
+    ExtraTreesRegressor(8, random_state=0),
+    GradientBoostingRegressor(n_estimators=12),
+    GradientBoostingRegressor(n_estimators=12, init="zero"),
+    HistGradientBoostingRegressor(max_iter=12),
+    HistGradientBoostingRegressor(max_iter=12, loss="poisson"),
+    DecisionTreeClassifier(max_depth=4),
+    RandomForestClassifier(8, random_state=0),
+    GradientBoostingClassifier(n_estimators=8),
+    HistGradientBoostingClassifier(max_iter=8),
+    DecisionTreeRegressor(max_depth=1, min_samples_leaf=10**6),
+]
+
+
+def numbers(rows: int = 400) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    return pd.DataFrame({"a": random.normal(size=rows), "b": random.integers(0, 50, rows) / 7})
+
+
+@pytest.mark.parametrize("trees", TREES, ids=lambda trees: type(trees).__name__)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_trees_are_exact(trees: Any, classes: int, tmp_path: Path) -> None:
+    """Also beside their splits: a record one bit to the left or right falls where scikit-learn's does."""
+    X = numbers()
+    y = (np.abs(X["a"] * 3 + X["b"]) // 2).clip(0, classes - 1).astype(int)
+    target = y if hasattr(trees, "predict_proba") else y + X["a"].abs()
+    skdeploy.save(trees.fit(X, target), X, target, tmp_path / "m.bin")
+    model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+    splits = X["b"].unique()[:40]
+    beside = np.concatenate([splits, np.nextafter(splits, -9), np.nextafter(splits, 99), splits + 1e-8])
+    rows = pd.DataFrame({"a": np.resize(X["a"].to_numpy(), len(beside)), "b": beside})
+    table = Table([rows["a"].tolist(), rows["b"].tolist()], len(rows))
+    assert np.asarray(model.engine.predict(table)).ravel() == pytest.approx(trees.predict(rows), rel=1e-12)
+    if hasattr(trees, "predict_proba"):
+        assert model.engine.predict_proba(table) == pytest.approx(trees.predict_proba(rows), rel=1e-9)
+
+
+def test_missing_values_go_where_training_sent_them(tmp_path: Path) -> None:
+    """A null in a tree's column takes the branch that scikit-learn's trees learned for it."""
+    X = numbers()
+    X.loc[::3, "b"] = np.nan
+    target = X["a"] + X["b"].isna() * 10
+    for trees in (HistGradientBoostingRegressor(max_iter=5), RandomForestRegressor(4, random_state=1)):
+        skdeploy.save(trees.fit(X, target), X, target, tmp_path / "m.bin")
+        model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+        table = Table([[0.1, 0.1], [None, 3.0]], 2)
+        expected = trees.predict(pd.DataFrame({"a": [0.1, 0.1], "b": [np.nan, 3.0]}))
+        assert np.asarray(model.engine.predict(table)).ravel() == pytest.approx(expected)
+
+
+def test_a_null_among_texts_is_scored_apart(tmp_path: Path) -> None:
+    """Records with a null text get scikit-learn's answer, in place, and their neighbours keep theirs."""
+    model = saved(pipelines.mixed_regression, tmp_path / "m.bin")
+    reference = skdeploy.load(tmp_path / "m.bin", engine="sklearn")
+    table = golden_table(model.passport)
+    index = model.schema.names.index("city")
+    table = Table([list(cells) for cells in table.cells], table.count)
+    table.cells[index][3] = table.cells[index][7] = None
+    assert model.schema.columns[index].nullable
+    assert model.predict(table).values == pytest.approx(reference.predict(table).values)
+    alone = [3, 7]
+    assert model.predict(table.rows(alone)).values == reference.predict(table.rows(alone)).values
+
+
+class Shifted:
+    """An engine that is wrong on records with an unseen kind only."""
+
+    name = "shifted"
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def predict(self, table: Table) -> Any:
+        known = [kind in ("ash", "elm", "oak", None) for kind in table.cells[1]]
+        return self.inner.predict(table) + np.where(known, 0.0, 1.0)
+
+
+def test_edges_are_compared_and_named_without_values() -> None:
+    """An engine that is right on golden records and wrong at an edge is refused, and the edge is named."""
+    from skdeploy.model.choice import _Comparison, _spread, _Unequal
+
+    frame = small_frame()
+    pipeline = small_pipeline(LinearRegression())
+    pipeline[0].set_params(onehotencoder__handle_unknown="ignore")
+    pipeline.fit(frame, frame["age"])
+    passport = _passport(pipeline, frame)
+    reference = SklearnEngine(pipeline, passport.schema)
+    golden = golden_table(passport)
+    edges, names = edge_records(passport.schema, golden)
+    wrong: Any = Shifted(reference)
+    same = _Comparison(wrong, reference, passport.output, _spread(reference.predict(golden)))
+    same.require(golden, ["golden"] * golden.count)
+    with pytest.raises(_Unequal, match="column 'kind': an unseen category"):
+        same.require(edges, names)
+
+
+def _passport(pipeline: Any, frame: pd.DataFrame) -> Any:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return skdeploy.save(pipeline, frame, frame["age"], Path(folder) / "m.bin")
+
+
+def test_edges_reach_what_a_schema_allows(regressor: Model) -> None:
+    """Every edge record passes the model's own checks."""
+    edges, names = edge_records(regressor.schema, golden_table(regressor.passport))
+    columns = regressor.schema.names
+    records = [dict(zip(columns, row, strict=True)) for row in zip(*edges.cells, strict=True)]
+    assert not RecordReader(regressor.schema).read(records).bad
+    assert {"column 'size': null", "column 'age': an extreme"} <= set(names)
+
+
+def test_whatever_fails_in_compiling_falls_back(
+    regressor_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runtime that is not installed is a reason to serve with scikit-learn, not to fail."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    model = skdeploy.load(regressor_file, engine="auto")
+    assert model.engine.name == "sklearn"
+    assert "onnxruntime" in str(model.fallback)
+
+
+def test_one_answer_whatever_the_neighbours(regressor_file: Path) -> None:
+    """A record alone and among others gets the same prediction."""
+    model = skdeploy.load(regressor_file, engine="onnx")
+    table = golden_table(model.passport)
+    together = model.predict(table).values
+    assert [model.predict(table.rows([i])).values[0] for i in range(9)] == pytest.approx(
+        together[:9], rel=1e-12
+    )
+    assert isinstance(model.engine, OnnxEngine)
+
+
+def test_probabilities_of_several_classes_are_softmax(tmp_path: Path) -> None:
+    """LogisticRegression with three classes is compiled with its probabilities."""
+    X = numbers()
+    y = np.resize(["x", "y", "z"], len(X))
+    pipeline = LogisticRegression().fit(X, y)
+    skdeploy.save(pipeline, X, y, tmp_path / "m.bin")
+    model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+    table = Table([X["a"].tolist()[:5], X["b"].tolist()[:5]], 5)
+    assert model.engine.predict_proba(table) == pytest.approx(pipeline.predict_proba(X[:5]), rel=1e-9)
+    assert list(model.engine.predict(table)) == list(pipeline.predict(X[:5]))
+
+
+def test_the_choice_says_nothing_when_nothing_was_asked(regressor_file: Path) -> None:
+    """Forcing scikit-learn is no fallback."""
+    import joblib
+
+    pipeline = joblib.load(regressor_file)
+    model = skdeploy.load(regressor_file)
+    engine, reason = choose_engine(pipeline, model.passport, golden_table(model.passport), "sklearn")
+    assert (engine.name, reason) == ("sklearn", None)
+
+
+def test_a_number_beyond_single_precision_is_scikit_learns_affair(tmp_path: Path) -> None:
+    """Forests raise on 1e39, and so does the compiled one; its neighbours have their answers."""
+    X = numbers()
+    forest = RandomForestRegressor(4, random_state=0).fit(X, X["a"])
+    skdeploy.save(forest, X, X["a"], tmp_path / "m.bin")
+    model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+    result = model.predict(Table([[0.5, 1e39], [1.0, 1.0]], 2))
+    assert list(result.unscorable) == [1]
+    assert result.values[0] == pytest.approx(forest.predict(pd.DataFrame({"a": [0.5], "b": [1.0]}))[0])
+
+
+def test_a_text_with_a_nul_is_another_text(tmp_path: Path) -> None:
+    """A tensor of strings would cut it off and find a known category."""
+    frame = small_frame()
+    pipeline = small_pipeline(LinearRegression())
+    pipeline[0].set_params(onehotencoder__handle_unknown="ignore")
+    pipeline.fit(frame, frame["kind"] == "elm")
+    skdeploy.save(pipeline, frame, None, tmp_path / "m.bin")
+    model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+    known, cut = model.predict(Table([[1.0, 1.0], ["elm", "elm\0"], [1, 1]], 2)).values
+    assert known > cut + 0.5
