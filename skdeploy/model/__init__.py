@@ -4,6 +4,9 @@ model.py     Model, Predictions: records in, predictions out
 loading.py   bytes -> unpickled, with a passport, proved
 proof.py     what "equal" means, and the start-up proof
 probe.py     trying a pipeline with nulls and unseen categories
+choice.py    which engine serves; edges.py makes the records that two engines are compared on
+golden.py    golden records made up from the schema
+outputs.py   what a pipeline returns -> plain values
 """
 
 from skdeploy.model.loading import load_model

@@ -14,14 +14,15 @@ from skdeploy.engines import Engine
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable
 from skdeploy.model.edges import edge_records
-from skdeploy.model.outputs import not_finite
+from skdeploy.model.outputs import predicts
+from skdeploy.model.proof import OTHER_MAKE
 from skdeploy.passport import Output, Passport
 from skdeploy.schema import Table
 
 _log = logging.getLogger(__name__)
 
 # Regression: relative, and relative to the spread of the predictions. Probabilities: absolute.
-TOLERANCE = 1e-5
+TOLERANCE = OTHER_MAKE
 
 
 def choose_engine(pipeline: Any, passport: Passport, golden: Table, wanted: str) -> tuple[Engine, str | None]:
@@ -82,23 +83,16 @@ def _predictable(
     engine: Engine, reference: Engine, table: Table, names: list[str]
 ) -> tuple[Table, list[str]]:
     """The records that scikit-learn predicts. On the others the engine must have no answer either."""
-    if _predicts(reference, table):
+    if predicts(reference, table):
         return table, names
     kept = []
     for index in range(table.count):
         one = table.rows([index])
-        if _predicts(reference, one):
+        if predicts(reference, one):
             kept.append(index)
-        elif _predicts(engine, one):
+        elif predicts(engine, one):
             raise _Unequal(f"an answer where scikit-learn raises, {names[index]}")
     return table.rows(kept), [names[index] for index in kept]
-
-
-def _predicts(engine: Engine, table: Table) -> bool:
-    try:
-        return not not_finite(engine.predict(table))
-    except Exception:  # the pipeline may raise anything
-        return False
 
 
 def _spread(predictions: Any) -> Any:

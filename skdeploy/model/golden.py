@@ -9,9 +9,9 @@ import numpy as np
 
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import SaveError
-from skdeploy.model.outputs import not_finite, plain_predictions
+from skdeploy.model.outputs import plain_predictions, predicts
 from skdeploy.passport import Golden, Output
-from skdeploy.schema import Column, RecordReader, Schema, Table
+from skdeploy.schema import Column, RecordReader, Schema
 
 _TRIED = 200
 _SHARE_OF_NULLS = 0.1
@@ -33,8 +33,8 @@ def synthetic_golden(pipeline: Any, schema: Schema, output: Output) -> Golden:
     records = [dict(zip(schema.names, row, strict=True)) for row in zip(*cells, strict=True)]
     table = RecordReader(schema).read(records).table
     good = list(range(table.count))
-    if not _predicts(engine, table):
-        good = [index for index in good if _predicts(engine, table.rows([index]))]
+    if not predicts(engine, table):
+        good = [index for index in good if predicts(engine, table.rows([index]))]
     if not good:
         raise SaveError(
             "No record made up from the schema predicts: give real golden records, golden='real'."
@@ -61,10 +61,3 @@ def _cell(column: Column, chance: random.Random) -> Any:
         draw = chance.randint if column.type == "int" else chance.uniform
         return draw(column.minimum, column.maximum)
     return column.example
-
-
-def _predicts(engine: SklearnEngine, one: Table) -> bool:
-    try:
-        return not not_finite(engine.predict(one))
-    except Exception:  # the pipeline may raise anything
-        return False

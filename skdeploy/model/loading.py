@@ -15,7 +15,7 @@ from skdeploy.errors import UnreadableModel
 from skdeploy.model.choice import choose_engine
 from skdeploy.model.model import Model
 from skdeploy.model.probe import probe_columns, probe_output
-from skdeploy.model.proof import golden_table, prove
+from skdeploy.model.proof import prove
 from skdeploy.passport import Golden, Passport
 from skdeploy.passport.derive import derive
 from skdeploy.passport.document import ATTRIBUTE
@@ -42,11 +42,10 @@ def load_model(content: bytes, *, digest: str, name: str, where: str, engine: st
         return _bare_model(pipeline, digest, name, warned, engine)
     passport = Passport.from_plain(plain)
     here = installed()
-    prove(passport, SklearnEngine(pipeline, passport.schema), here)
+    golden = prove(passport, SklearnEngine(pipeline, passport.schema), here)
     _log.info("%d golden records predict what the passport says", len(passport.golden.predictions))
     for difference in differences(passport.libraries, here):
         _log.info("Made with other versions, and proved equal: %s", difference)
-    golden = golden_table(passport)
     chosen, fallback = choose_engine(pipeline, passport, golden, engine)
     return Model(passport, chosen, golden.rows([0]), digest, fallback=fallback)
 

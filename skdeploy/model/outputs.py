@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
 
+from skdeploy.engines import Engine
 from skdeploy.passport import Output
+from skdeploy.schema import Table
 
 
 def plain_predictions(raw: Any, output: Output) -> list[Any]:
@@ -42,6 +45,16 @@ def not_finite(raw: Any) -> list[int]:
 
 def _rows(array: Any) -> Any:
     return array.reshape(len(array), -1).tolist()
+
+
+def predicts(engine: Engine, table: Table) -> bool:
+    """Whether the engine has a finite prediction for every record; what it warns of is not looked at."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return not not_finite(engine.predict(table))
+    except Exception:  # the pipeline may raise anything
+        return False
 
 
 def class_key(label: Any) -> str:

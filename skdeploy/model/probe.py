@@ -12,7 +12,7 @@ import numpy as np
 
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import SaveError
-from skdeploy.model.outputs import not_finite
+from skdeploy.model.outputs import predicts
 from skdeploy.passport import Output
 from skdeploy.schema import Column, Schema, Table
 from skdeploy.schema.column import Null
@@ -162,10 +162,4 @@ def _takes(pipeline: Any, schema: Schema, sample: Table, index: int, column: Col
 
 
 def _predicts(pipeline: Any, schema: Schema, columns: list[Column], table: Table) -> bool:
-    engine = SklearnEngine(pipeline, Schema(container=schema.container, columns=columns))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return not not_finite(engine.predict(table))
-    except Exception:  # whatever it raises, it does not accept the values
-        return False
+    return predicts(SklearnEngine(pipeline, Schema(container=schema.container, columns=columns)), table)

@@ -20,15 +20,16 @@ SAME_MAKE = 1e-9  # same library versions and processor: the same arithmetic, al
 OTHER_MAKE = 1e-5
 
 
-def prove(passport: Passport, engine: Engine, libraries: dict[str, str]) -> None:
-    """Predict the golden records; raises ProofFailed naming the record and both values.
+def prove(passport: Passport, engine: Engine, libraries: dict[str, str]) -> Table:
+    """Predict the golden records, and return them; raises ProofFailed naming record and both values.
 
     Two numbers are equal if |a - b| <= rtol * |b| + rtol * std(golden predictions). Labels must
     be the same, unless the two most probable classes are closer together than rtol.
     """
     made_differently = differences(passport.libraries, libraries)
     try:
-        _compare(passport, engine, golden_table(passport), made_differently)
+        table = golden_table(passport)
+        _compare(passport, engine, table, made_differently)
     except ProofFailed:
         raise
     except Exception as error:  # the pipeline may raise anything
@@ -36,6 +37,7 @@ def prove(passport: Passport, engine: Engine, libraries: dict[str, str]) -> None
             f"The golden records do not predict ({type(error).__name__}: {error}). "
             f"{_explain(made_differently)}"
         ) from error
+    return table
 
 
 def _compare(passport: Passport, engine: Engine, table: Table, made_differently: list[str]) -> None:
@@ -48,7 +50,7 @@ def _compare(passport: Passport, engine: Engine, table: Table, made_differently:
         pairs = zip(_parts(value), _parts(expected), spreads, strict=True)
         if all(_equal(a, b, rtol, spread) for a, b, spread in pairs):
             continue
-        if _is_toss_up(passport, index, {value, expected}, rtol):
+        if _is_toss_up(passport, index, [value, expected], rtol):
             continue
         raise ProofFailed(
             f"Golden record {index} predicts {value!r}, but the passport says {expected!r} "
@@ -108,14 +110,16 @@ def _equal(a: Any, b: Any, rtol: float, spread: float) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-def _is_toss_up(passport: Passport, index: int, labels: set[Any], rtol: float) -> bool:
+def _is_toss_up(passport: Passport, index: int, labels: list[Any], rtol: float) -> bool:
     """Whether both labels are the two most probable classes, and these are equally probable."""
     classes = passport.output.classes
     if passport.golden.probabilities is None or classes is None or len(classes) < 2:
         return False
     row = passport.golden.probabilities[index]
     first, second = sorted(range(len(row)), key=lambda place: -row[place])[:2]
-    return row[first] - row[second] <= rtol and labels <= {classes[first], classes[second]}
+    return row[first] - row[second] <= rtol and all(
+        label in (classes[first], classes[second]) for label in labels
+    )
 
 
 def _explain(made_differently: list[str]) -> str:

@@ -13,7 +13,7 @@ Container = Literal["frame", "array", "dicts", "series", "texts"]
 
 # Whole numbers up to this size are exact in a double; beyond it, neighbours collapse.
 EXACT_FLOAT = 2**53
-_LARGEST = {"float32": 3.4028234663852886e38, "float16": 65504.0}
+LARGEST = {"float32": 3.4028234663852886e38, "float16": 65504.0}
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,7 +47,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def bounds(self) -> tuple[float, float]:
         """The least and greatest number that the training dtype holds exactly."""
         if self.type == "float":
-            largest = _LARGEST.get(self.dtype.lower(), float("inf"))
+            largest = LARGEST.get(self.dtype.lower(), float("inf"))
             return -largest, largest
         match = re.fullmatch(r"(u?)int(8|16|32|64)(\[pyarrow\])?", self.dtype.lower())
         if match is None or (self.nullable and self.dtype == "int64" and self.null == "nan"):

@@ -6,6 +6,7 @@ body.py      reading a request's body, within limits
 pages.py     /, /health and /ready
 problems.py  exceptions -> application/problem+json
 drain.py     whether this process is about to end
+cpus.py      how many CPUs the process may use
 worker.py    the gunicorn worker: slow clients, draining
 """
 

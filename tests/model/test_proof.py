@@ -141,3 +141,17 @@ def test_a_toss_up_may_fall_either_way(
     else:
         with pytest.raises(ProofFailed):
             skdeploy.load(path)
+
+
+def test_a_mismatch_of_several_outputs_names_both_values(tmp_path: Path) -> None:
+    """Predictions that are objects are compared, and shown, output by output."""
+    X = np.arange(40.0).reshape(20, 2)
+    skdeploy.save(LinearRegression().fit(X, X * 2), X, X * 2, tmp_path / "m.bin")
+
+    def change(passport: Any) -> None:
+        passport["golden"]["predictions"][4]["y1"] = 1234.5
+
+    with pytest.raises(
+        ProofFailed, match=r"Golden record 4 predicts \{.*\}, but the passport says \{.*1234.5\}"
+    ):
+        skdeploy.load(tampered(tmp_path / "m.bin", tmp_path / "n.bin", change))

@@ -8,12 +8,12 @@ from typing import Any
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.graph import Graph, GraphInput
 from skdeploy.schema import Column, Schema
+from skdeploy.schema.column import LARGEST
 
 _OPSET = {"": 21, "ai.onnx.ml": 3}
 _IR_VERSION = 10
 _TREE_ENSEMBLE_VERSION = 5
 _FLOAT = 1  # onnx.TensorProto.FLOAT
-_LARGEST_SINGLE = 3.4028234663852886e38
 
 
 def compile_graph(pipeline: Any, schema: Schema) -> Graph:
@@ -34,7 +34,7 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
         raise NotCompilable(f"{type(error).__name__}: {reason[0] if reason else ''}") from error
     _mend(model)
     single = any(node.op_type == "Cast" and _casts_to_single(node) for node in model.graph.node)
-    return Graph(model.SerializeToString(), inputs, _LARGEST_SINGLE if single else None)
+    return Graph(model.SerializeToString(), inputs, LARGEST["float32"] if single else None)
 
 
 def _casts_to_single(node: Any) -> bool:
