@@ -29,10 +29,9 @@ from threadpoolctl import threadpool_limits
 import skdeploy
 from skdeploy.errors import ModelUnavailable, SaveError, UnreadableModel
 from skdeploy.model import Model
-from skdeploy.settings import Settings
-from skdeploy.web import create_app
 from tests import pipelines
 from tests.own_transformers import calendar
+from tests.web.ways import client_of
 
 POSTED = 40
 # Columns tried with nulls and unseen values: all, but for the model with 600 of them.
@@ -74,10 +73,6 @@ class Bare(NamedTuple):
     reason: str | None
 
 
-def _client(model: Model) -> FlaskClient:
-    return create_app(model, Settings.from_env({})).test_client()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def single_thread() -> Iterator[None]:
     """As the service runs; on a busy machine, threads that wait for each other take seconds."""
@@ -91,7 +86,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("foreign") / "model.bin"
     skdeploy.save(pipeline, X, y, path)
     model = skdeploy.load(path)
-    return Case(pipeline, X, y, path, model, _client(model))
+    return Case(pipeline, X, y, path, model, client_of(model))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +94,7 @@ def bare(case: Case) -> Bare:
     path = case.path.with_name("bare.bin")
     joblib.dump(case.pipeline, path)
     try:
-        return Bare(_client(skdeploy.load(path)), None)
+        return Bare(client_of(skdeploy.load(path)), None)
     except UnreadableModel as error:
         return Bare(None, str(error))
 
@@ -398,7 +393,7 @@ def _as_bare(client: FlaskClient, X: Any) -> list[dict[str, Any]]:
 def log_client(tmp_path: Path) -> FlaskClient:
     pipeline, X, y = pipelines.log_of_area()
     skdeploy.save(pipeline, X, y, tmp_path / "model.bin")
-    return _client(skdeploy.load(tmp_path / "model.bin"))
+    return client_of(skdeploy.load(tmp_path / "model.bin"))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -427,7 +422,7 @@ def test_a_prediction_that_is_no_finite_number_is_not_sent(
     """NaN and infinity are no JSON: that record is a 500 of its own, the others are answered."""
     pipeline, X, y = make()
     skdeploy.save(pipeline, X, y, tmp_path / "model.bin")
-    client = _client(skdeploy.load(tmp_path / "model.bin"))
+    client = client_of(skdeploy.load(tmp_path / "model.bin"))
     assert not np.isfinite(pipeline.predict(pd.DataFrame({"price": [price]}))).any()
     assert post(client, {"price": price}).status_code == 500
     items = answers(client, [{"price": price}, {"price": 5.0}], "?errors=partial")
@@ -441,7 +436,7 @@ def _numbers(count: int = 40) -> pd.DataFrame:
 
 def _served(pipeline: Any, X: Any, y: Any, path: Path, **options: Any) -> FlaskClient:
     skdeploy.save(pipeline, X, y, path, **options)
-    return _client(skdeploy.load(path))
+    return client_of(skdeploy.load(path))
 
 
 def test_an_integer_column_overridden_to_float_keeps_its_fractions(tmp_path: Path) -> None:

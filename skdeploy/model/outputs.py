@@ -39,7 +39,10 @@ def not_finite(raw: Any) -> list[int]:
         array = np.array([[cell if isinstance(cell, float) else 0.0 for cell in row] for row in _rows(array)])
     if array.dtype.kind != "f":
         return []
-    rows = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    finite = np.isfinite(array)
+    if finite.all():
+        return []
+    rows = finite.reshape(len(array), -1).all(axis=1)
     return [int(index) for index in np.flatnonzero(~rows)]
 
 

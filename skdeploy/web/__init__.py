@@ -1,13 +1,15 @@
 """The web door: HTTP onto the model, and nothing else.
 
 app.py       create_app(model, settings) -> Flask
+shortcut.py  POST /predict without Flask's machinery
 predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits
 pages.py     /, /health and /ready
 problems.py  exceptions -> application/problem+json
 drain.py     whether this process is about to end
 cpus.py      how many CPUs the process may use
-worker.py    the gunicorn worker: slow clients, draining
+worker.py    the gunicorn worker: quick answers, slow clients, draining
+connections.py   the worker's sockets and body readers
 """
 
 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
 from flask import Flask, Response, request
@@ -15,9 +16,11 @@ from skdeploy.web import problems
 from skdeploy.web.body import read_json_body
 from skdeploy.web.pages import about, readiness
 from skdeploy.web.predicting import Predictor
+from skdeploy.web.shortcut import ShortCut
 
 _log = logging.getLogger(__name__)
 
+_JSON = [("Content-Type", "application/json")]
 _DEFAULT_ID_FIELD = "id"
 # What an answer says of its own; a key of that name would overwrite it.
 _ANSWER_FIELDS = frozenset({"index", "prediction", "predictions", "probabilities", "error", "model"})
@@ -38,6 +41,8 @@ def create_app(model: Model, settings: Settings) -> Flask:
         max_records=settings.max_records,
     )
     app = Flask(__name__, static_folder=None)
+    # For the worker: whether an answer takes less time than finding a thread for it.
+    app.config["ANSWERS_AT_ONCE"] = model.engine.name == "onnx"
     problems.install(app)
     _add_predict(app, Predictor(model, reader, id_field), settings.max_body)
     _add_pages(app, model, msgspec.json.encode(about(model, settings, id_field)))
@@ -45,13 +50,20 @@ def create_app(model: Model, settings: Settings) -> Flask:
 
 
 def _add_predict(app: Flask, predictor: Predictor, max_body: int) -> None:
+    def respond(environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
+        try:
+            options = predictor.parse_query(environ.get("QUERY_STRING", ""))
+            status, answer = predictor.answer(read_json_body(environ, max_body), options)
+        except Exception as error:  # each has its document
+            return problems.respond(error)
+        return status, _JSON if status == 200 else problems.HEADERS, answer
+
     @app.post("/predict")
     def predict() -> Response:
-        options = predictor.parse_query(request.environ.get("QUERY_STRING", ""))
-        body = read_json_body(request.environ, max_body)
-        status, answer = predictor.answer(body, options)
-        media_type = "application/json" if status == 200 else problems.MEDIA_TYPE
-        return Response(answer, status, content_type=media_type)
+        status, headers, answer = respond(request.environ)
+        return Response(answer, status, headers)
+
+    app.wsgi_app = ShortCut(app.wsgi_app, respond)  # type: ignore[method-assign]
 
 
 def _add_pages(app: Flask, model: Model, index_page: bytes) -> None:
@@ -66,10 +78,9 @@ def _add_pages(app: Flask, model: Model, index_page: bytes) -> None:
     @app.get("/ready")
     def ready() -> Response:
         reason = readiness(model)
-        if reason is None:
-            return Response(b'{"status":"ready"}', content_type="application/json")
-        document = problems.problem(503, "not-ready", "Not ready", detail=reason)
-        return problems.problem_response(document)
+        if reason is not None:
+            raise problems.HttpProblem(503, "not-ready", "Not ready", reason)
+        return Response(b'{"status":"ready"}', content_type="application/json")
 
 
 def _id_field(model: Model, name: str) -> str | None:

@@ -15,7 +15,7 @@ from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecord
 
 _log = logging.getLogger(__name__)
 
-MEDIA_TYPE = "application/problem+json"
+HEADERS = [("Content-Type", "application/problem+json")]
 _TYPE = "urn:skdeploy:problem:"
 
 
@@ -70,17 +70,18 @@ def describe_exception(error: Exception) -> tuple[dict[str, Any], dict[str, str]
     return problem(500, "internal-error", "Internal error"), {}
 
 
-def problem_response(document: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """The document as an HTTP response."""
-    body = msgspec.json.encode(document)
-    return Response(body, document["status"], dict(headers or {}), content_type=MEDIA_TYPE)
+def respond(error: Exception) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Status, headers and body that answer an exception."""
+    document, headers = describe_exception(error)
+    return document["status"], [*HEADERS, *headers.items()], msgspec.json.encode(document)
 
 
 def install(app: Flask) -> None:
     """Let every exception of `app` be answered by a problem document."""
 
     def handle(error: Exception) -> Response:
-        return problem_response(*describe_exception(error))
+        status, headers, body = respond(error)
+        return Response(body, status, headers)
 
     app.register_error_handler(Exception, handle)
 

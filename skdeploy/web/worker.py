@@ -1,6 +1,8 @@
 """gunicorn's threaded worker, made to survive slow clients and to end without losing a request.
 
-What is added to `gthread`: a connection takes a thread only once it has sent something; a client
+What is added to `gthread`: a request that has arrived whole is answered by the accept loop itself,
+if the application says that it does so at once: handing it to a thread and back takes longer than
+the answer; a connection takes a thread only once it has sent something; a client
 has a deadline for its whole request, so that a trickle of bytes does not hold a thread for ever;
 waiting for a client to close is the thread's affair, not the accept loop's; pipelined requests are
 answered; a body that nobody wanted is read before its connection is used again or closed; and on
@@ -10,10 +12,9 @@ not keep the process.
 
 from __future__ import annotations
 
-import errno
 import selectors
-import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -21,72 +22,11 @@ from typing import Any
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from skdeploy.web.body import DRAIN_BYTES, DRAIN_SECONDS
+from skdeploy.web.connections import BodyReader, DeadlineSocket, is_whole_request
 from skdeploy.web.drain import draining
 
-
-class DeadlineSocket(socket.socket):
-    """A socket that bounds the time in which a request must arrive and an answer be taken.
-
-    gunicorn calls `setblocking(True)` at the start of each request: there the clock starts.
-    """
-
-    limit: float
-    # Whether closing at once could cost the client its answer: TCP drops it if bytes are unread.
-    linger = False
-    _deadline: float = 0.0
-
-    @classmethod
-    def adopt(cls, plain: socket.socket, limit: float) -> DeadlineSocket:
-        """Take over the connection of `plain`, which is no longer usable."""
-        family, kind, proto = plain.family, plain.type, plain.proto
-        adopted = cls(family, kind, proto, fileno=plain.detach())
-        adopted.limit = limit
-        return adopted
-
-    def setblocking(self, flag: bool, /) -> None:
-        """Blocking means: for at most `limit` seconds from now. On a closed socket, nothing."""
-        if self.fileno() < 0:
-            return
-        self._deadline = time.monotonic() + self.limit
-        self.settimeout(self.limit if flag else 0.0)
-
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Raises ConnectionResetError once the request's time is over."""
-        if timeout := self.gettimeout():
-            self.settimeout(min(timeout, max(self._deadline - time.monotonic(), 0.001)))
-        try:
-            return super().recv(bufsize, flags)
-        except TimeoutError:
-            # gunicorn takes a reset for what it is: a client that went away, no error of ours.
-            raise ConnectionResetError(errno.ECONNRESET, "the client was too slow") from None
-
-    def sendall(self, data: Any, flags: int = 0, /) -> None:
-        """The answer has a time of its own, however long the request took."""
-        self.linger = True
-        self.settimeout(self.limit)
-        try:
-            super().sendall(data, flags)
-        except TimeoutError:
-            raise ConnectionResetError(errno.ECONNRESET, "the client was too slow") from None
-
-
-class BodyReader:
-    """gunicorn's reader of one body, which ends the connection with an error in it.
-
-    Where a broken body ends cannot be known: what follows it must not be taken for a request.
-    """
-
-    def __init__(self, request: Any) -> None:
-        self._request, self._reader = request, request.body.reader
-
-    def read(self, size: int) -> bytes:
-        """Raises what the reader raises; the answer then says `Connection: close`."""
-        try:
-            content: bytes = self._reader.read(size)
-        except OSError:
-            self._request.must_close = True
-            raise
-        return content
+# The largest request, with its headers, that the loop answers itself; a thread reads the larger ones.
+_SMALL = 16 * 1024
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -120,6 +60,72 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.alive = False
 
+    def on_client_socket_readable(self, conn: TConn, client: Any) -> None:
+        """A kept connection: answer here what has arrived whole, and leave the rest to a thread."""
+        if not self.wsgi.config["ANSWERS_AT_ONCE"]:
+            super().on_client_socket_readable(conn, client)
+            return
+        try:
+            data = conn.sock.recv(_SMALL)
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(conn)
+            return
+        conn.parser.unreader.unread(data)
+        if is_whole_request(data):
+            self._answer(conn)
+        else:
+            super().on_client_socket_readable(conn, client)
+
+    def _answer(self, conn: TConn) -> None:
+        """Answer the request that `conn` holds whole, without waiting for anything."""
+        conn.sock.hold()
+        kept = super().handle(conn) is True
+        try:
+            rest = conn.sock.send_held()
+        except OSError:
+            self._drop(conn)
+            return
+        if rest or (_holds_more(conn) if kept else conn.sock.linger):
+            self._forget(conn)
+            self._submit(conn, partial(self._finish, conn, rest, kept))
+        elif kept:
+            conn.set_timeout()
+            # They are kept in the order in which their time is over.
+            self.keepalived_conns.remove(conn)
+            self.keepalived_conns.append(conn)
+        else:
+            self._drop(conn)
+
+    def _finish(self, conn: TConn, rest: bytes, kept: bool) -> Any:
+        """What the loop would have had to wait for: a client that is slow to take, or to leave."""
+        linger = conn.sock.linger
+        try:
+            conn.sock.setblocking(True)
+            if rest:
+                conn.sock.sendall(rest)
+        except OSError:
+            kept = linger = False
+        if kept and _holds_more(conn):
+            return self.handle(conn)
+        if not kept:
+            conn.close(graceful=linger)
+        return kept
+
+    def _submit(self, conn: TConn, job: Callable[[], Any]) -> None:
+        done = self.tpool.submit(job)
+        done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def _forget(self, conn: TConn) -> None:
+        self.poller.unregister(conn.sock)
+        self.keepalived_conns.remove(conn)
+
+    def _drop(self, conn: TConn) -> None:
+        self._forget(conn)
+        self.nr_conns -= 1
+        conn.close()
+
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection to a thread if it has sent something, else wait without one."""
         if not isinstance(conn.sock, DeadlineSocket):
@@ -140,7 +146,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """A request, in a thread; what is not kept alive is closed here."""
         result = super().handle(conn)
         # A pipelined request has left the socket already: the poller would wait for it in vain.
-        while result is True and conn.parser.unreader.buf.getbuffer().nbytes:
+        while result is True and _holds_more(conn):
             result = super().handle(conn)
         if not result:
             # gunicorn's main loop does the same a moment later, and finds it closed: waiting for
@@ -155,9 +161,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         """Read what the client still sends: else it sees a broken pipe in place of the answer."""
-        deadline = time.monotonic() + DRAIN_SECONDS
-        drained = bool(conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES))
+        if conn.parser.mesg.body.reader.is_read:
+            drained = True
+        else:
+            deadline = time.monotonic() + DRAIN_SECONDS
+            drained = bool(conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES))
         conn.sock.linger = not drained
+        if keepalive and drained:
+            # Else gunicorn would look once more for what is left of it.
+            conn.parser.mesg = None
         return keepalive and drained
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
@@ -191,3 +203,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 before = self.nr_conns
                 self.accept(listener)
             listener.close()
+
+
+def _holds_more(conn: TConn) -> bool:
+    """Whether a pipelined request has been read with the one before it."""
+    return bool(conn.parser.unreader.buf.getbuffer().nbytes)

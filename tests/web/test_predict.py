@@ -11,14 +11,9 @@ from flask.testing import FlaskClient
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
 from skdeploy.schema import Table
-from skdeploy.settings import Settings
-from skdeploy.web import create_app
+from tests.web.ways import client_of
 
 RECORD = {"size": 11.5, "kind": "elm", "age": 3}
-
-
-def client_of(model: Model, **settings: str) -> FlaskClient:
-    return create_app(model, Settings.from_env(settings)).test_client()
 
 
 def post(client: FlaskClient, body: Any, query: str = "", **headers: str) -> Any:

@@ -9,15 +9,14 @@ import pytest
 from flask.testing import FlaskClient
 
 from skdeploy.model import Model
-from skdeploy.settings import Settings
-from skdeploy.web import create_app
+from tests.web.ways import client_of
 
 RECORD = {"size": 11.5, "kind": "elm", "age": 3}
 
 
 @pytest.fixture(scope="module")
 def client(regressor: Model) -> FlaskClient:
-    return create_app(regressor, Settings.from_env({"MAX_BODY": "1M"})).test_client()
+    return client_of(regressor, MAX_BODY="1M")
 
 
 def document_of(answer: Any) -> dict[str, Any]:
@@ -121,7 +120,7 @@ def test_a_body_above_the_limit_is_refused_with_the_limit(client: FlaskClient) -
 
 def test_a_list_above_the_limit_is_refused_with_the_limit(regressor: Model) -> None:
     """413 names the limit, whether the records are good or bad; the limit itself is fine."""
-    client = create_app(regressor, Settings.from_env({"MAX_RECORDS": "3"})).test_client()
+    client = client_of(regressor, MAX_RECORDS="3")
     assert client.post("/predict", json=[RECORD] * 3).status_code == 200
     lists: list[list[dict[str, Any]]] = [[RECORD] * 4, [{}] * 4]
     for bodies in lists:

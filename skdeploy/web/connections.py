@@ -1,0 +1,112 @@
+"""What a connection is made of, with bounds on a client's time and on what a loop waits for."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import time
+from typing import Any
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r\n", re.IGNORECASE)
+_CHUNK = 64 * 1024
+
+
+class DeadlineSocket(socket.socket):
+    """A socket that bounds the time in which a request must arrive and an answer be taken.
+
+    gunicorn calls `setblocking(True)` at the start of each request: there the clock starts.
+    Between `hold` and `send_held` nothing blocks, and answers are kept.
+    """
+
+    limit: float
+    # Whether closing at once could cost the client its answer: TCP drops it if bytes are unread.
+    linger = False
+    _deadline: float = 0.0
+    _held: list[bytes] | None = None
+
+    @classmethod
+    def adopt(cls, plain: socket.socket, limit: float) -> DeadlineSocket:
+        """Take over the connection of `plain`, which is no longer usable."""
+        family, kind, proto = plain.family, plain.type, plain.proto
+        adopted = cls(family, kind, proto, fileno=plain.detach())
+        adopted.limit = limit
+        return adopted
+
+    def setblocking(self, flag: bool, /) -> None:
+        """Blocking means: for at most `limit` seconds from now. On a closed socket, nothing."""
+        if self._held is not None or self.fileno() < 0:
+            return
+        self._deadline = time.monotonic() + self.limit
+        self.settimeout(self.limit if flag else 0.0)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Raises ConnectionResetError once the request's time is over."""
+        if timeout := self.gettimeout():
+            self.settimeout(min(timeout, max(self._deadline - time.monotonic(), 0.001)))
+        try:
+            return super().recv(bufsize, flags)
+        except TimeoutError:
+            # gunicorn takes a reset for what it is: a client that went away, no error of ours.
+            raise ConnectionResetError(errno.ECONNRESET, "the client was too slow") from None
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """The answer has a time of its own, however long the request took."""
+        self.linger = True
+        if self._held is not None:
+            self._held.append(data)
+            return
+        self.settimeout(self.limit)
+        try:
+            super().sendall(data, flags)
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the client was too slow") from None
+
+    def hold(self) -> None:
+        """Keep what is sent until `send_held`."""
+        self._held = []
+
+    def send_held(self) -> bytes:
+        """Send what was kept, as far as the kernel takes it at once; the rest."""
+        data, self._held = b"".join(self._held or ()), None
+        try:
+            return data[self.send(data) :] if data else b""
+        except BlockingIOError:
+            return data
+
+
+class BodyReader:
+    """gunicorn's reader of one body, which ends the connection with an error in it.
+
+    Where a broken body ends cannot be known: what follows it must not be taken for a request.
+    """
+
+    def __init__(self, request: Any) -> None:
+        self._request, self._reader = request, request.body.reader
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its length was known, and all of it has been read."""
+        return getattr(self._reader, "length", None) == 0
+
+    def read(self, size: int) -> bytes:
+        """At least `size` bytes if there are as many: gunicorn asks for a kilobyte at a time.
+
+        Raises what the reader raises; the answer then says `Connection: close`.
+        """
+        try:
+            content: bytes = self._reader.read(max(size, _CHUNK))
+        except OSError:
+            self._request.must_close = True
+            raise
+        return content
+
+
+def is_whole_request(data: bytes) -> bool:
+    """Whether `data` holds a request with a length and all of its body.
+
+    Only for choosing who reads it, gunicorn's parser decides what it is.
+    """
+    end = data.find(b"\r\n\r\n")
+    length = _LENGTH.search(data, 0, end + 2) if end > 0 else None
+    return length is not None and end + 4 + int(length[1]) <= len(data)
