@@ -6,8 +6,13 @@ import errno
 import re
 import socket
 import time
+from enum import Enum
 from typing import Any
 
+# The largest request, with its headers, that is gathered without a thread.
+SMALL = 16 * 1024
+_EXPECT = re.compile(rb"\r\nexpect:", re.IGNORECASE)
+_UNKNOWN_LENGTH = re.compile(rb"\r\n(transfer-encoding|content-length):", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r\n", re.IGNORECASE)
 _CHUNK = 64 * 1024
 
@@ -17,10 +22,15 @@ class DeadlineSocket(socket.socket):
 
     gunicorn calls `setblocking(True)` at the start of each request: there the clock starts.
     Between `hold` and `send_held` nothing blocks, and answers are kept.
+
+    arrived   what has been read of a request that is still coming
+    expired   the time is over: the next read says so
+    linger    closing at once could cost the client its answer: TCP drops it if bytes are unread
     """
 
     limit: float
-    # Whether closing at once could cost the client its answer: TCP drops it if bytes are unread.
+    arrived = b""
+    expired = False
     linger = False
     _deadline: float = 0.0
     _held: list[bytes] | None = None
@@ -37,7 +47,7 @@ class DeadlineSocket(socket.socket):
         """Blocking means: for at most `limit` seconds from now. On a closed socket, nothing."""
         if self._held is not None or self.fileno() < 0:
             return
-        self._deadline = time.monotonic() + self.limit
+        self._deadline = time.monotonic() + (0.0 if self.expired else self.limit)
         self.settimeout(self.limit if flag else 0.0)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
@@ -102,11 +112,26 @@ class BodyReader:
         return content
 
 
-def is_whole_request(data: bytes) -> bool:
-    """Whether `data` holds a request with a length and all of its body.
+class Outlook(Enum):
+    """What is to be expected of a request of which the first bytes have come."""
 
-    Only for choosing who reads it, gunicorn's parser decides what it is.
+    WHOLE = "it has arrived"
+    SHORT = "the rest will come soon, and is small"
+    LONG = "it may be long in coming, or takes a dialogue"
+
+
+def outlook(data: bytes) -> Outlook:
+    """What a request will be whose first bytes are `data`.
+
+    Only for choosing who reads it: gunicorn's parser decides what it is.
     """
     end = data.find(b"\r\n\r\n")
-    length = _LENGTH.search(data, 0, end + 2) if end > 0 else None
-    return length is not None and end + 4 + int(length[1]) <= len(data)
+    if end < 0:
+        return Outlook.SHORT if len(data) < SMALL else Outlook.LONG
+    length = _LENGTH.search(data, 0, end + 2)
+    if length is None:
+        return Outlook.LONG if _UNKNOWN_LENGTH.search(data, 0, end) else Outlook.WHOLE
+    size = end + 4 + int(length[1])
+    if size <= len(data):
+        return Outlook.WHOLE
+    return Outlook.LONG if size > SMALL or _EXPECT.search(data, 0, end) else Outlook.SHORT

@@ -447,11 +447,47 @@ def wires(service: Service, count: int, content: bytes = b"") -> Generator[list[
         yield opened
 
 
-def test_half_sent_headers_do_not_stop_the_service(small: Service) -> None:
-    """Twice as many half requests as threads delay others by no more than their own time."""
-    with wires(small, 8, head()[:30]) as half:
-        assert timed_post(small) < 2 * 2 + 1.5
-        assert all(wire.has_ended() for wire in half)
+@pytest.mark.parametrize("first", [b"", request(GOOD)], ids=["new", "kept"])
+def test_half_requests_do_not_stop_the_service(small: Service, first: bytes) -> None:
+    """Twice as many half requests as threads delay nobody, on new connections and on kept ones."""
+    with wires(small, 8, first) as half:
+        for wire in half:
+            assert not first or wire.answer().status == 200
+            wire.send(request(GOOD)[:-20])
+        assert max(timed_post(small) for _ in range(10)) < 0.5
+        answers = [wire.answer().status for wire in half]
+        assert answers == [408] * 8
+
+
+def test_a_client_that_is_slow_to_read_stops_nobody(small: Service) -> None:
+    """An answer that the kernel does not take at once arrives whole, and others do not wait for it."""
+    with wires(small, 1, request(GOOD)) as (wire,):
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        assert wire.answer().status == 200
+        wire.send(request(b"[" + b",".join([b"{}"] * 4000) + b"]"))
+        assert timed_post(small) < 1.5
+        answer = wire.answer()
+        assert (answer.status, len(answer.json["errors"])) == (422, 10_010)
+        assert_in_step(wire)
+
+
+def test_a_client_that_never_reads_is_cut_off(small: Service) -> None:
+    """Its time ends, while others have their answers, and no thread is left behind."""
+    with wires(small, 4, head(method="GET", path="/", kind=None) * 1000) as rude:
+        began = time.monotonic()
+        while not all(map(is_cut, rude)):
+            assert timed_post(small) < 1.5
+            assert time.monotonic() - began < 15
+            time.sleep(0.1)
+
+
+def is_cut(wire: Wire) -> bool:
+    """Whether the other side has gone; sends a byte that it cannot take for a request."""
+    try:
+        wire.send(b"?")
+    except ConnectionError:
+        return True
+    return False
 
 
 def test_idle_connections_cost_nothing(small: Service) -> None:
