@@ -56,6 +56,12 @@ def _patience(value: str) -> float:
     return seconds
 
 
+def _milliseconds(value: str) -> float:
+    if not re.fullmatch(r"\d{1,3}(\.\d+)?", value, re.ASCII):
+        raise ValueError("milliseconds below 1000, such as 2 or 0.5")
+    return float(value)
+
+
 def _size(value: str) -> int:
     match = re.fullmatch(r"(\d+)([KMG]?)", value, re.ASCII)
     if match is None or not int(match[1]):
@@ -98,6 +104,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ID_FIELD", "id", _text, "the key of a record that comes back with its prediction"),
     Setting("MAX_BODY", "10M", _size, "the largest request body in bytes; K, M and G are understood"),
     Setting("MAX_RECORDS", "10000", _whole(1), "the most records of one request"),
+    Setting(
+        "BATCH_RECORDS",
+        "256",
+        _whole(0),
+        "the most records of concurrent requests that the sklearn engine scores in one call; 0: each request alone",
+    ),
+    Setting(
+        "BATCH_WAIT_MS",
+        "2",
+        _milliseconds,
+        "milliseconds that a request waits for others, at most, when some can be expected",
+    ),
     Setting(
         "EXPOSE_SCHEMA",
         "full",
@@ -144,6 +162,8 @@ class Settings:
     id_field: str
     max_body: int
     max_records: int
+    batch_records: int
+    batch_wait_ms: float
     expose_schema: str
     bind_address: str
     port: int

@@ -9,7 +9,7 @@ import msgspec
 from flask import Flask, Response, request
 
 from skdeploy.errors import SettingsError
-from skdeploy.model import Model
+from skdeploy.model import Model, batched
 from skdeploy.schema import RecordReader
 from skdeploy.settings import Settings
 from skdeploy.web import problems
@@ -40,6 +40,7 @@ def create_app(model: Model, settings: Settings) -> Flask:
         reveal=settings.expose_schema == "full",
         max_records=settings.max_records,
     )
+    model = batched(model, most=settings.batch_records, wait=settings.batch_wait_ms / 1000)
     app = Flask(__name__, static_folder=None)
     # For the worker: whether an answer takes less time than finding a thread for it.
     app.config["ANSWERS_AT_ONCE"] = model.engine.name == "onnx"
