@@ -125,7 +125,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BIND_ADDRESS", "127.0.0.1", _text, "the address to listen on; 0.0.0.0 in the image"),
     Setting("PORT", "9696", _whole(1, 65535), "the port to listen on"),
     Setting("WORKERS", "0", _whole(0), "worker processes; 0: one per usable CPU"),
-    Setting("THREADS", "4", _whole(1), "threads of each worker"),
+    Setting("THREADS", "16", _whole(1), "threads of each worker"),
     Setting("KEEPALIVE", "5", _whole(1), "seconds that an idle connection is kept open"),
     Setting(
         "CLIENT_TIMEOUT",

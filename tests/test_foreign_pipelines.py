@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +28,13 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from threadpoolctl import threadpool_limits
 
 import skdeploy
+from skdeploy.engines.batching import BatchingEngine
+from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable, SaveError, UnreadableModel
-from skdeploy.model import Model
+from skdeploy.model import Model, batched
+from skdeploy.model.proof import golden_table
 from tests import pipelines
+from tests.gathering import gathered
 from tests.own_transformers import calendar
 from tests.web.ways import client_of
 
@@ -201,6 +206,35 @@ def test_a_list_in_its_order_whatever_the_neighbours(case: Case, step: int) -> N
     records = records_of(case.X)
     got = answers(case.client, [records[row] for row in rows])
     assert_equal(case, got, case.pipeline.predict(take(case.X, rows)))
+
+
+def test_concurrent_requests_are_answered_as_if_alone(case: Case) -> None:
+    """Gathered into one call, each record gets what it gets alone: labels and trees bit by bit.
+
+    BLAS adds up in another order for another number of records: the last bits of a sum may differ.
+    """
+    alone = SklearnEngine(case.pipeline, case.model.schema)
+    golden = golden_table(case.model.passport)
+    tables = [golden.rows([row]) for row in range(0, golden.count, golden.count // 10)]
+    for method in ["predict"] + ["predict_proba"] * case.model.passport.output.probabilities:
+        futures, counts = gathered(alone, tables, method)
+        assert counts == [1, len(tables) - 1]
+        for table, future in zip(tables, futures, strict=True):
+            expected = getattr(alone, method)(table)
+            assert type(future.result()) is type(expected)
+            for got, wanted in zip(future.result(), expected, strict=True):
+                assert got.dtype == wanted.dtype
+                if wanted.dtype.kind == "f":
+                    rtol = 1e-12 if wanted.dtype == np.float64 else 1e-5
+                    np.testing.assert_allclose(got, wanted, rtol=rtol, atol=rtol)
+                else:
+                    assert np.array_equal(got, wanted)
+
+
+def test_every_one_of_them_is_proved_to_be_fit_for_batches(case: Case) -> None:
+    """No pipeline of this kind is taken for one whose records look at each other."""
+    served = replace(case.model, engine=SklearnEngine(case.pipeline, case.model.schema))
+    assert isinstance(batched(served, most=100, wait=0.0).engine, BatchingEngine)
 
 
 def test_probabilities(case: Case) -> None:

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 # The start-up proof predicts all golden records in one call; this many are predicted alone as well.
 _ALONE = 8
+_DEPENDS = "Each request is scored alone: a golden record predicts something else without the others."
 
 
 def batched(model: Model, *, most: int, wait: float) -> Model:
@@ -41,8 +42,9 @@ def batched(model: Model, *, most: int, wait: float) -> Model:
     try:
         prove(_few_golden(model.passport), _OneByOne(model.engine), installed())
     except ProofFailed as error:
-        _log.warning("Each request is scored alone: a prediction depends on its neighbours. %s", error)
-        return model
+        _log.warning(_DEPENDS)
+        _log.debug("It was found out so: %s", error)
+        return replace(model, notes=(*model.notes, _DEPENDS))
     return replace(model, engine=BatchingEngine(model.engine, most=most, wait=wait))
 
 
