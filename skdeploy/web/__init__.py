@@ -6,6 +6,7 @@ predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits
 pages.py     /, /health and /ready
 problems.py  exceptions -> application/problem+json
+threads.py   native thread pools kept to one thread
 drain.py     whether this process is about to end
 cpus.py      how many CPUs the process may use
 worker.py    the gunicorn worker: how it ends

@@ -17,6 +17,7 @@ from skdeploy.web.body import read_json_body
 from skdeploy.web.pages import about, readiness
 from skdeploy.web.predicting import Predictor
 from skdeploy.web.shortcut import ShortCut
+from skdeploy.web.threads import on_one_thread
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def create_app(model: Model, settings: Settings) -> Flask:
         reveal=settings.expose_schema == "full",
         max_records=settings.max_records,
     )
+    model = on_one_thread(model)
     model = batched(model, most=settings.batch_records, wait=settings.batch_wait_ms / 1000)
     app = Flask(__name__, static_folder=None)
     # For the worker: whether an answer takes less time than finding a thread for it.
