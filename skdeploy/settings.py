@@ -108,7 +108,7 @@ SETTINGS: tuple[Setting, ...] = (
         "BATCH_RECORDS",
         "256",
         _whole(0),
-        "the most records of concurrent requests that the sklearn engine scores in one call; 0: each request alone",
+        "the most records that the sklearn engine scores in one call for several requests; 0: each alone",
     ),
     Setting(
         "BATCH_WAIT_MS",

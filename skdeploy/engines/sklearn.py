@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skdeploy.engines.inputs import build_inputs, null_patterns
+from skdeploy.engines.inputs import InputBuilder
 from skdeploy.schema import Schema, Table
 
 
@@ -18,7 +18,7 @@ class SklearnEngine:
 
     def __init__(self, pipeline: Any, schema: Schema) -> None:
         self._pipeline = pipeline
-        self._schema = schema
+        self._inputs = InputBuilder(schema)
 
     def predict(self, table: Table) -> Any:
         """An array (n,) or (n, outputs); raises what the pipeline raises."""
@@ -29,10 +29,10 @@ class SklearnEngine:
         return self._call(self._pipeline.predict_proba, table)
 
     def _call(self, method: Callable[[Any], Any], table: Table) -> Any:
-        groups = null_patterns(self._schema, table)
+        groups = self._inputs.null_patterns(table)
         if len(groups) == 1:
-            return method(build_inputs(self._schema, table))
-        parts = [method(build_inputs(self._schema, table.rows(group))) for group in groups]
+            return method(self._inputs.build(table))
+        parts = [method(self._inputs.build(table.rows(group))) for group in groups]
         order = np.argsort(np.concatenate([np.asarray(group) for group in groups]))
         if isinstance(parts[0], list):
             return [np.concatenate(output)[order] for output in zip(*parts, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -60,12 +60,12 @@ def _few_golden(passport: Passport) -> Passport:
     return msgspec.structs.replace(passport, golden=few)
 
 
-@dataclass(frozen=True, slots=True)
 class _OneByOne:
     """An engine that calls another one once per record."""
 
-    engine: Engine
-    name: str = "one by one"
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self.engine = engine
 
     def predict(self, table: Table) -> Any:
         return np.concatenate([self.engine.predict(table.rows([index])) for index in range(table.count)])

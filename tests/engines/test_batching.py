@@ -201,6 +201,8 @@ def test_no_call_is_lost_or_mistaken_under_stress(wait: float) -> None:
         return seed
 
     with ThreadPoolExecutor(12) as pool:
-        assert [future.result(60) for future in [pool.submit(ask, seed) for seed in range(12)]] == [*range(12)]
+        assert [future.result(60) for future in [pool.submit(ask, seed) for seed in range(12)]] == [
+            *range(12)
+        ]
     assert not batching.predict._waiting
     assert not batching.predict._led

@@ -49,7 +49,7 @@ def less_the_mean(X: pd.DataFrame) -> pd.DataFrame:
 def test_records_that_look_at_each_other_are_not_batched(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where a golden record alone predicts something else, strangers' requests are kept apart, and it is said."""
+    """Where a golden record alone predicts something else, requests are kept apart, and it is said."""
     X = pd.DataFrame({"a": np.linspace(-1, 1, 40), "b": np.arange(40.0)})
     pipeline = make_pipeline(FunctionTransformer(less_the_mean), LinearRegression()).fit(X, X["a"])
     skdeploy.save(pipeline, X, X["a"], tmp_path / "model.bin")
