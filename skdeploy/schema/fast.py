@@ -1,6 +1,6 @@
-"""The fast half of the reader: a msgspec decoder compiled from the schema.
+"""The fast half of the reader: msgspec decoders compiled from the schema.
 
-It only ever accepts. Whatever it does not plainly accept (a bad cell, 3.0 for an integer, a key
+It only ever accepts. Whatever it does not plainly accept (a bad cell, 3e0 for an integer, a key
 twice, ...) goes to `skdeploy.schema.plain`, which decides and explains; so its answer is None
 for "not plainly good", never an error.
 """
@@ -8,7 +8,7 @@ for "not plainly good", never an error.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -21,34 +21,48 @@ from skdeploy.schema.column import EXACT_FLOAT, Column
 _INT64 = 2**63
 _STRUCTURAL_COLON = re.compile(rb'"\s*:')
 
+# With a sign and the ".0"; no longer one fits in 64 bits.
+_LONGEST_INTEGER = 23
+
 # What a pass-through key may hold: what msgspec writes back exactly as it came.
 Identifier = Annotated[int, Meta(ge=-_INT64, le=_INT64 - 1)] | str | None
 
 FastDecode = Callable[[bytes], "tuple[list[list[Any]], list[Any] | None, bool] | None"]
+# A list of cells by column, the keys' last.
+Cells = list[list[Any]]
 
 
-def compile_fast(columns: Sequence[Column], id_field: str | None, *, strict: bool) -> FastDecode | None:
+def compile_fast(
+    columns: Sequence[Column], id_field: str | None, *, strict: bool, ignore_unknown: bool = False
+) -> FastDecode | None:
     """A function from bytes to (columns of cells, ids or None, whether a single record came).
 
     None in place of the function if a column's name is one that msgspec cannot compile.
     """
-    record = _record_type(columns, id_field)
-    if record is None:
+    try:
+        exact = _decoder(columns, id_field, _cell_type, ignore_unknown)
+        loose = _decoder(columns, id_field, _loose_type, ignore_unknown)
+    except ValueError:  # a quote, backslash or control character in a name
         return None
-    one, many = msgspec.json.Decoder(record), msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
-    values_of = attrgetter(*[f"f{n}" for n in range(len(columns))], "id")
+    whole = [(index, column) for index, column in enumerate(columns) if column.type == "int"]
+    worded = [index for index, column in enumerate(columns) if column.type in ("str", "datetime")]
     recheck = _rechecks(columns, strict)
-    width = len(columns)
 
-    def decode(body: bytes) -> tuple[list[list[Any]], list[Any] | None, bool] | None:
-        try:
-            single = body.lstrip()[:1] == b"{"
-            rows = [values_of(one.decode(body))] if single else list(map(values_of, many.decode(body)))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    def decode(body: bytes) -> tuple[Cells, list[Any] | None, bool] | None:
+        single = body.lstrip()[:1] == b"{"
+        cells = exact(body, single)
+        if cells is None and whole and b".0" in body:
+            cells = loose(body, single)
+            if cells is None or not all(_are_integers(cells[index], column) for index, column in whole):
+                return None
+        if cells is None:
             return None
-        *cells, ids = map(list, zip(*rows, strict=True)) if rows else [[]]
+        *cells, ids = cells
         named = len(ids) - ids.count(UNSET)
-        if not rows or _may_repeat_a_key(body, len(rows) * width + named):
+        keys = len(ids) * len(columns) + named
+        if ignore_unknown and body.count(b":") != keys:
+            keys = _distinct_keys(body, len(ids), single)
+        if keys < 0 or _may_repeat_a_key(body, keys, [ids, *(cells[index] for index in worded)]):
             return None
         try:
             for index, check in recheck:
@@ -60,31 +74,86 @@ def compile_fast(columns: Sequence[Column], id_field: str | None, *, strict: boo
     return decode
 
 
-def _may_repeat_a_key(body: bytes, keys: int) -> bool:
+def _may_repeat_a_key(body: bytes, keys: int, texts: Iterable[Iterable[Any]]) -> bool:
     """Whether `body` could hold more than the `keys` distinct keys that were decoded.
 
     Every key ends in a quote and a colon. There may be more such places than keys (in strings),
-    never fewer; so if they are as many as the keys, no key came twice.
+    never fewer; so if they are as many as the keys, no key came twice. The same holds of colons
+    alone, less those in the cells of `texts`, if there is no escape that could hide one.
     """
-    return body.count(b":") != keys and len(_STRUCTURAL_COLON.findall(body)) != keys
+    colons = body.count(b":")
+    if colons == keys:
+        return False
+    if b"\\" not in body:
+        inside = sum(text.count(":") for cells in texts for text in cells if isinstance(text, str))
+        if colons == keys + inside:
+            return False
+    return len(_STRUCTURAL_COLON.findall(body)) != keys
 
 
-def _record_type(columns: Sequence[Column], id_field: str | None) -> type[msgspec.Struct] | None:
+def _distinct_keys(body: bytes, count: int, single: bool) -> int:
+    """How many different keys the `count` records in `body` have, unknown ones too; -1 if any is nested."""
+    if body.count(b"{") != count or body.count(b"[") != (not single):
+        return -1
+    try:
+        if single:
+            return len(msgspec.json.decode(body, type=dict[str, Any]))
+        return sum(map(len, msgspec.json.decode(body, type=list[dict[str, Any]])))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return -1
+
+
+def _decoder(
+    columns: Sequence[Column], id_field: str | None, cell_type: Callable[[Column], Any], ignore_unknown: bool
+) -> Callable[[bytes, bool], Cells | None]:
+    """A function from a body, and whether it is a single record, to its cells; ValueError for a name."""
+    record = _record_type(columns, id_field, cell_type, ignore_unknown)
+    one = msgspec.json.Decoder(record, float_hook=_integer_or_float)
+    many = msgspec.json.Decoder(list[record], float_hook=_integer_or_float)  # type: ignore[valid-type]
+    values_of = attrgetter(*[f"f{n}" for n in range(len(columns))], "id")
+
+    def decode(body: bytes, single: bool) -> Cells | None:
+        try:
+            if single:
+                return [[value] for value in values_of(one.decode(body))]
+            return list(map(list, zip(*map(values_of, many.decode(body)), strict=True))) or None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    return decode
+
+
+def _record_type(
+    columns: Sequence[Column], id_field: str | None, cell_type: Callable[[Column], Any], ignore_unknown: bool
+) -> type[msgspec.Struct]:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
-        (f"f{index}", _cell_type(column)) for index, column in enumerate(columns)
+        (f"f{index}", cell_type(column)) for index, column in enumerate(columns)
     ]
     # Without a pass-through key the field has a name that no JSON key can have been meant for.
     names = {f"f{index}": column.name for index, column in enumerate(columns)}
-    if id_field is None:
-        fields.append(("id", UnsetType, UNSET))
-        names["id"] = _unused_name(columns)
-    else:
-        fields.append(("id", Identifier | UnsetType, UNSET))
-        names["id"] = id_field
-    try:
-        return msgspec.defstruct("Record", fields, rename=names, forbid_unknown_fields=True, gc=False)
-    except ValueError:  # a quote, backslash or control character in a name
-        return None
+    names["id"] = _unused_name(columns) if id_field is None else id_field
+    fields.append(("id", UnsetType if id_field is None else Identifier | UnsetType, UNSET))
+    return msgspec.defstruct(
+        "Record", fields, rename=names, forbid_unknown_fields=not ignore_unknown, gc=False
+    )
+
+
+def _integer_or_float(token: str) -> int | float:
+    """Called for what stands in a column of integers and is written as a double.
+
+    719.0 is how a client that holds doubles writes 719: an exact integer, however long. Other
+    spellings stay doubles, and so unfit, because the double of 2.9999999999999999999 is 3.
+    """
+    return int(token[:-2]) if token.endswith(".0") and len(token) <= _LONGEST_INTEGER else float(token)
+
+
+def _are_integers(cells: list[Any], column: Column) -> bool:
+    kinds = set(map(type, cells))
+    if column.nullable and type(None) in kinds:
+        kinds.discard(type(None))
+        cells = [cell for cell in cells if cell is not None]
+    low, high = column.bounds
+    return not kinds or (kinds == {int} and low <= min(cells) and max(cells) <= high)
 
 
 def _unused_name(columns: Sequence[Column]) -> str:
@@ -103,6 +172,11 @@ def _cell_type(column: Column) -> Any:
         # Exclusive: 2**53 + 1 is rounded to 2**53 before msgspec compares.
         plain = Annotated[float, Meta(gt=float(-EXACT_FLOAT), lt=float(EXACT_FLOAT))]
     return plain | None if column.nullable else plain
+
+
+def _loose_type(column: Column) -> Any:
+    """What is looked at later: `_integer_or_float` is called for untyped numbers alone."""
+    return Any if column.type == "int" else _cell_type(column)
 
 
 def _rechecks(columns: Sequence[Column], strict: bool) -> list[tuple[int, Check]]:

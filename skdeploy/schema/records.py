@@ -86,7 +86,7 @@ class RecordReader:
         self._ignore_unknown = ignore_unknown
         self._checks = [compile_check(column, strict=strict) for column in schema.columns]
         self._expected = [expectation(column, strict=strict, reveal=reveal) for column in schema.columns]
-        self._fast = compile_fast(schema.columns, id_field, strict=strict)
+        self._fast = compile_fast(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
 
     def read_json(self, body: bytes) -> Checked:
         """The record, or list of records, in `body` (UTF-8 JSON).

@@ -71,7 +71,7 @@ def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> pd.
     if request.param == "columns":
         monkeypatch.setattr(inputs, "create_dataframe_from_blocks", None)
     else:
-        assert inputs.create_dataframe_from_blocks is not None
+        assert vars(inputs)["create_dataframe_from_blocks"] is not None
     schema = Schema(container="frame", columns=[column for column, _, _ in COLUMNS])
     frame: pd.DataFrame = InputBuilder(schema).build(Table([cells for _, cells, _ in COLUMNS], 2))
     return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from datetime import datetime
@@ -32,7 +33,23 @@ COLUMNS = [
 ]
 
 GOOD: dict[ColumnType, list[str]] = {
-    "int": ["0", "-0", "1", "2", "3", "255", "3.0", "3e0", "30E-1", "2.9", "256", "-1", "1e2", "0.0"],
+    "int": [
+        "0",
+        "-0",
+        "1",
+        "2",
+        "3",
+        "255",
+        "3.0",
+        "-0.0",
+        "3e0",
+        "30E-1",
+        "2.9",
+        "256",
+        "-1",
+        "1e2",
+        "0.0",
+    ],
     "float": [
         "0",
         "-0",
@@ -113,15 +130,16 @@ IDENTIFIERS = st.sampled_from(
 )
 
 
-def _readers(id_field: str | None, strict: bool) -> tuple[RecordReader, RecordReader]:
+def _readers(id_field: str | None, strict: bool, ignore: bool) -> tuple[RecordReader, RecordReader]:
     schema = Schema(container="frame", columns=COLUMNS)
-    both = RecordReader(schema, id_field=id_field, strict=strict)
-    slow = RecordReader(schema, id_field=id_field, strict=strict)
+    both = RecordReader(schema, id_field=id_field, strict=strict, ignore_unknown=ignore)
+    slow = RecordReader(schema, id_field=id_field, strict=strict, ignore_unknown=ignore)
     slow._fast = None
     return both, slow
 
 
-READERS = {(key, strict): _readers(key, strict) for key in ("id", None, "größe") for strict in (False, True)}
+BOTH = (False, True)
+READERS = {which: _readers(*which) for which in itertools.product(("id", None, "größe"), BOTH, BOTH)}
 
 
 @st.composite
@@ -138,7 +156,7 @@ def _cells(column: Column) -> st.SearchStrategy[str]:
 
 def _plainly_good(column: Column) -> st.SearchStrategy[str]:
     tokens = {
-        "int": ["1", "2", "3"],
+        "int": ["1", "2", "3", "1.0", "2.0", "3.0"],
         "float": ["0.5", "1", "1e3", "-7.25"],
         "bool": ["true", "false"],
         "str": ['"low"', r'"h\u006fch"', r'"a\"b:"'],
@@ -199,9 +217,11 @@ def _said(checked: Checked) -> Any:
     return cells, ids, list(checked.positions), checked.count, checked.single, checked.bad
 
 
-def assert_fast_says_what_plain_says(body: bytes, id_field: str | None = "id", strict: bool = False) -> bool:
+def assert_fast_says_what_plain_says(
+    body: bytes, id_field: str | None = "id", strict: bool = False, ignore: bool = False
+) -> bool:
     """Whether the fast half accepted; then the slow half must have, with the same cells and keys."""
-    reader, slow = READERS[id_field, strict]
+    reader, slow = READERS[id_field, strict, ignore]
     assert reader._fast is not None
     if reader._fast(body) is None:
         return False
@@ -216,15 +236,15 @@ def assert_fast_says_what_plain_says(body: bytes, id_field: str | None = "id", s
 
 
 @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(body=bodies(), id_field=st.sampled_from(["id", None, "größe"]), strict=st.booleans())
-@example(body=b"[]", id_field="id", strict=False)
-@example(body=b"", id_field="id", strict=False)
-@example(body=b"{}", id_field=None, strict=True)
+@given(bodies(), st.sampled_from(["id", None, "größe"]), st.booleans(), st.booleans())
+@example(b"[]", "id", False, False)
+@example(b"", "id", False, True)
+@example(b"{}", None, True, False)
 def test_whatever_the_fast_half_accepts_the_slow_half_accepts_alike(
-    body: bytes, id_field: str | None, strict: bool
+    body: bytes, id_field: str | None, strict: bool, ignore: bool
 ) -> None:
     """Fast acceptance implies slow acceptance with identical cells, keys and order."""
-    assert_fast_says_what_plain_says(body, id_field, strict)
+    assert_fast_says_what_plain_says(body, id_field, strict, ignore)
 
 
 @settings(max_examples=300, deadline=None, database=None)
@@ -233,7 +253,7 @@ def test_what_is_plainly_good_is_accepted_fast(records: list[str]) -> None:
     """The property above is not empty: ordinary records, however spelled, take the fast half."""
     body = "[" + ",".join(records) + "]"
     if all(space not in body for space in ("\f", "\v", "\xa0", "\ufeff", "/**/")) and r"\":" not in body:
-        reader, _ = READERS["id", False]
+        reader, _ = READERS["id", False, False]
         assert reader.read_json(body.encode()).bad == {}
         if '"b:' not in body:
             assert assert_fast_says_what_plain_says(body.encode())
@@ -265,6 +285,10 @@ def test_each_odd_cell_in_each_column(name: str) -> None:
         body = _record(**{name: token}).encode("utf-8", "surrogatepass")
         assert_fast_says_what_plain_says(body)
         assert_fast_says_what_plain_says(b" [" + body + b"\n,\t" + _record().encode() + b"]\r\n", strict=True)
+        double = _record(**{"whole": "1.0", name: token}).encode("utf-8", "surrogatepass")
+        assert_fast_says_what_plain_says(double)
+        other = _record(other=token).encode("utf-8", "surrogatepass")
+        assert_fast_says_what_plain_says(b"[" + double + b"," + other + b"]", ignore=True)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +297,7 @@ def test_each_odd_cell_in_each_column(name: str) -> None:
 @pytest.mark.parametrize("colon", [":", " :", "\n:\t", "\r\n :"])
 def test_a_key_that_stands_twice_is_seen_however_it_is_spelled(again: str, colon: str) -> None:
     """A key that comes twice, by escapes or whitespace hidden, is refused and never last wins."""
-    reader, _ = READERS["id", False]
+    reader, _ = READERS["id", False, False]
     doubled = f"{_record()[:-1]},{again}{colon}2}}"
     for body in (doubled, f"[{_record()},{doubled}]", f"[{doubled},{_record()}]"):
         with pytest.raises(CallerError, match="twice"):
@@ -283,7 +307,7 @@ def test_a_key_that_stands_twice_is_seen_however_it_is_spelled(again: str, colon
 @pytest.mark.parametrize("dropped", ["whole", "at"])
 def test_a_doubled_key_does_not_stand_in_for_a_missing_one(dropped: str) -> None:
     """One key twice and another missing: the number of keys is right, the record is not."""
-    reader, _ = READERS["id", False]
+    reader, _ = READERS["id", False, False]
     tokens = json.loads(_record())
     del tokens[dropped]
     body = json.dumps(tokens)[:-1] + ', "byte": 2}'
@@ -293,9 +317,97 @@ def test_a_doubled_key_does_not_stand_in_for_a_missing_one(dropped: str) -> None
 
 def test_colons_in_strings_hide_no_doubled_key() -> None:
     """Text that looks like keys neither hides a doubled key nor is taken for one."""
-    reader, _ = READERS["id", False]
+    reader, _ = READERS["id", False, False]
     text = json.dumps('a":1,"whole":2')
     good = _record(**{"größe/μ": text})
     assert reader.read_json(good.encode()).table.cells[8] == ['a":1,"whole":2']
     with pytest.raises(CallerError, match="twice"):
         reader.read_json((good[:-1] + ',"id":1,"id":2}').encode())
+
+
+INTEGERS = ["0.0", "-0.0", "255.0", "256.0", "-1.0", "9007199254740991.0", "9007199254740992.0"]
+INTEGERS += ["9007199254740993.0", "9223372036854775807.0", "9223372036854775808.0", "18446744073709551615.0"]
+INTEGERS += ["18446744073709551616.0", "1.0e0", "10000000000000000000.0", "-9223372036854775808.0", "1.00"]
+INTEGERS += ["1.0000000000000000001", "0.9999999999999999999999.0", "1" * 5000 + ".0", "1e19", "01.0", "-.0"]
+
+
+@pytest.mark.parametrize("name", ["whole", "byte", "big", "maybe", "was double", "level"])
+def test_an_integer_written_as_a_double_is_that_integer(name: str) -> None:
+    """719.0 is 719 up to the bounds of each dtype, exactly as the slow half has it."""
+    accepted = [
+        token for token in INTEGERS if assert_fast_says_what_plain_says(_record(**{name: token}).encode())
+    ]
+    good = [token for token in INTEGERS if not _is_bad(_record(**{name: token}).encode())]
+    assert accepted == [token for token in good if token.endswith(".0")]
+    assert len(good) >= (1 if name == "level" else 3)
+
+
+def _is_bad(body: bytes) -> bool:
+    _, slow = READERS["id", False, False]
+    try:
+        return bool(slow.read_json(body).bad)
+    except CallerError:
+        return True
+
+
+USUAL = {
+    "doubles": _record(whole="719.0", byte="3.0", level="2.0"),
+    "one double among integers": _record(whole="719.0"),
+    "a colon in a text": _record(**{"größe/μ": '"12:30: a"'}),
+    "a date-time": _record(at='"2013-01-01T05:00:00"'),
+    "an id with colons": _record(id='"urn:x:1"'),
+    "escapes and colons": _record(**{"größe/μ": r'"gr\u00f6\u00dfe: \"x\""', "at": '"2013-01-01T05:00:00"'}),
+}
+
+
+@pytest.mark.parametrize("body", USUAL.values(), ids=USUAL)
+@pytest.mark.parametrize("ignore", [False, True])
+def test_what_clients_usually_send_is_accepted_fast(body: str, ignore: bool) -> None:
+    """Doubles for integers, colons in texts: the fast half takes them, alone and in a list."""
+    spaced = json.dumps(json.loads(body), indent=1)
+    for one in (body, spaced):
+        assert assert_fast_says_what_plain_says(one.encode(), ignore=ignore)
+        assert assert_fast_says_what_plain_says(f"[{one}, {_record()}]".encode(), ignore=ignore)
+
+
+@pytest.mark.parametrize(
+    "more", ['"other":1', '"other":"a:b"', '"other":null,"another":1.5e3', '"o\\u0074her":true', '"":""']
+)
+def test_unknown_columns_to_be_ignored_are_ignored_fast(more: str) -> None:
+    """UNKNOWN_COLUMNS=ignore: plain cells of other columns do not need the slow half."""
+    extra = f"{_record()[:-1]},{more}}}"
+    for body in (extra, f"[{_record()},{extra}]", f"[{extra},{extra}]"):
+        assert assert_fast_says_what_plain_says(body.encode(), ignore=True)
+        assert not assert_fast_says_what_plain_says(body.encode())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"other":1,"other":1',
+        '"other":1,"o\\u0074her":2',
+        '"other":":","other" :1',
+        '"other":1,"byte":2',
+        '"other":{"a":1,"a":2}',
+        '"other":[{"a":1,"a":2}]',
+        '"other":"\\ud800"',
+        '"\\ud800":1',
+        '"other":NaN',
+    ],
+)
+def test_unknown_columns_to_be_ignored_hide_nothing(more: str) -> None:
+    """A key twice, known or not, nested or not, and what is no JSON is refused all the same."""
+    reader, _ = READERS["id", False, True]
+    extra = f"{_record()[:-1]},{more}}}"
+    for body in (extra, f"[{_record()},{extra}]"):
+        with pytest.raises(CallerError):
+            reader.read_json(body.encode())
+
+
+def test_a_key_twice_is_not_hidden_by_colons_in_texts() -> None:
+    """An escaped colon in a text does not make up for the colon of a doubled key."""
+    reader, _ = READERS["id", False, False]
+    for text in (r'"a\u003ab"', '"a:b"', r'"a\u003a\u003a"'):
+        body = _record(**{"größe/μ": text})[:-1] + ',"byte":2}'
+        with pytest.raises(CallerError, match="twice"):
+            reader.read_json(body.encode())
