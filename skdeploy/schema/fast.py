@@ -44,7 +44,7 @@ def compile_fast(
         loose = _decoder(columns, id_field, _loose_type, ignore_unknown)
     except ValueError:  # a quote, backslash or control character in a name
         return None
-    whole = [(index, column) for index, column in enumerate(columns) if column.type == "int"]
+    whole = [(n, column.nullable, *column.bounds) for n, column in enumerate(columns) if column.type == "int"]
     worded = [index for index, column in enumerate(columns) if column.type in ("str", "datetime")]
     recheck = _rechecks(columns, strict)
 
@@ -53,7 +53,7 @@ def compile_fast(
         cells = exact(body, single)
         if cells is None and whole and b".0" in body:
             cells = loose(body, single)
-            if cells is None or not all(_are_integers(cells[index], column) for index, column in whole):
+            if cells and not all(_are_integers(cells[n], null, low, high) for n, null, low, high in whole):
                 return None
         if cells is None:
             return None
@@ -147,12 +147,11 @@ def _integer_or_float(token: str) -> int | float:
     return int(token[:-2]) if token.endswith(".0") and len(token) <= _LONGEST_INTEGER else float(token)
 
 
-def _are_integers(cells: list[Any], column: Column) -> bool:
+def _are_integers(cells: list[Any], nullable: bool, low: float, high: float) -> bool:
     kinds = set(map(type, cells))
-    if column.nullable and type(None) in kinds:
+    if nullable and type(None) in kinds:
         kinds.discard(type(None))
         cells = [cell for cell in cells if cell is not None]
-    low, high = column.bounds
     return not kinds or (kinds == {int} and low <= min(cells) and max(cells) <= high)
 
 
