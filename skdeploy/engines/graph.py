@@ -2,25 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Feature(Protocol):
+    """Some neighbouring columns of the graph's input, as they follow from one column of the schema."""
+
+    @property
+    def column(self) -> int:
+        """The schema's column."""
+
+    @property
+    def width(self) -> int:
+        """How many columns of the graph's input."""
 
 
 @dataclass(frozen=True, slots=True)
-class GraphInput:
-    """One tensor (n, columns) of the graph: the schema's columns at these places, side by side."""
+class Number:
+    """A column of numbers as they are; a null is NaN.
 
-    name: str
-    columns: list[int]
-    text: bool
+    changed     cell -> what stands in its place, as an imputer has it; None is the null
+    precision   numpy's name of the precision that the pipeline sees the column in
+    width       always 1
+    """
+
+    column: int
+    changed: dict[Any, float]
+    precision: str
+    width: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What an encoder makes of each cell that it tells apart.
+
+    codes   cell -> its row in `rows`; None is the null, and a cell that is not there has row 0
+    rows    (codes, width)
+    apart   (codes,): whether the encoder raises, so that the record is scikit-learn's affair
+    """
+
+    column: int
+    codes: dict[Any, int]
+    rows: Any
+    apart: Any
+
+    @property
+    def width(self) -> int:
+        """Columns of `rows`."""
+        return int(self.rows.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class WideLookup:
+    """A Lookup whose rows are wide and hold at most one number that is not zero.
+
+    places, values   (codes,): that number and its place in the row; the value is 0 where there is none
+    """
+
+    column: int
+    codes: dict[Any, int]
+    places: Any
+    values: Any
+    apart: Any
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a text vectorizer makes of a text: a number per word of its vocabulary.
+
+    analyze      text -> its words, the fitted vectorizer's own
+    vocabulary   word -> its place
+    binary       a word counts once
+    sublinear    counts become 1 + log(count)
+    weights      (width,): by which counts are multiplied, or None
+    norm         "l1", "l2" or None: which norm of a record's numbers becomes 1
+    """
+
+    column: int
+    analyze: Callable[[str], list[str]]
+    vocabulary: dict[str, int]
+    binary: bool
+    sublinear: bool
+    weights: Any
+    norm: str | None
+
+    @property
+    def width(self) -> int:
+        """The size of the vocabulary."""
+        return len(self.vocabulary)
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A serialized ONNX model and its inputs, in the model's order.
+    """A serialized ONNX model and the columns of its input, a tensor of doubles (n, columns).
 
     largest   the largest number that the graph takes as scikit-learn does; None for any
     """
 
     content: bytes
-    inputs: list[GraphInput]
+    features: list[Feature]
     largest: float | None = None

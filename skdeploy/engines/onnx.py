@@ -1,26 +1,28 @@
-"""The compiled engine: the pipeline as one ONNX graph, run by onnxruntime on one thread.
+"""The compiled engine: the pipeline as tables and one ONNX graph, run by onnxruntime on one thread.
 
-It needs neither pandas nor scikit-learn, except for a record that a tensor cannot hold.
+It needs neither pandas nor scikit-learn, except for a record that it cannot take as they do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from skdeploy.engines.graph import Graph
+from skdeploy.engines.packing import Packer
 from skdeploy.schema import Table
+
+# Numbers of the packed records that are in memory at once: 16 MB.
+_MOST_AT_ONCE = 2**21
 
 
 class OnnxEngine:
     """Scores records with a graph.
 
-    others   scores the records that the graph cannot take as scikit-learn does: a tensor of strings
-             has no null and ends a string at its first NUL, and a graph with single precision in
-             it has no number beyond that
-    boolean_labels   a tensor has no booleans either: 0 and 1 are turned back into them
+    others   scores the records that the graph cannot take as scikit-learn does: an encoder raises on
+             them, or a graph with single precision in it has no number beyond that
+    boolean_labels   a tensor has no booleans: 0 and 1 are turned back into them
     """
 
     name = "onnx"
@@ -35,58 +37,60 @@ class OnnxEngine:
         self._session = onnxruntime.InferenceSession(
             graph.content, options, providers=["CPUExecutionProvider"]
         )
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        # skl2onnx may have changed a name; the order is ours.
-        names = [tensor.name for tensor in self._session.get_inputs()]
-        self._inputs = [
-            (name, one.columns, object if one.text else np.float64)
-            for name, one in zip(names, graph.inputs, strict=True)
-        ]
-        self._texts = [index for one in graph.inputs if one.text for index in one.columns]
-        self._numbers = [index for one in graph.inputs if not one.text for index in one.columns]
-        self._largest = graph.largest
+        self._outputs = [output.name for output in self._session.get_outputs()][:2]
+        self._labels = self._outputs[:1]
+        self._input = self._session.get_inputs()[0].name
+        self._packer = Packer(graph.features, graph.largest)
+        self._most = max(1, _MOST_AT_ONCE // self._packer.width)
         self._others = others
         self._boolean_labels = boolean_labels
 
     def predict(self, table: Table) -> Any:
         """An array (n,) or (n, outputs)."""
-        labels = self._score(self._outputs[0], self._others.predict, table)
-        return labels.astype(bool) if self._boolean_labels else labels
+        return self._score(self._labels, table)[0]
 
     def predict_proba(self, table: Table) -> Any:
         """An array (n, classes)."""
-        return self._score(self._outputs[1], self._others.predict_proba, table)
+        return self._score(self._outputs[1:], table)[0]
 
-    def _score(self, output: str, other: Callable[[Table], Any], table: Table) -> Any:
-        apart = self._apart(table)
-        if not apart:
-            return self._run(output, table)
-        rest = sorted(set(range(table.count)) - set(apart))
-        expected = np.asarray(other(table.rows(apart)))
-        if not rest:
+    def predict_both(self, table: Table) -> tuple[Any, Any]:
+        """`predict` and `predict_proba` from one run of the graph."""
+        labels, probabilities = self._score(self._outputs, table)
+        return labels, probabilities
+
+    def _score(self, outputs: list[str], table: Table) -> list[Any]:
+        if table.count > self._most:
+            starts = range(0, table.count, self._most)
+            parts = [
+                self._score(outputs, table.rows(range(start, min(start + self._most, table.count))))
+                for start in starts
+            ]
+            return [np.concatenate(output) for output in zip(*parts, strict=True)]
+        packed, apart = self._packer.pack(table)
+        if apart:
+            return self._score_apart(outputs, table, packed, apart)
+        return self._run(outputs, packed)
+
+    def _run(self, outputs: list[str], packed: Any) -> list[Any]:
+        made: list[Any] = self._session.run(outputs, {self._input: packed})
+        if self._boolean_labels and outputs[0] == self._outputs[0]:
+            made[0] = made[0].astype(bool)
+        return made
+
+    def _score_apart(self, outputs: list[str], table: Table, packed: Any, apart: list[int]) -> list[Any]:
+        """With the records `apart` from the other engine, each in its place."""
+        methods = dict(
+            zip(self._outputs, (self._others.predict, self._others.predict_proba), strict=False)
+        )
+        chosen = table.rows(apart)
+        expected = [np.asarray(methods[output](chosen)) for output in outputs]
+        if len(apart) == table.count:
             return expected
-        got = self._run(output, table.rows(rest))
-        result = np.empty((table.count, *got.shape[1:]), dtype=np.result_type(got, expected))
-        result[rest] = got
-        result[apart] = expected.reshape(len(apart), *got.shape[1:])
-        return result
-
-    def _apart(self, table: Table) -> list[int]:
-        """The records for the other engine."""
-        found: set[int] = set()
-        for column in self._texts:
-            cells = table.cells[column]
-            found |= {index for index, cell in enumerate(cells) if cell is None or "\0" in cell}
-        if self._largest is not None:
-            for column in self._numbers:
-                for index, cell in enumerate(table.cells[column]):
-                    if cell is not None and not -self._largest <= cell <= self._largest:
-                        found.add(index)
-        return sorted(found)
-
-    def _run(self, output: str, table: Table) -> Any:
-        feed = {
-            name: np.array([table.cells[index] for index in columns], dtype=dtype).T
-            for name, columns, dtype in self._inputs
-        }
-        return self._session.run([output], feed)[0]
+        rest = np.setdiff1d(np.arange(table.count), apart)
+        results = []
+        for got, other in zip(self._run(outputs, packed[rest]), expected, strict=True):
+            result = np.empty((table.count, *got.shape[1:]), dtype=np.result_type(got, other))
+            result[rest] = got
+            result[apart] = other.reshape(len(apart), *got.shape[1:])
+            results.append(result)
+        return results

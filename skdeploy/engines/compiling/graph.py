@@ -6,14 +6,16 @@ import warnings
 from typing import Any
 
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.graph import Graph, GraphInput
-from skdeploy.schema import Column, Schema
+from skdeploy.engines.graph import Graph
+from skdeploy.schema import Schema
 from skdeploy.schema.column import LARGEST
 
 _OPSET = {"": 21, "ai.onnx.ml": 3}
 _IR_VERSION = 10
 _TREE_ENSEMBLE_VERSION = 5
 _FLOAT = 1  # onnx.TensorProto.FLOAT
+# A record is a dense row, of half a megabyte at most.
+_MOST_FEATURES = 65_536
 
 
 def compile_graph(pipeline: Any, schema: Schema) -> Graph:
@@ -22,11 +24,13 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
 
     Raises NotCompilable with the reason.
     """
-    inputs = _inputs(pipeline, schema)
+    from skdeploy.engines.compiling.front import split
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = _convert(pipeline, inputs)
+            rest, features = split(pipeline, schema)
+            model = _convert(rest, sum(feature.width for feature in features))
     except NotCompilable:
         raise
     except Exception as error:  # converters raise anything on what they do not know
@@ -34,7 +38,7 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
         raise NotCompilable(f"{type(error).__name__}: {reason[0] if reason else ''}") from error
     _mend(model)
     single = any(node.op_type == "Cast" and _casts_to_single(node) for node in model.graph.node)
-    return Graph(model.SerializeToString(), inputs, LARGEST["float32"] if single else None)
+    return Graph(model.SerializeToString(), features, LARGEST["float32"] if single else None)
 
 
 def _casts_to_single(node: Any) -> bool:
@@ -42,49 +46,21 @@ def _casts_to_single(node: Any) -> bool:
     return any(attribute.name == "to" and attribute.i == _FLOAT for attribute in node.attribute)
 
 
-def _inputs(pipeline: Any, schema: Schema) -> list[GraphInput]:
-    """One input per column if the pipeline takes columns apart, else one for all its numbers."""
-    if schema.container not in ("frame", "array"):
-        raise NotCompilable(f"it takes {schema.container}, not columns")
-    for column in schema.columns:
-        if column.type == "datetime":
-            raise NotCompilable(f"the column {column.name!r} holds date-times")
-    if schema.container == "frame" and _takes_columns_apart(pipeline):
-        # skl2onnx finds a column by its input's name, in which it allows few characters.
-        return [
-            GraphInput(column.name, [index], _is_text(column)) for index, column in enumerate(schema.columns)
-        ]
-    if any(map(_is_text, schema.columns)):
-        raise NotCompilable("texts without a ColumnTransformer")
-    return [GraphInput("numbers", list(range(len(schema.columns))), text=False)]
-
-
-def _takes_columns_apart(pipeline: Any) -> bool:
-    first = pipeline
-    while hasattr(first, "steps"):
-        first = first.steps[0][1]
-    return hasattr(first, "transformers_")
-
-
-def _is_text(column: Column) -> bool:
-    return column.type == "str"
-
-
-def _convert(pipeline: Any, inputs: list[GraphInput]) -> Any:
+def _convert(pipeline: Any, width: int) -> Any:
     from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+    from skl2onnx.common.data_types import DoubleTensorType
     from sklearn.base import is_classifier
 
     from skdeploy.engines.compiling.converters import CONVERTERS, SHAPES
 
-    types = [
-        (one.name, (StringTensorType if one.text else DoubleTensorType)([None, len(one.columns)]))
-        for one in inputs
-    ]
+    if not width:
+        raise NotCompilable("it takes no column")
+    if width > _MOST_FEATURES:
+        raise NotCompilable(f"{width:,} numbers per record")
     probabilities = is_classifier(pipeline) and hasattr(pipeline, "predict_proba")
     return convert_sklearn(
         pipeline,
-        initial_types=types,
+        initial_types=[("record", DoubleTensorType([None, width]))],
         options={id(pipeline): {"zipmap": False}} if probabilities else None,
         target_opset=_OPSET,
         custom_conversion_functions=CONVERTERS,

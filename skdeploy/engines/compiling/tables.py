@@ -1,0 +1,188 @@
+"""Fitted encoders and imputers as tables, made by calling them on every cell that they tell apart.
+
+Whatever their options, the table says what they do: nothing is derived from the options but which
+outputs belong to which column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import OneHotEncoder, TargetEncoder
+
+from skdeploy.engines.compiling.cells import Cells, Probe, unseen, valid
+from skdeploy.engines.compiling.errors import NotCompilable
+from skdeploy.engines.graph import Feature, Lookup, WideLookup, Words
+
+# Rows that an encoder is called on at once, and the width from which a row is not stored number by number.
+_CHUNK = 500
+_WIDE = 64
+# A record's counts are a dense row.
+_MOST_WORDS = 20_000
+
+
+def encode(encoder: Any, columns: list[Cells], probe: Probe) -> list[Feature]:
+    """OneHotEncoder, OrdinalEncoder or TargetEncoder: one table per column, in the order of its outputs."""
+    domains = [
+        _domain(probe, one, learned.tolist())
+        for one, learned in zip(columns, encoder.categories_, strict=True)
+    ]
+    schema = [probe.column(one) for one in columns]
+    base = [domain[0] for domain in domains]
+    call = _Calls(encoder, columns, base, probe)
+    others = call.one_by_one([unseen(column, domain) for column, domain in zip(schema, domains, strict=True)])
+    nulls = call.one_by_one([[None] if column.nullable else [] for column in schema])
+    known = call.side_by_side(domains)
+    ends = np.cumsum([0, *_widths(encoder)]).tolist()
+    return [
+        _lookup(one.column, domain, [other, null], known, slice(start, end))
+        for one, domain, other, null, start, end in zip(
+            columns, domains, others, nulls, ends[:-1], ends[1:], strict=True
+        )
+    ]
+
+
+def _domain(probe: Probe, cells: Cells, learned: list[Any]) -> list[Any]:
+    """The cells, other than the null, that the encoder may tell apart; one at least."""
+    column = probe.column(cells)
+    if column.dtype.lower() in ("float32", "float16"):
+        raise NotCompilable("categories of single precision")
+    kind = str if column.type == "str" else (int, float)
+    domain = {value: None for value in learned if isinstance(value, kind) and value == value}
+    domain.update((cell, None) for cell in cells.changed if cell is not None)
+    return list(domain) or [valid(column)]
+
+
+def _widths(encoder: Any) -> list[int]:
+    """How many outputs each column has."""
+    count = len(encoder.categories_)
+    if isinstance(encoder, OneHotEncoder):
+        return [int(width) for width in encoder._n_features_outs]
+    if isinstance(encoder, TargetEncoder):
+        return [len(encoder.encodings_) // count] * count
+    return [1] * count
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Calls of one step on its columns; `base` is a record that it takes."""
+
+    step: Any
+    columns: list[Cells]
+    base: list[Any]
+    probe: Probe
+
+    def side_by_side(self, domains: list[list[Any]]) -> Any:
+        """Outputs for records that go through all domains at once, the shorter ones over and over."""
+        longest = max(map(len, domains))
+        rows = [[domain[row % len(domain)] for domain in domains] for row in range(longest)]
+        parts = [self._call(rows[start : start + _CHUNK]) for start in range(0, longest, _CHUNK)]
+        return sparse.vstack(parts, format="csr")
+
+    def one_by_one(self, chosen: list[list[Any]]) -> list[Any]:
+        """Per column, the outputs of a record that has the chosen cell there.
+
+        None if none is chosen or the step raises, in which case scikit-learn is to raise it.
+        """
+        together = [cells[0] if cells else base for cells, base in zip(chosen, self.base, strict=True)]
+        if (made := self._try(together)) is not None:
+            return [made if cells else None for cells in chosen]
+        return [
+            self._try([*self.base[:index], *cells, *self.base[index + 1 :]]) if cells else None
+            for index, cells in enumerate(chosen)
+        ]
+
+    def _try(self, row: list[Any]) -> Any:
+        try:
+            return self._call([row])
+        except Exception:  # encoders raise ValueError or TypeError, and may raise anything
+            return None
+
+    def _call(self, rows: list[list[Any]]) -> Any:
+        made = self.probe.transform(self.step, self.columns, rows)
+        return sparse.csr_array(made.astype(float))
+
+
+def _lookup(column: int, domain: list[Any], special: list[Any], known: Any, outputs: slice) -> Feature:
+    """A table for the cells of `domain`; `special` has the outputs for any other and for the null."""
+    blank = sparse.csr_array((1, outputs.stop - outputs.start))
+    rows = sparse.vstack(
+        [
+            *(blank if made is None else made[:, outputs] for made in special),
+            known[: len(domain), outputs],
+        ],
+        format="csr",
+    )
+    codes = {None: 1, **{cell: code for code, cell in enumerate(domain, len(special))}}
+    apart = np.array([made is None for made in special] + [False] * len(domain))
+    filled = np.diff(rows.indptr)
+    if rows.shape[1] < _WIDE or filled.max() > 1:
+        return Lookup(column, codes, rows.toarray(), apart)
+    places, values = np.zeros(len(filled), dtype=np.intp), np.zeros(len(filled))
+    places[filled > 0], values[filled > 0] = rows.indices, rows.data
+    return WideLookup(column, codes, places, values, apart, rows.shape[1])
+
+
+def impute(imputer: Any, columns: list[Cells], probe: Probe) -> list[Cells | Feature]:
+    """SimpleImputer: the columns that it keeps, with what it changes in them, and its indicators."""
+    base = [valid(probe.column(one)) for one in columns]
+    marked = imputer.indicator_.features_.tolist() if imputer.add_indicator else []
+    width = np.asarray(probe.transform(imputer, columns, [base])).shape[1] - len(marked)
+    kept = list(range(len(columns)))
+    if width < len(columns):
+        kept = [index for index in kept if imputer.statistics_[index] == imputer.statistics_[index]]
+    made = [
+        {
+            cell: probe.transform(imputer, columns, [[*base[:index], cell, *base[index + 1 :]]])[0].tolist()
+            for cell in _specials(imputer, one, probe)
+        }
+        for index, one in enumerate(columns)
+    ]
+    filled: list[Cells | Feature] = [
+        Cells(columns[index].column, {cell: row[place] for cell, row in made[index].items()}, imputed=True)
+        for place, index in enumerate(kept)
+    ]
+    return filled + [
+        _indicator(columns[index].column, {cell: row[place] for cell, row in made[index].items()})
+        for place, index in enumerate(marked, len(kept))
+    ]
+
+
+def _specials(imputer: Any, cells: Cells, probe: Probe) -> list[Any]:
+    """The cells of a column that the imputer may change."""
+    column, missing = probe.column(cells), imputer.missing_values
+    specials = dict.fromkeys(cells.changed)
+    if column.nullable:
+        specials[None] = None
+    if isinstance(missing, str if column.type == "str" else (int, float)) and missing == missing:
+        specials[missing] = None
+    return list(specials)
+
+
+def _indicator(column: int, marks: dict[Any, Any]) -> Feature:
+    codes = {cell: code for code, cell in enumerate(marks, 1)}
+    rows = np.array([[0.0], *([float(mark)] for mark in marks.values())])
+    return Lookup(column, codes, rows, np.zeros(len(rows), dtype=bool))
+
+
+def count_words(vectorizer: Any, cells: Cells) -> Feature:
+    """CountVectorizer or TfidfVectorizer: its own analyzer, its vocabulary and its weights."""
+    if vectorizer.input != "content" or cells.imputed:
+        raise NotCompilable("texts that are not read as they are")
+    vocabulary = {word: int(place) for word, place in vectorizer.vocabulary_.items()}
+    if len(vocabulary) > _MOST_WORDS:
+        raise NotCompilable(f"a vocabulary of more than {_MOST_WORDS:,} words")
+    weighs = isinstance(vectorizer, TfidfVectorizer)
+    return Words(
+        cells.column,
+        vectorizer.build_analyzer(),
+        vocabulary,
+        binary=vectorizer.binary,
+        sublinear=weighs and vectorizer.sublinear_tf,
+        weights=vectorizer.idf_ if weighs and vectorizer.use_idf else None,
+        norm=vectorizer.norm if weighs else None,
+    )
