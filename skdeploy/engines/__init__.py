@@ -17,3 +17,6 @@ class Engine(Protocol):
 
     def predict_proba(self, table: Table) -> Any:
         """The pipeline's `predict_proba`: an array (n, classes), or a list of them per output."""
+
+    def predict_both(self, table: Table) -> tuple[Any, Any]:
+        """Both of these, which may cost less than one after the other."""

@@ -8,6 +8,7 @@ an operator, and no tensor of strings is needed, which could hold neither a null
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,14 @@ class Packer:
         ends = np.cumsum([feature.width for feature in features]).tolist()
         self.width: int = ends[-1]
         placed = list(zip(features, [0, *ends[:-1]], strict=True))
-        numbers = [(one, place) for one, place in placed if isinstance(one, Number)]
-        self._numbers = [(one.column, place) for one, place in numbers]
-        self._places = _places([place for _, place in numbers])
-        self._changed = [(one, place) for one, place in numbers if one.changed]
-        self._lesser = [(one.precision, place) for one, place in numbers if one.precision != "float64"]
+        self._numbers = [(one, place) for one, place in placed if isinstance(one, Number)]
         self._others = [(one, place) for one, place in placed if not isinstance(one, Number)]
+        self._lesser = {
+            precision: [place for one, place in self._numbers if one.precision == precision]
+            for precision in {one.precision for one, _ in self._numbers} - {"float64"}
+        }
         self._largest = largest
-        self._plan = None if self._lesser else _plan(features)
+        self._plan = _plan(features)
 
     def pack(self, table: Table) -> tuple[Any, list[int]]:
         """An array (n, width), and the records that are scikit-learn's affair, in whose rows is anything."""
@@ -44,79 +45,76 @@ class Packer:
             return self._pack_one(self._plan, table.cells)
         packed = np.empty((table.count, self.width))
         apart = np.zeros(table.count, dtype=bool)
-        if self._numbers:
-            self._pack_numbers(table.cells, packed, apart)
+        for number, place in self._numbers:
+            cells, changed = table.cells[number.column], number.changed
+            # numpy reads None as NaN.
+            packed[:, place] = [changed.get(cell, cell) for cell in cells] if changed else cells
+            if self._largest is not None:
+                apart |= np.abs(packed[:, place]) > self._largest
         for feature, place in self._others:
-            _FILL[type(feature)](
-                feature, table.cells[feature.column], packed[:, place : place + feature.width], apart
-            )
-        return packed, np.flatnonzero(apart).tolist()
+            block = packed[:, place : place + feature.width]
+            _FILL[type(feature)](feature, table.cells[feature.column], block, apart)
+        return self._rounded(packed), np.flatnonzero(apart).tolist()
 
-    def _pack_one(self, plan: list[Any], cells: list[list[Any]]) -> tuple[Any, list[int]]:
+    def _pack_one(self, plan: list[_Entry], cells: list[list[Any]]) -> tuple[Any, list[int]]:
         row: list[Any] = []
-        for column, known, default in plan:
-            cell = cells[column][0]
+        for columns, known, default in plan:
             if known is None:
-                row.append(cell)
-            elif default is _ITSELF:
+                row += [cells[column][0] for column in columns]
+                continue
+            cell = cells[columns[0]][0]
+            if default is _ITSELF:
                 row.append(known.get(cell, cell))
-            else:
-                found = known.get(cell, default)
-                if found is None:
-                    return np.empty((1, self.width)), [0]
-                row += found
+                continue
+            found = known.get(cell, default)
+            if found is None:
+                return np.empty((1, self.width)), [0]
+            row += found
         packed = np.array([row], dtype=np.float64)
-        beyond = self._largest is not None and bool((np.abs(packed) > self._largest).any())
-        return packed, [0] if beyond else []
+        if (largest := self._largest) is not None:
+            for number, _ in self._numbers:
+                cell = cells[number.column][0]
+                if cell is not None and not -largest <= cell <= largest:
+                    return packed, [0]
+        return self._rounded(packed), []
 
-    def _pack_numbers(self, cells: list[list[Any]], packed: Any, apart: Any) -> None:
-        # numpy reads None as NaN.
-        block = np.array([cells[column] for column, _ in self._numbers], dtype=np.float64).T
-        if self._largest is not None:
-            apart |= (np.abs(block) > self._largest).any(axis=1)
-        packed[:, self._places] = block
-        for feature, place in self._changed:
-            changed = feature.changed
-            packed[:, place] = [changed.get(cell, cell) for cell in cells[feature.column]]
-        for precision, place in self._lesser:
-            with np.errstate(over="ignore"):
-                packed[:, place] = packed[:, place].astype(precision)
+    def _rounded(self, packed: Any) -> Any:
+        for precision, places in self._lesser.items():
+            packed[:, places] = packed[:, places].astype(precision)
+        return packed
 
 
+# Columns, what is known of their cells, and what any other becomes.
+_Entry = tuple[list[int], dict[Any, Any] | None, Any]
 _ITSELF = object()
 
 
-def _places(places: list[int]) -> Any:
-    """As a slice if they are neighbours: numpy copies to it several times as fast."""
-    if places and places == list(range(places[0], places[0] + len(places))):
-        return slice(places[0], places[0] + len(places))
-    return places
-
-
-def _plan(features: Sequence[Feature]) -> list[tuple[int, dict[Any, Any] | None, Any]] | None:
-    """Per feature: its column, what is known of its cells, and what any other becomes.
-
-    None where a record alone is better packed as several are.
-    """
-    plan: list[tuple[int, dict[Any, Any] | None, Any]] = []
+def _plan(features: Sequence[Feature]) -> list[_Entry] | None:
+    """How a record alone is packed; None where that is better done as for several."""
+    plan: list[_Entry] = []
     for feature in features:
-        if isinstance(feature, Number):
-            plan.append((feature.column, feature.changed or None, _ITSELF))
+        if isinstance(feature, Number) and feature.changed:
+            plan.append(([feature.column], feature.changed, _ITSELF))
+        elif isinstance(feature, Number):
+            if not plan or plan[-1][1] is not None:
+                plan.append(([], None, _ITSELF))
+            plan[-1][0].append(feature.column)
         elif isinstance(feature, Lookup) and feature.rows.size <= _MOST_IN_TUPLES:
             rows = [
                 None if apart else tuple(row)
                 for row, apart in zip(feature.rows.tolist(), feature.apart, strict=True)
             ]
-            plan.append((feature.column, {cell: rows[code] for cell, code in feature.codes.items()}, rows[0]))
+            known = {cell: rows[code] for cell, code in feature.codes.items()}
+            plan.append(([feature.column], known, rows[0]))
         else:
             return None
     return plan
 
 
 def _codes(feature: Lookup | WideLookup, cells: list[Any], apart: Any) -> Any:
-    get = feature.codes.get
-    codes = np.array([get(cell, 0) for cell in cells])
-    apart |= feature.apart[codes]
+    found = map(feature.codes.get, cells, repeat(0))
+    codes = np.fromiter(found, dtype=np.intp, count=len(cells))
+    apart |= feature.apart.take(codes)
     return codes
 
 
@@ -135,30 +133,29 @@ def _look_up_wide(feature: WideLookup, cells: list[Any], block: Any, apart: Any)
 
 
 def _count_words(feature: Words, cells: list[Any], block: Any, apart: Any) -> None:
-    get = feature.vocabulary.get
-    for index, text in enumerate(cells):
+    """Counts, weighted as TfidfTransformer does it; only of words that occur, since most do not."""
+    get, width = feature.vocabulary.get, feature.width
+    found: list[int] = []
+    for row, text in enumerate(cells):
         if text is None:
-            apart[index] = True
+            apart[row] = True
             continue
-        found = [place for word in feature.analyze(text) if (place := get(word)) is not None]
-        # An empty list would be an array of doubles, which cannot be counted.
-        counts = np.bincount(np.array(found, dtype=np.intp), minlength=feature.width)
-        block[index] = _weighted(feature, counts)
-
-
-def _weighted(feature: Words, counts: Any) -> Any:
-    """As TfidfTransformer does it, on the words that occur."""
-    places = np.flatnonzero(counts)
-    values = np.ones(len(places)) if feature.binary else counts[places].astype(float)
+        start = row * width
+        found += [start + place for word in feature.analyze(text) if (place := get(word)) is not None]
+    # An empty list would be an array of doubles.
+    occurring, counts = np.unique(np.array(found, dtype=np.intp), return_counts=True)
+    rows, places = np.divmod(occurring, width)
+    values = np.ones(len(counts)) if feature.binary else counts.astype(float)
     if feature.sublinear:
         values = np.log(values) + 1.0
     if feature.weights is not None:
         values *= feature.weights[places]
-    if feature.norm is not None and len(places):
-        values /= np.abs(values).sum() if feature.norm == "l1" else np.sqrt(values @ values)
-    row = np.zeros(feature.width)
-    row[places] = values
-    return row
+    if feature.norm is not None:
+        sizes = np.abs(values) if feature.norm == "l1" else values * values
+        totals = np.bincount(rows, weights=sizes, minlength=len(cells))[rows]
+        values /= totals if feature.norm == "l1" else np.sqrt(totals)
+    block[:] = 0.0
+    block[rows, places] = values
 
 
 _FILL: dict[type, Any] = {Lookup: _look_up, WideLookup: _look_up_wide, Words: _count_words}

@@ -28,6 +28,10 @@ class SklearnEngine:
         """An array (n, classes), or a list of them, one per output."""
         return self._call(self._pipeline.predict_proba, table)
 
+    def predict_both(self, table: Table) -> tuple[Any, Any]:
+        """What `predict` and `predict_proba` return."""
+        return self.predict(table), self.predict_proba(table)
+
     def _call(self, method: Callable[[Any], Any], table: Table) -> Any:
         groups = self._inputs.null_patterns(table)
         if len(groups) == 1:

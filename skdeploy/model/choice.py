@@ -118,7 +118,7 @@ class _Comparison:
         probabilities = None
         if self.output.probabilities:
             probabilities = np.asarray(self.reference.predict_proba(table))
-            _require_close(np.asarray(self.engine.predict_proba(table)), probabilities, 1.0, names)
+            _require_close(np.asarray(self.engine.predict_both(table)[1]), probabilities, 1.0, names)
         if expected.dtype.kind == "f" and self.output.kind != "classification":
             scale = np.abs(expected.reshape(len(expected), -1)) + self.spread
             _require_close(got, expected, scale, names)

@@ -95,11 +95,10 @@ class Model:
 
     def _score(self, table: Table, proba: bool) -> Predictions:
         output = self.passport.output
-        raw = self.engine.predict(table)
+        raw, scores = self.engine.predict_both(table) if proba else (self.engine.predict(table), None)
         result = Predictions(plain_predictions(raw, output))
         broken = set(not_finite(raw))
         if proba:
-            scores = self.engine.predict_proba(table)
             result.probabilities = plain_probabilities(scores, output)
             broken |= set(not_finite(scores))
         for index in sorted(broken):

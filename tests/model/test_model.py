@@ -31,6 +31,9 @@ class PickyEngine:
     def predict_proba(self, table: Table) -> Any:
         return np.stack([np.array(table.cells[2], dtype=float)] * 2, axis=1)
 
+    def predict_both(self, table: Table) -> Any:
+        return self.predict(table), self.predict_proba(table)
+
 
 def table_of(model: Model, ages: list[int]) -> Table:
     records = [{"size": 1.0, "kind": "elm", "age": age} for age in ages]

@@ -52,7 +52,7 @@ class BrokenEngine:
     def predict(self, table: Table) -> Any:
         raise RuntimeError
 
-    predict_proba = predict
+    predict_proba = predict_both = predict
 
 
 def test_ready_is_about_predicting(regressor: Model) -> None:

@@ -135,6 +135,9 @@ class PoisonEngine:
     def predict_proba(self, table: Table) -> Any:
         raise NotImplementedError
 
+    def predict_both(self, table: Table) -> Any:
+        raise NotImplementedError
+
 
 def test_a_record_without_an_answer_is_our_fault_alone(regressor: Model) -> None:
     """A valid record that cannot be scored is a 500 that says which; partial keeps the others."""

@@ -12,19 +12,34 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, TargetEncoder
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
 
 from skdeploy.engines.compiling.cells import Cells, Probe
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.compiling.tables import count_words, encode, impute
-from skdeploy.engines.graph import Feature, Number
+from skdeploy.engines.compiling.tables import count_words, encode, impute, vectorize
+from skdeploy.engines.graph import Feature, Lookup, Number
 from skdeploy.schema import Schema
 
 Items = list[Cells | Feature]
+# Models whose members are all given the same columns, and nothing besides.
+_SIDE_BY_SIDE = (
+    *(VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor),
+    *(MultiOutputClassifier, MultiOutputRegressor, OneVsRestClassifier),
+)
 
 
 def split(pipeline: Any, schema: Schema) -> tuple[Any, list[Feature]]:
@@ -38,7 +53,10 @@ def split(pipeline: Any, schema: Schema) -> tuple[Any, list[Feature]]:
 
 
 def _number(cells: Cells, schema: Schema) -> Feature:
-    dtype = schema.columns[cells.column].dtype.lower()
+    column = schema.columns[cells.column]
+    if column.type in ("str", "datetime"):
+        raise NotCompilable(f"the column {column.name!r} is passed on as it is, and holds no numbers")
+    dtype = column.dtype.lower()
     precision = dtype if dtype in ("float32", "float16") and not cells.imputed else "float64"
     return Number(
         cells.column, {cell: float(value) for cell, value in cells.changed.items()}, precision=precision
@@ -60,13 +78,21 @@ class _Walk:
         if hasattr(part, "steps"):
             return self._pipeline(part, items)
         if hasattr(part, "transformers_"):
-            chosen = [(name, one, self._chosen(part, columns, items)) for name, one, columns in part.transformers_]
+            chosen = [
+                (name, one, self._chosen(part, columns, items)) for name, one, columns in part.transformers_
+            ]
             return self._branches(chosen, part.transformer_weights)
         if hasattr(part, "transformer_list"):
             chosen = [(name, one, items) for name, one in part.transformer_list]
             return self._branches(chosen, part.transformer_weights)
         if hasattr(part, "best_estimator_"):
             return self.step(part.best_estimator_, items)
+        if type(part) is TransformedTargetRegressor:
+            left = copy.copy(part)
+            left.regressor_, items = self.step(part.regressor_, items)
+            return left, items
+        if type(part) in _SIDE_BY_SIDE and any(map(_has_steps, part.estimators_)):
+            return self._members(part, items)
         return self._leaf(part, items)
 
     def _pipeline(self, part: Any, items: Items) -> tuple[Any, Items]:
@@ -93,11 +119,33 @@ class _Walk:
             width = sum(item.width for item in passed)
             rests.append((name, "passthrough" if rest is None else rest, list(range(start, start + width))))
             items, start = items + passed, start + width
-        if all(isinstance(rest, str) for _, rest, _ in rests):
+        kinds = {rest if isinstance(rest, str) else type(rest) for _, rest, _ in rests}
+        if kinds <= {"passthrough"}:
             return None, items
-        left = ColumnTransformer(rests)
-        left.transformers_ = rests
-        return left, items
+        if kinds <= {"passthrough", StandardScaler}:
+            return _scaler([(rest, len(places)) for _, rest, places in rests]), items
+        return _columns(rests), items
+
+    def _members(self, part: Any, items: Items) -> tuple[Any, Items]:
+        """Models side by side: each chooses its own among the columns that any of them is given."""
+        if getattr(part, "passthrough", False):
+            raise NotCompilable(f"{type(part).__name__} passes its own columns through")
+        walked = [self.step(member, items) for member in part.estimators_]
+        passed: dict[str, tuple[int, Cells | Feature]] = {}
+        width = 0
+        for item in (item for _, given in walked for item in given):
+            if _key(item) not in passed:
+                passed[_key(item)] = (width, item)
+                width += item.width
+        left = copy.copy(part)
+        left.estimators_ = []
+        for rest, given in walked:
+            starts = [passed[_key(item)][0] for item in given]
+            places = [
+                start + one for start, item in zip(starts, given, strict=True) for one in range(item.width)
+            ]
+            left.estimators_.append(rest if places == list(range(width)) else _behind(places, rest))
+        return left, [item for _, item in passed.values()]
 
     def _leaf(self, part: Any, items: Items) -> tuple[Any, Items]:
         kind = type(part)
@@ -113,9 +161,15 @@ class _Walk:
                 return None, impute(part, cells, self._probe)
             if kind in (CountVectorizer, TfidfVectorizer) and len(cells) == 1:
                 return None, [count_words(part, cells[0])]
+            if kind is DictVectorizer:
+                return self._dicts(part, cells)
         for unfit in ("datetime", "str"):
             self._refuse(cells, unfit, part)
         return part, items
+
+    def _dicts(self, part: Any, cells: list[Cells]) -> tuple[Any, Items]:
+        self._refuse(cells, "datetime", part)
+        return None, list(vectorize(part, cells, self._probe))
 
     def _refuse(self, cells: Iterable[Cells], unfit: str, part: Any) -> None:
         for one in cells:
@@ -133,7 +187,7 @@ class _Walk:
             start = fitted.index(columns.start) if columns.start is not None else None
             stop = fitted.index(columns.stop) + 1 if columns.stop is not None else None
             columns = range(len(items))[start : stop : columns.step]
-        listed = [columns] if isinstance(columns, (str, int, np.integer)) else list(columns)
+        listed: Any = [columns] if isinstance(columns, (str, int, np.integer)) else list(columns)
         if listed and all(isinstance(one, (bool, np.bool_)) for one in listed):
             listed = np.flatnonzero(listed).tolist()
         return [self._find(one, fitted, items) for one in listed]
@@ -149,3 +203,40 @@ class _Walk:
         if any(item.width != 1 for item in items):
             raise NotCompilable("columns chosen among those that an encoder made")
         return items[fitted.index(key) if isinstance(key, str) else key]
+
+
+def _columns(branches: list[tuple[str, Any, list[int]]]) -> Any:
+    made = ColumnTransformer(branches)
+    made.transformers_ = branches
+    return made
+
+
+def _scaler(parts: list[tuple[Any, int]]) -> Any:
+    """Scalers side by side, or numbers as they are, in one: it spares the graph to take columns apart."""
+    made = StandardScaler()
+    none = StandardScaler(with_mean=False, with_std=False)
+    scalers = [(none if isinstance(part, str) else part, width) for part, width in parts]
+    made.mean_ = np.concatenate(
+        [part.mean_ if part.with_mean else np.zeros(width) for part, width in scalers]
+    )
+    made.scale_ = np.concatenate(
+        [part.scale_ if part.with_std else np.ones(width) for part, width in scalers]
+    )
+    made.n_features_in_ = len(made.mean_)
+    return made
+
+
+def _behind(places: list[int], rest: Any) -> Any:
+    """A model on some of the columns."""
+    return Pipeline([("columns", _columns([("chosen", "passthrough", places)])), ("rest", rest)])
+
+
+def _has_steps(part: Any) -> bool:
+    return hasattr(part, "steps") or hasattr(part, "transformers_")
+
+
+def _key(item: Cells | Feature) -> str:
+    """Equal for columns that hold the same numbers; numpy would leave out the middle of a long array."""
+    if isinstance(item, Lookup):
+        return f"{item.column} {item.codes} {item.rows.tobytes()!r} {item.apart.tobytes()!r}"
+    return repr(item) if isinstance(item, (Cells, Number)) else str(id(item))

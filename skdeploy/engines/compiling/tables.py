@@ -16,11 +16,11 @@ from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
 from skdeploy.engines.compiling.cells import Cells, Probe, unseen, valid
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.graph import Feature, Lookup, WideLookup, Words
+from skdeploy.engines.graph import Feature, Lookup, Number, WideLookup, Words
 
 # Rows that an encoder is called on at once, and the width from which a row is not stored number by number.
 _CHUNK = 500
-_WIDE = 64
+_WIDE = 256
 # A record's counts are a dense row.
 _MOST_WORDS = 20_000
 
@@ -39,7 +39,7 @@ def encode(encoder: Any, columns: list[Cells], probe: Probe) -> list[Feature]:
     known = call.side_by_side(domains)
     ends = np.cumsum([0, *_widths(encoder)]).tolist()
     return [
-        _lookup(one.column, domain, [other, null], known, slice(start, end))
+        _lookup(one.column, domain, [other, null], known, list(range(start, end)))
         for one, domain, other, null, start, end in zip(
             columns, domains, others, nulls, ends[:-1], ends[1:], strict=True
         )
@@ -52,7 +52,8 @@ def _domain(probe: Probe, cells: Cells, learned: list[Any]) -> list[Any]:
     if column.dtype.lower() in ("float32", "float16"):
         raise NotCompilable("categories of single precision")
     kind = str if column.type == "str" else (int, float)
-    domain = {value: None for value in learned if isinstance(value, kind) and value == value}
+    plain = [value.item() if isinstance(value, np.generic) else value for value in learned]
+    domain = {value: None for value in plain if isinstance(value, kind) and value == value}
     domain.update((cell, None) for cell in cells.changed if cell is not None)
     return list(domain) or [valid(column)]
 
@@ -107,9 +108,9 @@ class _Calls:
         return sparse.csr_array(made.astype(float))
 
 
-def _lookup(column: int, domain: list[Any], special: list[Any], known: Any, outputs: slice) -> Feature:
-    """A table for the cells of `domain`; `special` has the outputs for any other and for the null."""
-    blank = sparse.csr_array((1, outputs.stop - outputs.start))
+def _lookup(column: int, domain: list[Any], special: list[Any], known: Any, outputs: list[int]) -> Feature:
+    """A table of `outputs` for the cells of `domain`; `special` has those of any other and of the null."""
+    blank = sparse.csr_array((1, len(outputs)))
     rows = sparse.vstack(
         [
             *(blank if made is None else made[:, outputs] for made in special),
@@ -167,6 +168,35 @@ def _indicator(column: int, marks: dict[Any, Any]) -> Feature:
     codes = {cell: code for code, cell in enumerate(marks, 1)}
     rows = np.array([[0.0], *([float(mark)] for mark in marks.values())])
     return Lookup(column, codes, rows, np.zeros(len(rows), dtype=bool))
+
+
+def vectorize(vectorizer: Any, columns: list[Cells], probe: Probe) -> list[Feature]:
+    """DictVectorizer: one feature per column that it knows, in the order of its outputs."""
+    made = [_entry(vectorizer, one, probe) for one in columns]
+    placed = sorted(((places, feature) for places, feature in made if places), key=lambda one: one[0])
+    if [place for places, _ in placed for place in places] != list(range(len(vectorizer.feature_names_))):
+        raise NotCompilable("DictVectorizer mixes its columns")
+    return [feature for _, feature in placed]
+
+
+def _entry(vectorizer: Any, cells: Cells, probe: Probe) -> tuple[list[int], Feature]:
+    """The outputs that a column has, and what stands there."""
+    column = probe.column(cells)
+    call = _Calls(vectorizer, [cells], [valid(column)], probe)
+    null = call.one_by_one([[None]])[0]
+    if column.type != "str":
+        if (place := vectorizer.vocabulary_.get(column.name)) is None:
+            return [], Number(cells.column, {}, precision="float64")
+        changed = {} if null is None else {None: float(null.toarray()[0, place])}
+        return [place], Number(cells.column, changed, precision="float64")
+    prefix = f"{column.name}{vectorizer.separator}"
+    names = [name.removeprefix(prefix) for name in vectorizer.feature_names_ if name.startswith(prefix)]
+    domain = names or [valid(column)]
+    special = [*call.one_by_one([unseen(column, domain)]), null]
+    known = call.side_by_side([domain])
+    rows = sparse.vstack([known, *(row for row in special if row is not None)], format="csr")
+    places = np.unique(rows.indices).tolist()
+    return places, _lookup(cells.column, domain, special, known, places)
 
 
 def count_words(vectorizer: Any, cells: Cells) -> Feature:
