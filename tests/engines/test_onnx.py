@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import skdeploy
+from skdeploy.engines.compiling import compile_graph
 from skdeploy.engines.onnx import OnnxEngine
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable
@@ -54,10 +56,20 @@ COMPILED = [
     pipelines.names_of_all_kinds,
     pipelines.clusters,
     pipelines.six_hundred_columns,
+    pipelines.one_hot_infrequent,
+    pipelines.most_frequent_text,
+    pipelines.tfidf_on_a_column,
+    pipelines.counts_on_a_series,
+    pipelines.tfidf_on_a_list,
+    pipelines.integers_with_an_imputer,
+    pipelines.dict_vectorizer,
+    pipelines.dict_vectorizer_with_every_key,
+    pipelines.grid_search,
+    pipelines.voting_of_pipelines,
+    pipelines.chosen_by_dtype_as_pandas,
 ]
 NOT_COMPILED = [
-    pipelines.dict_vectorizer,
-    pipelines.tfidf_on_a_list,
+    pipelines.datetimes_with_zone,
     pipelines.datetimes_without_zone,
     pipelines.own_transformer_and_text_length,
 ]
@@ -99,7 +111,7 @@ def test_an_engine_can_be_forced(regressor_file: Path, tmp_path: Path) -> None:
     assert skdeploy.load(regressor_file, engine="sklearn").engine.name == "sklearn"
     assert skdeploy.load(regressor_file, engine="onnx").engine.name == "onnx"
     with pytest.raises(ModelUnavailable, match="ENGINE=onnx, but the pipeline cannot be compiled"):
-        saved(pipelines.dict_vectorizer, tmp_path / "m.bin", engine="onnx")
+        saved(pipelines.datetimes_with_zone, tmp_path / "m.bin", engine="onnx")
 
 
 TREES = [
@@ -154,8 +166,8 @@ def test_missing_values_go_where_training_sent_them(tmp_path: Path) -> None:
         assert np.asarray(model.engine.predict(table)).ravel() == pytest.approx(expected)
 
 
-def test_a_null_among_texts_is_scored_apart(tmp_path: Path) -> None:
-    """Records with a null text get scikit-learn's answer, in place, and their neighbours keep theirs."""
+def test_a_null_among_texts_is_no_special_case(tmp_path: Path) -> None:
+    """Records with a null text are answered without scikit-learn, and as it does."""
     model = saved(pipelines.mixed_regression, tmp_path / "m.bin")
     reference = skdeploy.load(tmp_path / "m.bin", engine="sklearn")
     table = golden_table(model.passport)
@@ -163,9 +175,90 @@ def test_a_null_among_texts_is_scored_apart(tmp_path: Path) -> None:
     table = Table([list(cells) for cells in table.cells], table.count)
     table.cells[index][3] = table.cells[index][7] = None
     assert model.schema.columns[index].nullable
-    assert model.predict(table).values == pytest.approx(reference.predict(table).values)
-    alone = [3, 7]
-    assert model.predict(table.rows(alone)).values == reference.predict(table.rows(alone)).values
+    alone: Any = OnnxEngine(compile_graph(joblib.load(tmp_path / "m.bin"), model.schema), others=None)
+    assert alone.predict(table).ravel() == pytest.approx(reference.engine.predict(table))
+
+
+def test_a_category_on_which_the_encoder_raises_is_scikit_learns_affair(tmp_path: Path) -> None:
+    """The record has no answer, as from scikit-learn; its neighbours have labels and probabilities."""
+    model = saved(pipelines.one_hot_refuses_with_string_labels, tmp_path / "m.bin")
+    table = Table([[30.0, 40.0, 50.0], ["basic", "unseen", "pro"]], 3)
+    with pytest.raises(ValueError, match="unknown categories"):
+        model.engine.predict(table)
+    result = model.predict(table, proba=True)
+    assert list(result.unscorable) == [1]
+    good = table.rows([0, 2])
+    labels, probabilities = SklearnEngine(joblib.load(tmp_path / "m.bin"), model.schema).predict_both(good)
+    assert [result.values[0], result.values[2]] == labels.tolist()
+    assert result.probabilities is not None
+    got = [list(result.probabilities[index].values()) for index in (0, 2)]
+    assert got == pytest.approx(probabilities)
+
+
+class Halves:
+    """Another engine, which answers a half whatever it is asked."""
+
+    name = "halves"
+
+    def predict(self, table: Table) -> Any:
+        return np.full(table.count, "stays")
+
+    def predict_proba(self, table: Table) -> Any:
+        return np.full((table.count, 2), 0.5)
+
+
+def test_records_scored_apart_stand_in_their_places(tmp_path: Path) -> None:
+    """The other engine is asked for them alone; all, some or none of a call may be such records."""
+    model = saved(pipelines.one_hot_refuses_with_string_labels, tmp_path / "m.bin")
+    engine = OnnxEngine(compile_graph(joblib.load(tmp_path / "m.bin"), model.schema), Halves())
+    table = Table([[30.0, 90.0, 30.0, 30.0], ["basic", "unseen", "pro", "other"]], 4)
+    labels, probabilities = engine.predict_both(table)
+    rest = table.rows([0, 2])
+    assert probabilities[[0, 2]] == pytest.approx(model.engine.predict_proba(rest))
+    assert labels[[0, 2]].tolist() == model.engine.predict(rest).tolist()
+    assert probabilities[[1, 3]].tolist() == [[0.5, 0.5]] * 2
+    assert labels[[1, 3]].tolist() == ["stays"] * 2
+    assert engine.predict(table.rows([1])).tolist() == ["stays"]
+    assert engine.predict_proba(table.rows([1, 3])).tolist() == [[0.5, 0.5]] * 2
+
+
+def test_labels_and_probabilities_come_from_one_run(tmp_path: Path) -> None:
+    """A classifier that is asked for both runs its graph once."""
+    model: Any = saved(pipelines.booleans_with_boolean_labels, tmp_path / "m.bin")
+    table = golden_table(model.passport)
+    expected = model.engine.predict(table).tolist(), model.engine.predict_proba(table).tolist()
+    runs, run = [], model.engine._call
+
+    def counted(*arguments: Any) -> Any:
+        runs.append(arguments)
+        return run(*arguments)
+
+    model.engine._call = counted
+    result = model.predict(table, proba=True)
+    assert len(runs) == 1
+    assert result.values == expected[0]
+    assert {type(label) for label in result.values} == {bool}
+    assert [list(row.values()) for row in result.probabilities] == expected[1]
+
+
+def test_many_records_are_scored_in_parts(tmp_path: Path) -> None:
+    """However many records come, few are packed at once; the answers are the same."""
+    model: Any = saved(pipelines.tfidf_on_a_column, tmp_path / "m.bin")
+    table = golden_table(model.passport)
+    whole = model.engine.predict_both(table)
+    sizes, pack = [], model.engine._packer.pack
+
+    class Counted:
+        def pack(self, part: Table) -> Any:
+            sizes.append(part.count)
+            return pack(part)
+
+    model.engine._packer, model.engine._most = Counted(), 7
+    parts = model.engine.predict_both(table)
+    assert max(sizes) == 7
+    assert sum(sizes) == table.count
+    assert parts[0].tolist() == whole[0].tolist()
+    assert parts[1] == pytest.approx(whole[1], rel=1e-12)
 
 
 class Shifted:
@@ -273,7 +366,7 @@ def test_a_number_beyond_single_precision_is_scikit_learns_affair(tmp_path: Path
 
 
 def test_a_text_with_a_nul_is_another_text(tmp_path: Path) -> None:
-    """A tensor of strings would cut it off and find a known category."""
+    """It is not cut off at the NUL, where a known category ends."""
     frame = small_frame()
     pipeline = small_pipeline(LinearRegression())
     pipeline[0].set_params(onehotencoder__handle_unknown="ignore")
