@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import VotingRegressor
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
@@ -143,7 +144,7 @@ TEXT_CASES = [
 
 @pytest.mark.parametrize(("name", "null"), TEXT_CASES)
 def test_texts_are_encoded_as_the_encoder_does_it(name: str, null: Any, tmp_path: Path) -> None:
-    """Known, unseen, empty, with a NUL, null as in training: the encoder's numbers, or apart where it raises."""
+    """Known, unseen, empty, with a NUL, null: as the encoder does it, or apart where it raises."""
     transformer, schema, features = front_of(ENCODERS[name], texts(null), tmp_path)
     nulls = [[None, "elm"], [None, "unseen"]] if schema.columns[0].nullable else []
     assert nulls or null is not np.nan
@@ -285,6 +286,43 @@ def test_scalers_side_by_side_become_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(rest[0].transform(packed), expected, rtol=1e-12)
 
 
+def test_branches_have_their_weights(tmp_path: Path) -> None:
+    """transformer_weights multiply what was encoded, and what is left for the graph."""
+    parts = [("o", OrdinalEncoder(), ["share"]), ("s", StandardScaler(), ["visits"])]
+    for weights in ({"o": 3.0}, {"o": 0.0, "s": 2.0}):
+        columns = ColumnTransformer([*parts, ("m", MinMaxScaler(), ["visits"])], transformer_weights=weights)
+        pipeline, schema = fitted(columns, numbers(), tmp_path / "m.bin")
+        model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+        rest, features = split(pipeline, schema)
+        table = Table([list(cells) for cells in zip(*NUMBER_RECORDS[:10], strict=True)], 10)
+        expected = pipeline[0].transform(build_inputs(schema, table))
+        packed, _ = Packer(features).pack(table)
+        assert model.engine.predict(table).ravel() == pytest.approx(pipeline[1].predict(expected))
+        assert rest[0].transformers_[0][1].transform(packed[:, :1]).ravel() == pytest.approx(expected[:, 0])
+
+
+def test_columns_that_several_steps_are_given_are_packed_once(tmp_path: Path) -> None:
+    """A union of scalers on the same numbers shares them."""
+    union = FeatureUnion([("one", StandardScaler()), ("two", MinMaxScaler()), ("three", "passthrough")])
+    pipeline, schema = fitted(union, numbers(), tmp_path / "m.bin")
+    _, features = split(pipeline, schema)
+    assert [feature.column for feature in features] == [0, 1, 2]
+    model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+    table = Table([list(cells) for cells in zip(*NUMBER_RECORDS[:10], strict=True)], 10)
+    expected = pipeline.predict(build_inputs(schema, table))
+    assert model.engine.predict(table).ravel() == pytest.approx(expected)
+
+
+def test_columns_without_a_value_are_dropped_as_the_imputer_does_it(tmp_path: Path) -> None:
+    """SimpleImputer drops a column that was empty in training, or keeps it as zeros if told so."""
+    X = numbers(nulls=True).assign(empty=np.nan)[["empty", "share", "visits"]]
+    for keeps in (False, True):
+        imputer = SimpleImputer(keep_empty_features=keeps, add_indicator=True)
+        transformer, schema, features = front_of(imputer, X, tmp_path)
+        assert len(features) == 5 + keeps
+        assert_same(transformer, schema, features, [[None, 0.1, 1], [None, None, None], [2.5, 0.25, None]])
+
+
 def test_wide_encoders_are_not_stored_number_by_number(tmp_path: Path) -> None:
     """A thousand categories, one-hot: a place per category, and rows that are zero elsewhere."""
     X = pd.DataFrame({"code": [f"c{index}" for index in range(1000)]})
@@ -365,12 +403,37 @@ def test_dicts_become_the_vectorizers_features(tmp_path: Path) -> None:
     assert_same(transformer, schema, features, [[row[name] for name in order] for row in rows])
 
 
-def test_dicts_in_another_order_are_not_compiled(tmp_path: Path) -> None:
-    """DictVectorizer(sort=False) has its outputs as they came, a column's among those of another."""
+def test_dicts_in_another_order(tmp_path: Path) -> None:
+    """DictVectorizer(sort=False) has a column's outputs among those of another: the graph sorts them."""
     X = [{"from": place, "to": place} for place in ("Ulm", "Oslo", "Nice")] * 20
     pipeline, schema = fitted(DictVectorizer(sort=False), X, tmp_path / "m.bin")
-    with pytest.raises(NotCompilable, match="mixes its columns"):
-        split(pipeline, schema)
+    model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+    rows = [(one, other) for one in ("Ulm", "Oslo", "unseen") for other in ("Nice", "Oslo", "Ulm")]
+    table = Table([list(cells) for cells in zip(*rows, strict=True)], len(rows))
+    expected = pipeline.predict(build_inputs(schema, table))
+    assert len(set(expected)) > 1
+    assert model.engine.predict(table).ravel() == pytest.approx(expected)
+
+
+def test_members_of_a_vote_are_given_their_own_columns(tmp_path: Path) -> None:
+    """Pipelines side by side, each with encoders of its own; what two of them share is packed once."""
+    X = numbers().assign(kind=texts(...)["a b"])
+    y = X["visits"] + (X["kind"] == "elm") * X["share"].clip(upper=9)
+    encoder = OrdinalEncoder()
+    one = make_column_transformer((encoder, ["kind"]), ("passthrough", ["share", "visits"]))
+    other = make_column_transformer(("passthrough", ["visits", "share"]), (encoder, ["kind"]))
+    third = make_column_transformer((OneHotEncoder(), ["kind"]), (StandardScaler(), ["visits"]))
+    members = [
+        (f"m{index}", make_pipeline(columns, DecisionTreeRegressor(max_depth=5)))
+        for index, columns in enumerate((one, other, third))
+    ]
+    vote = VotingRegressor(members).fit(X, y)
+    schema = skdeploy.save(vote, X, y, tmp_path / "m.bin").schema
+    _, features = split(vote, schema)
+    assert [feature.column for feature in features] == [3, 2, 0, 3]
+    model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
+    table = Table([X[name].tolist() for name in X.columns], len(X))
+    assert model.engine.predict(table).ravel() == pytest.approx(vote.predict(X))
 
 
 def test_what_the_pipeline_sees_in_single_precision_is_packed_so(tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ class _Walk:
                 (name, one, self._chosen(part, columns, items)) for name, one, columns in part.transformers_
             ]
             return self._branches(chosen, part.transformer_weights)
-        if hasattr(part, "transformer_list"):
+        if hasattr(part, "transformer_list") and not part.transformer_weights:
             chosen = [(name, one, items) for name, one in part.transformer_list]
-            return self._branches(chosen, part.transformer_weights)
+            return self._branches(chosen, None)
         if hasattr(part, "best_estimator_"):
             return self.step(part.best_estimator_, items)
         if type(part) is TransformedTargetRegressor:
@@ -109,22 +109,28 @@ class _Walk:
 
     def _branches(self, chosen: list[tuple[str, Any, Items]], weights: Any) -> tuple[Any, Items]:
         """Steps side by side: they stay a ColumnTransformer unless nothing is left of them all."""
-        if weights:
-            raise NotCompilable("transformer_weights")
-        rests, items, start = [], list[Cells | Feature](), 0
+        weights = dict(weights or {})
+        rests: list[tuple[str, Any, list[int]]] = []
+        items: Items = []
+        placed: dict[str, list[int]] = {}
         for name, part, given in chosen:
             if (isinstance(part, str) and part == "drop") or not given:
                 continue
             rest, passed = self.step(part, given)
-            width = sum(item.width for item in passed)
-            rests.append((name, "passthrough" if rest is None else rest, list(range(start, start + width))))
-            items, start = items + passed, start + width
+            key = " ".join(map(_key, passed))
+            if key not in placed:
+                start, width = _width(items), _width(passed)
+                placed[key], items = list(range(start, start + width)), items + passed
+            if rest is None and name in weights:
+                rest = _weighted(len(placed[key]), weights.pop(name))
+            rests.append((name, "passthrough" if rest is None else rest, placed[key]))
         kinds = {rest if isinstance(rest, str) else type(rest) for _, rest, _ in rests}
-        if kinds <= {"passthrough"}:
-            return None, items
-        if kinds <= {"passthrough", StandardScaler}:
-            return _scaler([(rest, len(places)) for _, rest, places in rests]), items
-        return _columns(rests), items
+        if len(placed) == len(rests) and not weights:
+            if kinds <= {"passthrough"}:
+                return None, items
+            if kinds <= {"passthrough", StandardScaler}:
+                return _scaler([(rest, len(places)) for _, rest, places in rests]), items
+        return _columns(rests, weights), items
 
     def _members(self, part: Any, items: Items) -> tuple[Any, Items]:
         """Models side by side: each chooses its own among the columns that any of them is given."""
@@ -144,7 +150,10 @@ class _Walk:
             places = [
                 start + one for start, item in zip(starts, given, strict=True) for one in range(item.width)
             ]
-            left.estimators_.append(rest if places == list(range(width)) else _behind(places, rest))
+            chosen = _chosen(places, width)
+            left.estimators_.append(
+                rest if chosen is None else Pipeline([("columns", chosen), ("rest", rest)])
+            )
         return left, [item for _, item in passed.values()]
 
     def _leaf(self, part: Any, items: Items) -> tuple[Any, Items]:
@@ -169,7 +178,8 @@ class _Walk:
 
     def _dicts(self, part: Any, cells: list[Cells]) -> tuple[Any, Items]:
         self._refuse(cells, "datetime", part)
-        return None, list(vectorize(part, cells, self._probe))
+        order, features = vectorize(part, cells, self._probe)
+        return _chosen(np.argsort(order).tolist(), len(order)), list(features)
 
     def _refuse(self, cells: Iterable[Cells], unfit: str, part: Any) -> None:
         for one in cells:
@@ -205,9 +215,19 @@ class _Walk:
         return items[fitted.index(key) if isinstance(key, str) else key]
 
 
-def _columns(branches: list[tuple[str, Any, list[int]]]) -> Any:
-    made = ColumnTransformer(branches)
+def _width(items: Items) -> int:
+    return sum(item.width for item in items)
+
+
+def _columns(branches: list[tuple[str, Any, list[int]]], weights: dict[str, float] | None = None) -> Any:
+    made = ColumnTransformer(branches, transformer_weights=weights or None)
     made.transformers_ = branches
+    return made
+
+
+def _weighted(width: int, weight: float) -> Any:
+    made = StandardScaler(with_mean=False)
+    made.mean_, made.scale_ = np.zeros(width), np.full(width, 1 / weight if weight else np.inf)
     return made
 
 
@@ -226,9 +246,13 @@ def _scaler(parts: list[tuple[Any, int]]) -> Any:
     return made
 
 
-def _behind(places: list[int], rest: Any) -> Any:
-    """A model on some of the columns."""
-    return Pipeline([("columns", _columns([("chosen", "passthrough", places)])), ("rest", rest)])
+def _chosen(places: list[int], width: int) -> Any:
+    """A step that chooses some of the columns; None for all as they are."""
+    if places == list(range(width)):
+        return None
+    # skl2onnx takes as many columns as there are for all of them in their order.
+    parts = [places] if len(places) < width else [places[:1], places[1:]]
+    return _columns([(f"chosen_{index}", "passthrough", part) for index, part in enumerate(parts)])
 
 
 def _has_steps(part: Any) -> bool:

@@ -170,13 +170,14 @@ def _indicator(column: int, marks: dict[Any, Any]) -> Feature:
     return Lookup(column, codes, rows, np.zeros(len(rows), dtype=bool))
 
 
-def vectorize(vectorizer: Any, columns: list[Cells], probe: Probe) -> list[Feature]:
-    """DictVectorizer: one feature per column that it knows, in the order of its outputs."""
+def vectorize(vectorizer: Any, columns: list[Cells], probe: Probe) -> tuple[list[int], list[Feature]]:
+    """DictVectorizer: one feature per column that it knows, and which of its outputs they are."""
     made = [_entry(vectorizer, one, probe) for one in columns]
     placed = sorted(((places, feature) for places, feature in made if places), key=lambda one: one[0])
-    if [place for places, _ in placed for place in places] != list(range(len(vectorizer.feature_names_))):
-        raise NotCompilable("DictVectorizer mixes its columns")
-    return [feature for _, feature in placed]
+    order = [place for places, _ in placed for place in places]
+    if sorted(order) != list(range(len(vectorizer.feature_names_))):
+        raise NotCompilable("DictVectorizer has outputs of no column, or of two")
+    return order, [feature for _, feature in placed]
 
 
 def _entry(vectorizer: Any, cells: Cells, probe: Probe) -> tuple[list[int], Feature]:
