@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+# A record is a dense row, of half a megabyte at most.
+MOST_FEATURES = 65_536
+
 
 class Feature(Protocol):
     """Some neighbouring columns of the graph's input, as they follow from one column of the schema."""

@@ -28,7 +28,7 @@ from sklearn.preprocessing import (
 from sklearn.tree import DecisionTreeRegressor
 
 import skdeploy
-from skdeploy.engines.compiling import NotCompilable
+from skdeploy.engines.compiling import NotCompilable, tables
 from skdeploy.engines.compiling.front import split
 from skdeploy.engines.graph import Feature, WideLookup
 from skdeploy.engines.inputs import build_inputs
@@ -334,6 +334,26 @@ def test_wide_encoders_are_not_stored_number_by_number(tmp_path: Path) -> None:
     assert_same(strict, schema, features, [["c0"], ["unseen"], ["c500"]])
 
 
+def test_very_wide_encoders_are_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is a row of a bounded width; codes for as many categories are one number, and compiled."""
+    monkeypatch.setattr(tables, "MOST_FEATURES", 99)
+    X = pd.DataFrame({"code": [f"c{index}" for index in range(100)]})
+    pipeline, schema = fitted(OneHotEncoder(), X, tmp_path / "m.bin")
+    with pytest.raises(NotCompilable, match="OneHotEncoder with 100 outputs"):
+        split(pipeline, schema)
+    front_of(OneHotEncoder(drop="first"), X, tmp_path)
+    front_of(OrdinalEncoder(), X, tmp_path)
+
+
+def test_encoders_are_called_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many categories there are, few dense rows are made at once."""
+    monkeypatch.setattr(tables, "_AT_ONCE", 700)
+    X = pd.DataFrame({"code": [f"c{index}" for index in range(100)]})
+    encoder = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
+    transformer, schema, features = front_of(encoder, X, tmp_path)
+    assert_same(transformer, schema, features, [[f"c{index}"] for index in range(0, 100, 9)])
+
+
 WORDS = ["good", "bad", "a", "wonderful", "dull", "Größe", "naïve", "слово", "it's"]
 VECTORIZERS = {
     "counts": CountVectorizer(),
@@ -370,9 +390,9 @@ def test_words_are_counted_as_the_vectorizer_does_it(name: str, container: str, 
 
 def test_a_large_vocabulary_is_not_compiled(tmp_path: Path) -> None:
     """Every record's counts would be a row of many zeros."""
-    X = [" ".join(f"w{row}x{word}" for word in range(500)) for row in range(50)]
+    X = [" ".join(f"w{row}x{word}" for word in range(200)) for row in range(51)]
     pipeline, schema = fitted(CountVectorizer(), X, tmp_path / "m.bin")
-    with pytest.raises(NotCompilable, match="more than 20,000 words"):
+    with pytest.raises(NotCompilable, match="more than 10,000 words"):
         split(pipeline, schema)
 
 

@@ -1,6 +1,9 @@
-"""A fitted pipeline -> an ONNX graph in double precision, by skl2onnx and converters of our own.
+"""A fitted pipeline -> tables, and an ONNX graph in double precision by skl2onnx and converters of our own.
 
-    graph.py     the conversion, and what is mended after it
+    front.py     the first steps of the pipeline, and what is left for the graph
+    cells.py     columns on their way through these steps, and calls of the steps
+    tables.py    encoders, imputers and vectorizers as tables
+    graph.py     the conversion of the rest, and what is mended after it
     trees.py     tree ensembles as ONNX's TreeEnsemble operator, exact to the last bit of a split
     converters.py   what skl2onnx writes in single precision, or not at all
 

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.graph import Graph
+from skdeploy.engines.graph import MOST_FEATURES, Graph
 from skdeploy.schema import Schema
 from skdeploy.schema.column import LARGEST
 
@@ -14,8 +14,6 @@ _OPSET = {"": 21, "ai.onnx.ml": 3}
 _IR_VERSION = 10
 _TREE_ENSEMBLE_VERSION = 5
 _FLOAT = 1  # onnx.TensorProto.FLOAT
-# A record is a dense row, of half a megabyte at most.
-_MOST_FEATURES = 65_536
 
 
 def compile_graph(pipeline: Any, schema: Schema) -> Graph:
@@ -55,7 +53,7 @@ def _convert(pipeline: Any, width: int) -> Any:
 
     if not width:
         raise NotCompilable("it takes no column")
-    if width > _MOST_FEATURES:
+    if width > MOST_FEATURES:
         raise NotCompilable(f"{width:,} numbers per record")
     probabilities = is_classifier(pipeline) and hasattr(pipeline, "predict_proba")
     return convert_sklearn(

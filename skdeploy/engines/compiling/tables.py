@@ -16,13 +16,13 @@ from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
 from skdeploy.engines.compiling.cells import Cells, Probe, unseen, valid
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.graph import Feature, Lookup, Number, WideLookup, Words
+from skdeploy.engines.graph import MOST_FEATURES, Feature, Lookup, Number, WideLookup, Words
 
-# Rows that an encoder is called on at once, and the width from which a row is not stored number by number.
-_CHUNK = 500
+# Numbers that an encoder makes at once, and the width from which a row is not stored number by number.
+_AT_ONCE = 2**22
 _WIDE = 256
-# A record's counts are a dense row.
-_MOST_WORDS = 20_000
+# A record's counts are a dense row: with more words, many records take scikit-learn less time.
+_MOST_WORDS = 10_000
 
 
 def encode(encoder: Any, columns: list[Cells], probe: Probe) -> list[Feature]:
@@ -34,10 +34,13 @@ def encode(encoder: Any, columns: list[Cells], probe: Probe) -> list[Feature]:
     schema = [probe.column(one) for one in columns]
     base = [domain[0] for domain in domains]
     call = _Calls(encoder, columns, base, probe)
+    widths = _widths(encoder)
+    if sum(widths) > MOST_FEATURES:
+        raise NotCompilable(f"{type(encoder).__name__} with {sum(widths):,} outputs")
     others = call.one_by_one([unseen(column, domain) for column, domain in zip(schema, domains, strict=True)])
     nulls = call.one_by_one([[None] if column.nullable else [] for column in schema])
-    known = call.side_by_side(domains)
-    ends = np.cumsum([0, *_widths(encoder)]).tolist()
+    known = call.side_by_side(domains, sum(widths))
+    ends = np.cumsum([0, *widths]).tolist()
     return [
         _lookup(one.column, domain, [other, null], known, list(range(start, end)))
         for one, domain, other, null, start, end in zip(
@@ -77,11 +80,16 @@ class _Calls:
     base: list[Any]
     probe: Probe
 
-    def side_by_side(self, domains: list[list[Any]]) -> Any:
-        """Outputs for records that go through all domains at once, the shorter ones over and over."""
+    def side_by_side(self, domains: list[list[Any]], width: int) -> Any:
+        """Outputs for records that go through all domains at once, the shorter ones over and over.
+
+        width   how many outputs there are
+        """
         longest = max(map(len, domains))
         rows = [[domain[row % len(domain)] for domain in domains] for row in range(longest)]
-        parts = [self._call(rows[start : start + _CHUNK]) for start in range(0, longest, _CHUNK)]
+        # Few calls, since each costs an encoder as much as it has categories; what they return may be dense.
+        count = max(1, _AT_ONCE // max(1, width))
+        parts = [self._call(rows[start : start + count]) for start in range(0, longest, count)]
         return sparse.vstack(parts, format="csr")
 
     def one_by_one(self, chosen: list[list[Any]]) -> list[Any]:
@@ -194,7 +202,7 @@ def _entry(vectorizer: Any, cells: Cells, probe: Probe) -> tuple[list[int], Feat
     names = [name.removeprefix(prefix) for name in vectorizer.feature_names_ if name.startswith(prefix)]
     domain = names or [valid(column)]
     special = [*call.one_by_one([unseen(column, domain)]), null]
-    known = call.side_by_side([domain])
+    known = call.side_by_side([domain], len(vectorizer.feature_names_))
     rows = sparse.vstack([known, *(row for row in special if row is not None)], format="csr")
     places = np.unique(rows.indices).tolist()
     return places, _lookup(cells.column, domain, special, known, places)
