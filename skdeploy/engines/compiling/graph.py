@@ -75,20 +75,25 @@ def _convert(pipeline: Any, inputs: list[GraphInput]) -> Any:
     from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
     from sklearn.base import is_classifier
 
-    from skdeploy.engines.compiling.converters import CONVERTERS, SHAPES
+    from skdeploy.engines.compiling.converters import CONVERTERS, PARSERS, SHAPES
 
     types = [
         (one.name, (StringTensorType if one.text else DoubleTensorType)([None, len(one.columns)]))
         for one in inputs
     ]
-    probabilities = is_classifier(pipeline) and hasattr(pipeline, "predict_proba")
+    final = pipeline
+    while hasattr(final, "steps"):
+        final = final.steps[-1][1]
+    # skl2onnx's own parsers would write a dict of probabilities.
+    theirs = is_classifier(pipeline) and hasattr(pipeline, "predict_proba") and type(final) not in PARSERS
     return convert_sklearn(
         pipeline,
         initial_types=types,
-        options={id(pipeline): {"zipmap": False}} if probabilities else None,
+        options={id(pipeline): {"zipmap": False}} if theirs else None,
         target_opset=_OPSET,
         custom_conversion_functions=CONVERTERS,
         custom_shape_calculators=SHAPES,
+        custom_parsers=PARSERS,
     )
 
 
