@@ -89,7 +89,7 @@ def _convert(pipeline: Any, inputs: list[GraphInput]) -> Any:
     return convert_sklearn(
         pipeline,
         initial_types=types,
-        options={id(pipeline): {"zipmap": False}} if theirs else None,
+        options={id(final): {"zipmap": False}} if theirs else None,
         target_opset=_OPSET,
         custom_conversion_functions=CONVERTERS,
         custom_shape_calculators=SHAPES,

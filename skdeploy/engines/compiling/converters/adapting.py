@@ -92,7 +92,7 @@ def _refused(write: Writer, model: Any, x: str) -> str | None:
     return write.node("IsNaN", write.total(write.node("Mul", x, 0.0), keep=False))
 
 
-def _parse(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
+def _parse(scope: Any, model: Any, inputs: list[Any], **_: Any) -> list[Any]:
     """Two outputs for a classifier, label and probabilities (or what it has in their place), else one."""
     operator = scope.declare_local_operator(type(model).__name__, model)
     operator.inputs = inputs
@@ -109,10 +109,30 @@ def _parse_search(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any
     return _parse_sklearn(scope, model.best_estimator_, inputs, custom_parsers=custom_parsers)
 
 
+def _parse_pipeline(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
+    """Like skl2onnx's, which knows no steps that are "passthrough"."""
+    for _, step in model.steps:
+        if step is not None and step != "passthrough":
+            inputs = _parse_sklearn(scope, step, inputs, custom_parsers=custom_parsers)
+    return inputs
+
+
+def _parse_union(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
+    """Like skl2onnx's, which knows no members that are "drop" or "passthrough"."""
+    parts = []
+    for _, part, weight in model._iter():
+        made = _parse_sklearn(scope, part, inputs, custom_parsers=custom_parsers)
+        parts.append(made[0] if weight is None else _parse(scope, wrappers.Weight(weight), made)[0])
+    concat = scope.declare_local_operator("SklearnConcat")
+    concat.inputs = parts
+    concat.outputs.append(scope.declare_local_variable("union", DoubleTensorType()))
+    return list(concat.outputs)
+
+
 def _parse_target(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
     """The regressor, and the inverse of what its targets were transformed with after it."""
     predicted = _parse_sklearn(scope, model.regressor_, inputs, custom_parsers=custom_parsers)
-    return _parse(scope, model, predicted, custom_parsers)
+    return _parse(scope, model, predicted)
 
 
 def _shape(operator: Any) -> None:
@@ -132,7 +152,7 @@ def _width(model: Any, given: int) -> int:
     """The number of columns that a transformer makes of so many."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return int(model.transform(np.zeros((1, given))).shape[1])
+        return int(model.transform(np.ones((1, given))).shape[1])
 
 
 _OURS = {*TABLES.regressors, *TABLES.classifiers, *TABLES.transformers} - {Pipeline, FeatureUnion}
@@ -141,5 +161,7 @@ SHAPES: dict[type, Callable[[Any], None]] = dict.fromkeys(_OURS, _shape)
 PARSERS: dict[type, Any] = {
     **dict.fromkeys(_OURS, _parse),
     **dict.fromkeys((GridSearchCV, RandomizedSearchCV), _parse_search),
+    Pipeline: _parse_pipeline,
+    FeatureUnion: _parse_union,
     TransformedTargetRegressor: _parse_target,
 }

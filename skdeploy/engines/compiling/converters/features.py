@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import (
@@ -64,41 +66,28 @@ def _polynomial(write: Writer, model: Any, x: str) -> str:
 
 def _splines(write: Writer, model: Any, x: str) -> str:
     """Each spline is a polynomial between two knots: a table of coefficients, and Horner's rule."""
-    if model.extrapolation not in ("constant", "continue") or model.sparse_output:
+    if model.extrapolation not in ("constant", "continue"):
         raise NotCompilable(f"SplineTransformer with the extrapolation {model.extrapolation!r}")
     parts = []
     for column, spline in enumerate(model.bsplines_):
-        knots, coefficients = _pieces(spline, model.degree)
         value = write.columns(x, [column])
+        knots = np.asarray(spline.t[model.degree : len(spline.t) - model.degree], dtype=float)
         if model.extrapolation == "constant":
             value = write.node("Clip", value, float(knots[0]), float(knots[-1]))
         passed = write.double(write.node("GreaterOrEqual", value, knots[None, 1:-1]))
-        piece = write.node("Cast", write.total(passed, keep=False), to=7)
-        apart = write.node(
-            "Sub",
-            value,
-            write.node("Unsqueeze", write.node("Gather", knots[:-1], piece, axis=0), np.array([1])),
-        )
-        total = write.node("Gather", coefficients[0], piece, axis=0)
-        for power in coefficients[1:]:
-            total = write.node(
-                "Add", write.node("Mul", total, apart), write.node("Gather", power, piece, axis=0)
-            )
+        piece = write.node("Cast", write.total(passed, keep=False), to=TensorProto.INT64)
+        apart = write.node("Sub", value, write.node("Gather", knots[:-1, None], piece, axis=0))
+        total = ""
+        for power in range(model.degree, -1, -1):
+            coefficients = np.asarray(spline(knots[:-1], nu=power)) / math.factorial(power)
+            term = write.node("Gather", coefficients, piece, axis=0)
+            total = write.node("Add", write.node("Mul", total, apart), term) if total else term
         parts.append(total)
     features = write.side_by_side(parts)
     if model.include_bias:
         return features
     count = model.bsplines_[0].c.shape[1]
     return write.columns(features, [place for place in range(count * len(parts)) if (place + 1) % count])
-
-
-def _pieces(spline: Any, degree: int) -> tuple[Any, Any]:
-    """Knots (m,) of the range, and coefficients (degree + 1, m - 1, splines), highest power first."""
-    from scipy.interpolate import PPoly
-
-    pieces = PPoly.from_spline(spline)
-    inside = slice(degree, len(spline.t) - degree)
-    return np.asarray(spline.t[inside]), np.asarray(pieces.c[:, degree : len(spline.t) - degree - 1])
 
 
 def _chosen(write: Writer, model: Any, x: str) -> str:

@@ -29,7 +29,7 @@ def _kernel(write: Writer, x: str, kept: Any, kind: Any, gamma: float, degree: i
     product = write.node("MatMul", x, kept.T)
     if kind == "linear":
         return product
-    inner = write.node("Add", write.node("Mul", product, gamma), start)
+    inner = write.node("Add", write.node("Mul", product, float(gamma)), float(start))
     if kind == "sigmoid":
         return write.node("Tanh", inner)
     if kind not in ("poly", "polynomial"):
@@ -78,7 +78,7 @@ def _support_vector_classifier(write: Writer, model: Any, x: str) -> Scores:
         weights[owner == first, place] = dual[second - 1, owner == first]
         weights[owner == second, place] = dual[first, owner == second]
     decision = write.affine(kernel, weights, model._intercept_)  # > 0: the first of the pair
-    probabilities = _platt(write, model, decision) if getattr(model, "probability", False) else None
+    probabilities = _platt(write, model, decision) if getattr(model, "probability", None) is True else None
     if classes == 2:
         decision = write.node("Neg", decision)
         return Scores(write.positive(decision), probabilities, decision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,26 @@ def _pipeline_transformer(write: Writer, model: Any, x: str) -> str:
     return _steps(write, model.steps, x)
 
 
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The weight of a FeatureUnion's member, as a transformer."""
+
+    factor: float
+
+    def transform(self, X: Any) -> Any:
+        """Multiply."""
+        return X * self.factor
+
+
+def _weight(write: Writer, model: Weight, x: str) -> str:
+    return write.node("Mul", x, float(model.factor))
+
+
 def _union(write: Writer, model: Any, x: str) -> str:
     parts = []
-    for name, part in model.transformer_list:
-        if part == "drop":
-            continue
-        weight = (model.transformer_weights or {}).get(name)
+    for _, part, weight in model._iter():
         written = write.transformer(part, x)
-        parts.append(written if weight is None else write.node("Mul", written, float(weight)))
+        parts.append(written if weight is None else _weight(write, Weight(weight), written))
     return write.side_by_side(parts)
 
 
@@ -152,4 +165,8 @@ CLASSIFIERS: dict[type, Classifier] = {
     OneVsRestClassifier: _one_against_rest,
     CalibratedClassifierCV: _calibrated,
 }
-TRANSFORMERS: dict[type, Transformer] = {Pipeline: _pipeline_transformer, FeatureUnion: _union}
+TRANSFORMERS: dict[type, Transformer] = {
+    Pipeline: _pipeline_transformer,
+    FeatureUnion: _union,
+    Weight: _weight,
+}
