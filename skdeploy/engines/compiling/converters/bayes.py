@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 
@@ -24,11 +23,7 @@ def _gaussian(write: Writer, model: Any, x: str) -> Scores:
 def _multinomial(write: Writer, model: Any, x: str) -> Scores:
     alone = isinstance(model, ComplementNB) and len(model.classes_) > 1
     likelihood = write.affine(x, model.feature_log_prob_.T, 0.0 if alone else model.class_log_prior_)
-    scores = _likeliest(write, likelihood)
-    # scikit-learn refuses counts below zero, and so does this.
-    negative = write.node("Cast", write.node("Less", x, 0.0), to=TensorProto.INT64)
-    bad = write.node("Greater", write.node("ReduceMax", negative, np.array([1]), keepdims=0), np.int64(0))
-    return Scores(write.unless(bad, scores.best), scores.probabilities)
+    return _likeliest(write, likelihood)
 
 
 def _bernoulli(write: Writer, model: Any, x: str) -> Scores:

@@ -28,6 +28,7 @@ from skdeploy.engines.compiling.converters.forests import (
 )
 from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
+from skdeploy.engines.compiling.trees import Tree
 
 
 def _are(members: Any, kinds: tuple[type, ...]) -> bool:
@@ -116,20 +117,22 @@ def _bagging_regressor(write: Writer, model: Any, x: str) -> str:
 
 
 def _bagging_classifier(write: Writer, model: Any, x: str) -> Scores:
-    members, classes, parts = model.estimators_, np.eye(len(model.classes_)), []
-    trees = _are(members, TREE_CLASSIFIERS)
+    members, classes = model.estimators_, np.eye(len(model.classes_))
+    grown = _are(members, TREE_CLASSIFIERS)
+    trees: list[Tree] = []
+    parts: list[str] = []
     for member, columns in zip(members, model.estimators_features_, strict=True):
         # A member may not have seen every class; what it calls a class is its place in ours.
         own = classes[np.asarray(member.classes_, dtype=int)]
-        if trees:
-            parts.append(tree_of(member, member.tree_.value[:, 0, :] @ own, columns))
+        if grown:
+            trees.append(tree_of(member, member.tree_.value[:, 0, :] @ own, columns))
             continue
         scores = write.classifier(member, _chosen(write, model, x, columns))
         if not hasattr(member, "predict_proba"):
             parts.append(write.node("Gather", own, scores.best, axis=0))
         else:
             parts.append(write.node("MatMul", _probabilities(scores), own))
-    total = tree_sum(write, x, parts) if trees else write.add(parts)
+    total = tree_sum(write, x, trees) if trees else write.add(parts)
     probabilities = write.node("Div", total, float(len(members)))
     return Scores(write.best(probabilities), probabilities)
 
@@ -160,16 +163,18 @@ def _boosted_classifier(write: Writer, model: Any, x: str) -> Scores:
     members, count = model.estimators_, len(model.classes_)
     if count < 2:
         raise NotCompilable("a classifier with one class")
-    parts, trees = [], _are(members, TREE_CLASSIFIERS)
+    grown = _are(members, TREE_CLASSIFIERS)
+    trees: list[Tree] = []
+    parts: list[str] = []
     places = {label: place for place, label in enumerate(np.asarray(model.classes_).tolist())}
     for member, weight in zip(members, model.estimator_weights_, strict=False):
         own = [places[label] for label in np.asarray(member.classes_).tolist()]
         votes = np.where(np.eye(count)[own] == 1, weight, -weight / (count - 1))
-        if trees:
-            parts.append(tree_of(member, votes[member.tree_.value[:, 0, :].argmax(axis=1)]))
+        if grown:
+            trees.append(tree_of(member, votes[member.tree_.value[:, 0, :].argmax(axis=1)]))
         else:
             parts.append(write.node("Gather", votes, write.classifier(member, x).best, axis=0))
-    total = tree_sum(write, x, parts) if trees else write.add(parts)
+    total = tree_sum(write, x, trees) if trees else write.add(parts)
     total = write.node("Div", total, float(model.estimator_weights_.sum()))
     if count > 2:
         probabilities = write.node("Softmax", write.node("Div", total, float(count - 1)), axis=1)

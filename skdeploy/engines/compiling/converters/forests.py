@@ -30,17 +30,14 @@ from skdeploy.engines.compiling.trees import Tree, of_histogram, of_sklearn
 
 TREE_CLASSIFIERS = (DecisionTreeClassifier, ExtraTreeClassifier)
 TREE_REGRESSORS = (DecisionTreeRegressor, ExtraTreeRegressor)
-# With more targets a table of leaves is faster than a tree for each.
-_MOST_TARGETS = 2
 
 
 def tree_sum(write: Writer, x: str, trees: list[Tree]) -> str:
     """The sum over trees of single precision of what their leaves add, (n, targets)."""
-    targets = trees[0].values.shape[1]
-    if targets <= _MOST_TARGETS:
-        parts = [(tree, target, target) for tree in trees for target in range(targets)]
-        return write.trees(x, parts, targets, single=True)
-    # A leaf can add to one target alone: it says where it stands in a table, then.
+    if trees[0].values.shape[1] == 1:
+        return write.trees(x, [(tree, 0, 0) for tree in trees], 1, single=True)
+    # A leaf can add to one target alone. So it says where it stands in a table: a tree for each target
+    # would take up to seven times as long.
     table = np.concatenate([tree.values for tree in trees])
     starts = np.cumsum([0] + [len(tree.values) for tree in trees[:-1]])
     places = [

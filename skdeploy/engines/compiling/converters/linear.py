@@ -95,7 +95,7 @@ def _gradient_descent(write: Writer, model: Any, x: str) -> Scores:
     decided = _decided(write, model, x)
     decision = str(decided.decision)
     if model.loss == "log_loss":
-        chances = write.node("Sigmoid", decision)
+        chances = write.chances(decision)
     elif model.loss == "modified_huber":
         chances = write.node("Div", write.node("Add", write.node("Clip", decision, -1.0, 1.0), 1.0), 2.0)
     else:

@@ -146,7 +146,7 @@ def _calibrated_part(write: Writer, part: Any, x: str) -> str:
 
 def _calibrator(write: Writer, one: Any, raw: str) -> str:
     if not isinstance(one, IsotonicRegression):
-        return write.node("Sigmoid", write.affine(raw, [[-one.a_]], -one.b_))
+        return write.chances(write.affine(raw, [[-one.a_]], -one.b_))
     raw = write.node("Clip", raw, float(one.X_min_), float(one.X_max_))
     return write.interpolation(raw, one.X_thresholds_, one.y_thresholds_)
 

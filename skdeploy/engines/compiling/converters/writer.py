@@ -66,17 +66,20 @@ class Writer:
 
     def regressor(self, model: Any, x: str) -> str:
         """Write a nested regressor; (n, outputs)."""
-        return _find(self._tables.regressors, model)(self, model, x)
+        converter: Regressor = _find(self._tables.regressors, model)
+        return converter(self, model, x)
 
     def classifier(self, model: Any, x: str) -> Scores:
         """Write a nested classifier."""
-        return _find(self._tables.classifiers, model)(self, model, x)
+        converter: Classifier = _find(self._tables.classifiers, model)
+        return converter(self, model, x)
 
     def transformer(self, model: Any, x: str) -> str:
         """Write a nested transformer; (n, columns)."""
         if model is None or model == "passthrough":
             return x
-        return _find(self._tables.transformers, model)(self, model, x)
+        converter: Transformer = _find(self._tables.transformers, model)
+        return converter(self, model, x)
 
     def node(self, kind: str, *inputs: Any, **attributes: Any) -> str:
         """Add a node with one output, or find the same one; its output's name.
@@ -222,6 +225,10 @@ class Writer:
         apart = self.node("Sub", x, self.node("Gather", knots[:-1], below, axis=0))
         rise = self.node("Mul", apart, self.node("Gather", slope, below, axis=0))
         return self.node("Add", rise, self.node("Gather", values[:-1], below, axis=0))
+
+    def chances(self, decision: str) -> str:
+        """The logistic function, with small values exact: the operator Sigmoid makes them 0."""
+        return self.node("Div", 1.0, self.node("Add", self.node("Exp", self.node("Neg", decision)), 1.0))
 
     def two_classes(self, second: str) -> str:
         """Probabilities (n, 2) from that of the second class, (n, 1)."""
