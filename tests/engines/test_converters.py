@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -20,7 +22,10 @@ from sklearn.ensemble import (
     BaggingRegressor,
     ExtraTreesClassifier,
     GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
+    RandomForestRegressor,
     StackingClassifier,
     StackingRegressor,
     VotingClassifier,
@@ -34,7 +39,8 @@ from sklearn.feature_selection import (
     VarianceThreshold,
     f_regression,
 )
-from sklearn.impute import SimpleImputer
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import (
     GammaRegressor,
@@ -53,6 +59,7 @@ from sklearn.linear_model import (
 )
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -74,7 +81,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdeploy.engines.compiling import compile_graph
+from skdeploy.engines.compiling import NotCompilable, compile_graph
 from skdeploy.engines.onnx import OnnxEngine
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.schema import Column, Schema, Table
@@ -316,3 +323,123 @@ def test_transformers_are_exact(model: Any) -> None:
     scale = np.abs(expected).max(axis=0) + 1e-12
     assert got / scale == pytest.approx(expected / scale, abs=EXACT)
     assert got == pytest.approx(expected, rel=1e-7, abs=1e-12)
+
+
+SEVERAL = [
+    Ridge(),
+    PLSRegression(2),
+    KNeighborsRegressor(3, weights="distance"),
+    RandomForestRegressor(5, random_state=0),
+    tree(),
+    scaled(KernelRidge(kernel="rbf")),
+    scaled(MLPRegressor(hidden_layer_sizes=5, max_iter=20, random_state=0)),
+    BaggingRegressor(n_estimators=3, max_features=2, random_state=0),
+    MultiOutputRegressor(scaled(SVR())),
+    RegressorChain(Ridge(), order=[2, 0, 1]),
+    TransformedTargetRegressor(Ridge(), transformer=StandardScaler()),
+]
+
+
+@pytest.mark.parametrize("model", SEVERAL, ids=name)
+def test_several_outputs_are_exact(model: Any) -> None:
+    """Each output of a record stands in its own column, in scikit-learn's order."""
+    number = target(train())
+    fitted = fit(model, np.stack([number, np.sqrt(number), number + train()[:, 0]], axis=1))
+    got = compiled(fitted).predict(table(unseen()))
+    assert got == pytest.approx(fitted.predict(unseen()), rel=EXACT)
+
+
+@pytest.mark.parametrize("values", [[False, True], [2.0, 5.0, -3.0], ["é", "b", ""]], ids=str)
+def test_labels_keep_their_kind(values: list[Any]) -> None:
+    """Truth values (as 0 and 1, for the engine to turn back), doubles, and texts."""
+    y = np.resize(values, len(train()))
+    fitted = fit(GaussianNB(), y)
+    assert compiled(fitted).predict(table(unseen())).tolist() == fitted.predict(unseen()).tolist()
+
+
+def test_an_indicator_of_nulls_is_exact() -> None:
+    """Nulls are filled beside a column that says where they were."""
+    X = np.where(train() > np.quantile(train(), 0.9, axis=0), np.nan, train())
+    union = make_union(SimpleImputer(), MissingIndicator(features="all"))
+    fitted = make_pipeline(union, Ridge()).fit(X, target(train()))
+    assert compiled(fitted).predict(table(X)).ravel() == pytest.approx(fitted.predict(X), rel=EXACT)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(),
+        RandomForestClassifier(3, random_state=0),
+        RandomForestRegressor(3, random_state=0),
+        KNeighborsRegressor(),
+        VotingClassifier([("a", GaussianNB()), ("b", twig())], voting="soft"),
+    ],
+    ids=name,
+)
+@pytest.mark.parametrize("bad", [0.0, -1.0])
+def test_no_answer_where_scikit_learn_raises(model: Any, bad: float) -> None:
+    """The logarithm of 0 is infinite and that of -1 a null; a model that refuses them has no prediction."""
+    y = labels(train(), 2) if hasattr(model, "predict_proba") else target(train())
+    fitted = fit(make_pipeline(FunctionTransformer(np.log), model), y)
+    record = train()[:1].copy()
+    assert compiled(fitted).predict(table(record)).ravel() == pytest.approx(fitted.predict(record))
+    record[0, 2] = bad
+    with np.errstate(all="ignore"):
+        expected = _answer(lambda: fitted.predict(record))
+    got = _answer(lambda: compiled(fitted).predict(table(record)))
+    assert got == expected
+
+
+def _answer(predict: Any) -> Any:
+    """The prediction, or None where there is none, or none that is a number."""
+    try:
+        value = predict().ravel()[0]
+    except Exception:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def test_no_node_is_without_use() -> None:
+    """The runtime runs every node: a member's probabilities that nobody asks for are not in the graph."""
+    members = [("a", LogisticRegression()), ("b", scaled(SVC())), ("c", twig())]
+    fitted = fit(VotingClassifier(members, voting="hard"), labels(train(), 3))
+    schema = Schema(
+        container="array", columns=[Column(name=f"x{i}", type="float", dtype="float64") for i in range(4)]
+    )
+    graph = onnx.load_from_string(compile_graph(fitted, schema).content).graph
+    used = {one for node in graph.node for one in node.input} | {one.name for one in graph.output}
+    assert not [node.name for node in graph.node if not used.intersection(node.output)]
+    assert "Softmax" not in {node.op_type for node in graph.node}
+
+
+def test_a_neighbour_in_the_batch_changes_nothing() -> None:
+    """Records are compared with the training records one by one."""
+    engine = compiled(fit(KNeighborsRegressor(3, weights="distance"), target(train())))
+    together = engine.predict(table(unseen()))
+    alone = [engine.predict(table(unseen()[[place]])) for place in range(len(unseen()))]
+    assert np.concatenate(alone) == pytest.approx(together, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (KNeighborsRegressor(metric="cosine"), "KNeighborsRegressor with the distance cosine"),
+        (KNeighborsRegressor(weights=np.reciprocal), "weights by a function"),
+        (SVR(kernel=lambda a, b: a @ b.T), "the kernel is a function"),
+        (scaled(SVR(gamma=1e9)), "support vectors too far apart"),
+        (SVC(probability=True), "libsvm iterates for SVC's probabilities"),
+        (HistGradientBoostingRegressor(categorical_features=[1]), "with categorical features"),
+        (GradientBoostingRegressor(init=Ridge(), n_estimators=2), "on top of another model"),
+        (make_pipeline(FunctionTransformer(np.sin), Ridge()), "the function sin has no compiled form"),
+        (make_pipeline(QuantileTransformer(output_distribution="normal"), Ridge()), "normal distribution"),
+        (make_pipeline(SplineTransformer(extrapolation="linear"), Ridge()), "the extrapolation 'linear'"),
+        (TransformedTargetRegressor(Ridge(), transformer=PowerTransformer()), "inverse of PowerTransformer"),
+        (VotingRegressor([("a", GaussianProcessRegressor())]), "GaussianProcessRegressor has no compiled"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore")  # scikit-learn 1.9 advises against `probability`
+def test_what_is_not_covered_says_so(model: Any, reason: str) -> None:
+    """The reason names the part that has no compiled form."""
+    with pytest.raises(NotCompilable, match=re.escape(reason)):
+        compiled(fit(model, labels(train(), 2)))

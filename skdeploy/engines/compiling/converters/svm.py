@@ -1,6 +1,6 @@
 """Support vector machines and kernel ridge: a kernel between a record and the kept training records.
 
-Source: libsvm's `svm_predict_values` and `svm_predict_probability`; scikit-learn's `svm/_base.py`.
+Source: libsvm's `svm_predict_values`; scikit-learn's `svm/_base.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
 
-# libsvm keeps a probability this far from 0 and 1, and stops at an error of this over the classes.
-_LEAST_PROBABILITY = 1e-7
-_COUPLING_ERROR = 0.005
 # (gamma * squared norm) up to which squared distances come out exact enough from a product.
 _FAR = 1e6
 
@@ -33,7 +30,7 @@ def _kernel(write: Writer, x: str, kept: Any, kind: Any, gamma: float, degree: i
     if kind == "sigmoid":
         return write.node("Tanh", inner)
     if kind not in ("poly", "polynomial"):
-        raise NotCompilable(f"the kernel {kind if isinstance(kind, str) else 'is a function'}")
+        raise NotCompilable(f"the kernel {kind}")
     return write.node("Pow", inner, float(degree))
 
 
@@ -52,6 +49,8 @@ def _rbf(write: Writer, x: str, kept: Any, gamma: float) -> str:
 
 def _machine(write: Writer, model: Any, x: str) -> tuple[str, Any]:
     """The kernel with the support vectors, and their dual coefficients as libsvm has them."""
+    if callable(model.kernel):
+        raise NotCompilable("the kernel is a function")
     kept, dual = _dense(model.support_vectors_), _dense(model._dual_coef_)
     if not len(kept):
         raise NotCompilable("no support vectors")
@@ -69,6 +68,8 @@ def _support_vector_regressor(write: Writer, model: Any, x: str) -> str:
 
 
 def _support_vector_classifier(write: Writer, model: Any, x: str) -> Scores:
+    if getattr(model, "probability", None) is True:
+        raise NotCompilable(f"libsvm iterates for {type(model).__name__}'s probabilities")
     kernel, dual = _machine(write, model, x)
     classes = len(model.classes_)
     pairs = list(itertools.combinations(range(classes), 2))
@@ -78,16 +79,13 @@ def _support_vector_classifier(write: Writer, model: Any, x: str) -> Scores:
         weights[owner == first, place] = dual[second - 1, owner == first]
         weights[owner == second, place] = dual[first, owner == second]
     decision = write.affine(kernel, weights, model._intercept_)  # > 0: the first of the pair
-    probabilities = _platt(write, model, decision) if getattr(model, "probability", None) is True else None
     if classes == 2:
         decision = write.node("Neg", decision)
-        return Scores(write.positive(decision), probabilities, decision)
-    return _of_pairs(write, model, decision, pairs, probabilities)
+        return Scores(write.positive(decision), decision=decision)
+    return _of_pairs(write, model, decision, pairs)
 
 
-def _of_pairs(
-    write: Writer, model: Any, decision: str, pairs: list[tuple[int, int]], probabilities: str | None
-) -> Scores:
+def _of_pairs(write: Writer, model: Any, decision: str, pairs: list[tuple[int, int]]) -> Scores:
     """Each pair has one vote; `break_ties` and `decision_function` add how sure the pairs are."""
     classes = len(model.classes_)
     first = np.array([[place == pair[0] for place in range(classes)] for pair in pairs], dtype=float)
@@ -96,7 +94,7 @@ def _of_pairs(
     # libsvm's vote needs > 0, scikit-learn's decision function >= 0.
     votes = write.affine(chosen, first - second, second.sum(axis=0))
     if model.decision_function_shape == "ovo":
-        return Scores(write.best(votes), probabilities, decision=decision)
+        return Scores(write.best(votes), decision=decision)
     chosen = write.double(write.node("GreaterOrEqual", decision, 0.0))
     sums = write.node("MatMul", decision, first - second)
     bound = write.node("Mul", write.node("Add", write.node("Abs", sums), 1.0), 3.0)
@@ -105,20 +103,7 @@ def _of_pairs(
         write.affine(chosen, first - second, second.sum(axis=0)),
         write.node("Div", sums, bound),
     )
-    return Scores(write.best(shaped if model.break_ties else votes), probabilities, shaped)
-
-
-def _platt(write: Writer, model: Any, decision: str) -> str:
-    if len(model.classes_) > 2:
-        raise NotCompilable(f"{type(model).__name__}'s probabilities of several classes are iterated")
-    slope, start = float(model._probA[0]), float(model._probB[0])
-    chance = write.node("Sigmoid", write.affine(decision, [[-slope]], [-start]))
-    chance = write.node("Clip", chance, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    # The iteration of libsvm begins at equal probabilities, and ends there if they are near enough.
-    apart = write.node("Abs", write.node("Sub", write.node("Mul", chance, 2.0), 1.0))
-    near = write.node("Less", apart, 4 * _COUPLING_ERROR / 2)
-    first = write.node("Where", near, 0.5, chance)
-    return write.node("Concat", first, write.node("Sub", 1.0, first), axis=1)
+    return Scores(write.best(shaped if model.break_ties else votes), decision=shaped)
 
 
 def _kernel_ridge(write: Writer, model: Any, x: str) -> str:
