@@ -328,8 +328,9 @@ def _between(document: str, part: str) -> str:
 
 def write_document() -> None:
     """Put both tables into the document, between their comments."""
+    tables = {"marks": marks_table(marks(everything())), "speeds": speeds_table()}
     document = DOCUMENT.read_text()
-    for part, table in (("marks", marks_table(marks(everything()))), ("speeds", speeds_table())):
+    for part, table in tables.items():
         document = document.replace(_between(document, part), f"\n{table}\n\n")
     DOCUMENT.write_text(document)
 

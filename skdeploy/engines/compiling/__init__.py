@@ -2,7 +2,7 @@
 
     graph.py     the conversion, and what is mended after it
     trees.py     tree ensembles as ONNX's TreeEnsemble operator, exact to the last bit of a split
-    converters.py   what skl2onnx writes in single precision, or not at all
+    converters/  models and transformers, what skl2onnx writes in single precision or not at all
 
 Nothing here decides whether the graph may serve: it must be proved equal first
 (`skdeploy.model.choice`).

@@ -13,8 +13,10 @@ from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, String
 from skl2onnx.operator_converters.common import concatenate_variables
 from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, PowerTransformer
 
 from skdeploy.engines.compiling.converters import (
     bayes,
@@ -50,7 +52,7 @@ TABLES = Tables(
     },
 )
 # These can make a number that the next step refuses of one that it takes.
-_UNBOUNDED = ("FunctionTransformer", "PolynomialFeatures", "PowerTransformer")
+_UNBOUNDED = (FunctionTransformer, PolynomialFeatures, PowerTransformer)
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
@@ -79,12 +81,13 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _guarded(scope: Any) -> bool:
-    return any(type(one.raw_operator).__name__ in _UNBOUNDED for one in scope.operators.values())
+    return any(isinstance(one.raw_operator, _UNBOUNDED) for one in scope.operators.values())
 
 
 def _refused(write: Writer, model: Any, x: str) -> str | None:
     """The records, (n,), on whose numbers scikit-learn's model raises: infinite ones, often nulls too."""
-    if type(model).__name__.startswith("HistGradientBoosting") or not hasattr(model, "predict"):
+    takes_all = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+    if isinstance(model, takes_all) or not hasattr(model, "predict"):
         return None
     if model.__sklearn_tags__().input_tags.allow_nan:
         infinite = write.node("Cast", write.node("IsInf", x), to=TensorProto.INT64)
@@ -150,6 +153,8 @@ def _shape(operator: Any) -> None:
 
 def _width(model: Any, given: int) -> int:
     """The number of columns that a transformer makes of so many."""
+    if isinstance(model, FunctionTransformer):  # each of the known functions takes a number for itself
+        return given
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return int(model.transform(np.ones((1, given))).shape[1])
