@@ -21,11 +21,14 @@ class OnnxEngine:
              has no null and ends a string at its first NUL, and a graph with single precision in
              it has no number beyond that
     boolean_labels   a tensor has no booleans either: 0 and 1 are turned back into them
+    widths   of a classifier with several outputs, the number of classes of each
     """
 
     name = "onnx"
 
-    def __init__(self, graph: Graph, others: Any, *, boolean_labels: bool = False) -> None:
+    def __init__(
+        self, graph: Graph, others: Any, *, boolean_labels: bool = False, widths: list[int] | None = None
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -47,6 +50,7 @@ class OnnxEngine:
         self._largest = graph.largest
         self._others = others
         self._boolean_labels = boolean_labels
+        self._ends = np.cumsum(widths or [])[:-1]
 
     def predict(self, table: Table) -> Any:
         """An array (n,) or (n, outputs)."""
@@ -54,8 +58,13 @@ class OnnxEngine:
         return labels.astype(bool) if self._boolean_labels else labels
 
     def predict_proba(self, table: Table) -> Any:
-        """An array (n, classes)."""
-        return self._score(self._outputs[1], self._others.predict_proba, table)
+        """An array (n, classes), or a list of them, one per output."""
+        scores = self._score(self._outputs[1], self._others_side_by_side, table)
+        return np.split(scores, self._ends, axis=1) if len(self._ends) else scores
+
+    def _others_side_by_side(self, table: Table) -> Any:
+        found = self._others.predict_proba(table)
+        return np.concatenate(found, axis=1) if isinstance(found, list) else found
 
     def _score(self, output: str, other: Callable[[Table], Any], table: Table) -> Any:
         apart = self._apart(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ from sklearn.linear_model import (
 )
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.multioutput import MultiOutputRegressor, RegressorChain
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -81,6 +82,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+import skdeploy
 from skdeploy.engines.compiling import NotCompilable, compile_graph
 from skdeploy.engines.onnx import OnnxEngine
 from skdeploy.engines.sklearn import SklearnEngine
@@ -347,6 +349,28 @@ def test_several_outputs_are_exact(model: Any) -> None:
     fitted = fit(model, np.stack([number, np.sqrt(number), number + train()[:, 0]], axis=1))
     got = compiled(fitted).predict(table(unseen()))
     assert got == pytest.approx(fitted.predict(unseen()), rel=EXACT)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MultiOutputClassifier(GaussianNB()),
+        RandomForestClassifier(5, random_state=0),
+        twig(),
+        KNeighborsClassifier(4, weights="distance"),
+    ],
+    ids=name,
+)
+def test_several_labels_are_exact(model: Any, tmp_path: Path) -> None:
+    """Outputs with different numbers of classes keep their own probabilities, and are proved."""
+    y = np.stack([labels(train(), 2), labels(train()[:, ::-1], 2) * 3, (target(train()) * 9).astype(int) % 4])
+    fitted = fit(model, y.T)
+    skdeploy.save(fitted, train(), y.T, tmp_path / "m.bin")
+    engine, X = skdeploy.load(tmp_path / "m.bin", engine="onnx").engine, unseen()
+    assert engine.predict(table(X)).tolist() == fitted.predict(X).tolist()
+    found, expected = engine.predict_proba(table(X)), fitted.predict_proba(X)
+    assert [one.shape for one in found] == [one.shape for one in expected]
+    assert np.concatenate(found, axis=1) == pytest.approx(np.concatenate(expected, axis=1), abs=EXACT)
 
 
 @pytest.mark.parametrize("values", [[False, True], [2.0, 5.0, -3.0], ["é", "b", ""]], ids=str)

@@ -33,6 +33,7 @@ from skdeploy.engines.compiling.converters import (
     wrappers,
 )
 from skdeploy.engines.compiling.converters.writer import Tables, Writer
+from skdeploy.engines.compiling.errors import NotCompilable
 
 TABLES = Tables(
     regressors={
@@ -44,6 +45,11 @@ TABLES = Tables(
         kind: converter
         for module in (linear, svm, neighbors, bayes, neural, forests, ensembles, wrappers)
         for kind, converter in module.CLASSIFIERS.items()
+    },
+    several={
+        kind: converter
+        for module in (neighbors, forests, wrappers)
+        for kind, converter in module.SEVERAL.items()
     },
     transformers={
         kind: converter
@@ -64,10 +70,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     if type(model) is TransformedTargetRegressor:
         written = {outputs[0]: functions.inverse_target(write, model, x)}
     elif len(outputs) == 2:
-        scores = write.classifier(model, x)
-        best = write.unless(bad, scores.best) if bad else scores.best
-        label = write.node("Gather", np.asarray(model.classes_), best, axis=0)
-        second = scores.probabilities or scores.decision or write.node("Unsqueeze", best, np.array([1]))
+        label, second = _classified(write, model, x, bad)
         written = {outputs[0]: label, outputs[1]: write.double(second)}
     elif type(model) in TABLES.regressors and is_regressor(model):
         predicted = write.regressor(model, x)
@@ -78,6 +81,28 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     else:
         written = {outputs[0]: write.transformer(model, x)}
     write.finish(written)
+
+
+def _classified(write: Writer, model: Any, x: str, bad: str | None) -> tuple[str, str]:
+    """The label, (n,) or (n, outputs), and the probabilities, or what there is in their place.
+
+    Those of several outputs stand side by side.
+    """
+    if isinstance(model.classes_, list):
+        found = zip(model.classes_, write.several(model, x), strict=True)
+    else:
+        found = zip([model.classes_], [write.classifier(model, x)], strict=True)
+    labels, seconds = [], []
+    for classes, scores in found:
+        best = write.unless(bad, scores.best) if bad else scores.best
+        labels.append(write.node("Gather", np.asarray(classes), best, axis=0))
+        seconds.append(
+            scores.probabilities or scores.decision or write.node("Unsqueeze", best, np.array([1]))
+        )
+    if not isinstance(model.classes_, list):
+        return labels[0], seconds[0]
+    labels = [write.node("Unsqueeze", label, np.array([1])) for label in labels]
+    return write.side_by_side(labels), write.side_by_side(seconds)
 
 
 def _guarded(scope: Any) -> bool:
@@ -105,7 +130,7 @@ def _parse(scope: Any, model: Any, inputs: list[Any], **_: Any) -> list[Any]:
 
 
 def _classifies(model: Any) -> bool:
-    return type(model) in TABLES.classifiers and is_classifier(model)
+    return type(model) in {**TABLES.classifiers, **TABLES.several} and is_classifier(model)
 
 
 def _parse_search(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> Any:
@@ -144,8 +169,12 @@ def _shape(operator: Any) -> None:
         output.type = DoubleTensorType([rows, None])
     if len(operator.outputs) == 2:
         kinds = {"b": Int64TensorType, "i": Int64TensorType, "f": DoubleTensorType}
-        kind = np.asarray(model.classes_).dtype.kind
-        operator.outputs[0].type = kinds.get(kind, StringTensorType)([rows])
+        several = isinstance(model.classes_, list)
+        found = {np.asarray(one).dtype.kind for one in (model.classes_ if several else [model.classes_])}
+        if len(found) > 1:
+            raise NotCompilable("outputs with labels of several kinds")
+        label = kinds.get(found.pop(), StringTensorType)
+        operator.outputs[0].type = label([rows, len(model.classes_)] if several else [rows])
     elif type(model) in TABLES.transformers:
         given = sum(variable.get_second_dimension() for variable in operator.inputs)
         operator.outputs[0].type = DoubleTensorType([rows, _width(model, given)])
@@ -160,7 +189,10 @@ def _width(model: Any, given: int) -> int:
         return int(model.transform(np.ones((1, given))).shape[1])
 
 
-_OURS = {*TABLES.regressors, *TABLES.classifiers, *TABLES.transformers} - {Pipeline, FeatureUnion}
+_OURS = {*TABLES.regressors, *TABLES.classifiers, *TABLES.several, *TABLES.transformers} - {
+    Pipeline,
+    FeatureUnion,
+}
 CONVERTERS: dict[type, Callable[[Any, Any, Any], None]] = dict.fromkeys(_OURS, _convert)
 SHAPES: dict[type, Callable[[Any], None]] = dict.fromkeys(_OURS, _shape)
 PARSERS: dict[type, Any] = {

@@ -24,7 +24,7 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
-from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Writer
+from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Several, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.compiling.trees import Tree, of_histogram, of_sklearn
 
@@ -64,12 +64,27 @@ def _forest_regressor(write: Writer, model: Any, x: str) -> str:
 
 def _forest_classifier(write: Writer, model: Any, x: str) -> Scores:
     if model.n_outputs_ != 1:
-        raise NotCompilable("a classifier with several outputs")
+        raise NotCompilable("a member with several outputs")
     members = getattr(model, "estimators_", [model])
     probabilities = tree_sum(write, x, [tree_of(member, member.tree_.value[:, 0, :]) for member in members])
     if len(members) > 1:
         probabilities = write.node("Div", probabilities, float(len(members)))
     return Scores(write.best(probabilities), probabilities)
+
+
+def _forest_of_several(write: Writer, model: Any, x: str) -> list[Scores]:
+    """The leaves hold the classes of one output after those of the other."""
+    members, counts = getattr(model, "estimators_", [model]), [len(classes) for classes in model.classes_]
+    trees = []
+    for member in members:
+        outputs = [member.tree_.value[:, place, :count] for place, count in enumerate(counts)]
+        trees.append(tree_of(member, np.concatenate(outputs, axis=1)))
+    total = write.node("Div", tree_sum(write, x, trees), float(len(members)))
+    ends = np.cumsum(counts)
+    found = [
+        write.columns(total, np.arange(end - count, end)) for count, end in zip(counts, ends, strict=True)
+    ]
+    return [Scores(write.best(probabilities), probabilities) for probabilities in found]
 
 
 def _histogram_raw(write: Writer, model: Any, x: str) -> str:
@@ -129,13 +144,15 @@ def _of_raw(write: Writer, model: Any, raw: str) -> Scores:
     return Scores(write.best(probabilities), probabilities, raw)
 
 
+_FORESTS = (RandomForestClassifier, ExtraTreesClassifier, *TREE_CLASSIFIERS)
 REGRESSORS: dict[type, Regressor] = {
     **dict.fromkeys((RandomForestRegressor, ExtraTreesRegressor, *TREE_REGRESSORS), _forest_regressor),
     HistGradientBoostingRegressor: _histogram_regressor,
     GradientBoostingRegressor: _boosting_raw,
 }
 CLASSIFIERS: dict[type, Classifier] = {
-    **dict.fromkeys((RandomForestClassifier, ExtraTreesClassifier, *TREE_CLASSIFIERS), _forest_classifier),
+    **dict.fromkeys(_FORESTS, _forest_classifier),
     HistGradientBoostingClassifier: _histogram_classifier,
     GradientBoostingClassifier: _boosting_classifier,
 }
+SEVERAL: dict[type, Several] = dict.fromkeys(_FORESTS, _forest_of_several)

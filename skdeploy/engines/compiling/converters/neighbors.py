@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
 
-from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Writer
+from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Several, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
 
 # Numbers of training records times columns, above which a search by brute force is slower.
@@ -72,9 +72,21 @@ def _regressor(write: Writer, model: Any, x: str) -> str:
 
 def _classifier(write: Writer, model: Any, x: str) -> Scores:
     if model.outputs_2d_:
-        raise NotCompilable("a classifier with several outputs")
+        raise NotCompilable("a member with several outputs")
+    return _elected(write, model.classes_, model._y, *_neighbours(write, model, x))
+
+
+def _classifier_of_several(write: Writer, model: Any, x: str) -> list[Scores]:
     places, weights = _neighbours(write, model, x)
-    one_hot = np.eye(len(model.classes_))[np.asarray(model._y).ravel()]
+    return [
+        _elected(write, classes, targets, places, weights)
+        for classes, targets in zip(model.classes_, np.asarray(model._y).T, strict=True)
+    ]
+
+
+def _elected(write: Writer, classes: Any, targets: Any, places: str, weights: str | None) -> Scores:
+    """Each neighbour votes with its weight; `targets` are places of classes."""
+    one_hot = np.eye(len(classes))[np.asarray(targets).ravel()]
     votes = write.node("Gather", one_hot, places, axis=0)  # (n, k, classes)
     if weights is not None:
         votes = write.node("Mul", votes, write.node("Unsqueeze", weights, np.array([2])))
@@ -106,3 +118,4 @@ def _to_centroids(write: Writer, model: Any, x: str, centroids: Any) -> str:
 
 REGRESSORS: dict[type, Regressor] = {KNeighborsRegressor: _regressor}
 CLASSIFIERS: dict[type, Classifier] = {KNeighborsClassifier: _classifier, NearestCentroid: _centroid}
+SEVERAL: dict[type, Several] = {KNeighborsClassifier: _classifier_of_several}

@@ -11,7 +11,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.multioutput import MultiOutputRegressor, RegressorChain
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from skdeploy.engines.compiling.converters.functions import inverse_target
@@ -20,6 +20,7 @@ from skdeploy.engines.compiling.converters.writer import (
     Classifier,
     Regressor,
     Scores,
+    Several,
     Transformer,
     Writer,
 )
@@ -81,6 +82,10 @@ def _target(write: Writer, model: Any, x: str) -> str:
 
 def _several(write: Writer, model: Any, x: str) -> str:
     return write.side_by_side([write.regressor(member, x) for member in model.estimators_])
+
+
+def _several_classifiers(write: Writer, model: Any, x: str) -> list[Scores]:
+    return [write.classifier(member, x) for member in model.estimators_]
 
 
 def _chain(write: Writer, model: Any, x: str) -> str:
@@ -165,6 +170,7 @@ CLASSIFIERS: dict[type, Classifier] = {
     OneVsRestClassifier: _one_against_rest,
     CalibratedClassifierCV: _calibrated,
 }
+SEVERAL: dict[type, Several] = {MultiOutputClassifier: _several_classifiers}
 TRANSFORMERS: dict[type, Transformer] = {
     Pipeline: _pipeline_transformer,
     FeatureUnion: _union,

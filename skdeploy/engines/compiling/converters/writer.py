@@ -36,15 +36,20 @@ class Scores:
 
 Regressor = Callable[["Writer", Any, str], str]
 Classifier = Callable[["Writer", Any, str], Scores]
+Several = Callable[["Writer", Any, str], list[Scores]]
 Transformer = Callable[["Writer", Any, str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The converter of each class: regressors write (n, outputs), transformers (n, columns)."""
+    """The converter of each class: regressors write (n, outputs), transformers (n, columns).
+
+    several   classifiers with several outputs, scores for each
+    """
 
     regressors: dict[type, Regressor]
     classifiers: dict[type, Classifier]
+    several: dict[type, Several]
     transformers: dict[type, Transformer]
 
 
@@ -72,6 +77,11 @@ class Writer:
     def classifier(self, model: Any, x: str) -> Scores:
         """Write a nested classifier."""
         converter: Classifier = _find(self._tables.classifiers, model)
+        return converter(self, model, x)
+
+    def several(self, model: Any, x: str) -> list[Scores]:
+        """Write a classifier with several outputs."""
+        converter: Several = _find(self._tables.several, model)
         return converter(self, model, x)
 
     def transformer(self, model: Any, x: str) -> str:
