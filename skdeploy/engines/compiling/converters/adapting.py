@@ -71,7 +71,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         written = {outputs[0]: functions.inverse_target(write, model, x)}
     elif len(outputs) == 2:
         label, second = _classified(write, model, x, bad)
-        written = {outputs[0]: label, outputs[1]: write.double(second)}
+        written = {outputs[0]: label, outputs[1]: second}
     elif type(model) in TABLES.regressors and is_regressor(model):
         predicted = write.regressor(model, x)
         if bad:
@@ -96,9 +96,8 @@ def _classified(write: Writer, model: Any, x: str, bad: str | None) -> tuple[str
     for classes, scores in found:
         best = write.unless(bad, scores.best) if bad else scores.best
         labels.append(write.node("Gather", np.asarray(classes), best, axis=0))
-        seconds.append(
-            scores.probabilities or scores.decision or write.node("Unsqueeze", best, np.array([1]))
-        )
+        place = write.double(write.node("Unsqueeze", best, np.array([1])))
+        seconds.append(scores.probabilities or scores.decision or place)
     if not isinstance(model.classes_, list):
         return labels[0], seconds[0]
     labels = [write.node("Unsqueeze", label, np.array([1])) for label in labels]

@@ -30,8 +30,6 @@ from sklearn.linear_model import (
     MultiTaskLassoCV,
     OrthogonalMatchingPursuit,
     OrthogonalMatchingPursuitCV,
-    PassiveAggressiveClassifier,
-    PassiveAggressiveRegressor,
     Perceptron,
     PoissonRegressor,
     QuantileRegressor,
@@ -117,7 +115,7 @@ _PLAIN = (
     *(ARDRegression, BayesianRidge, ElasticNet, ElasticNetCV, HuberRegressor, Lars, LarsCV, Lasso),
     *(LassoCV, LassoLars, LassoLarsCV, LassoLarsIC, LinearRegression, LinearSVR, MultiTaskElasticNet),
     *(MultiTaskElasticNetCV, MultiTaskLasso, MultiTaskLassoCV, OrthogonalMatchingPursuit),
-    *(OrthogonalMatchingPursuitCV, PassiveAggressiveRegressor, QuantileRegressor, Ridge, RidgeCV),
+    *(OrthogonalMatchingPursuitCV, QuantileRegressor, Ridge, RidgeCV),
     *(SGDRegressor, TheilSenRegressor),
 )
 REGRESSORS: dict[type, Regressor] = {
@@ -128,8 +126,6 @@ REGRESSORS: dict[type, Regressor] = {
 }
 CLASSIFIERS: dict[type, Classifier] = {
     **dict.fromkeys((LogisticRegression, LogisticRegressionCV, LinearDiscriminantAnalysis), _softmax),
-    **dict.fromkeys(
-        (LinearSVC, Perceptron, PassiveAggressiveClassifier, RidgeClassifier, RidgeClassifierCV), _decided
-    ),
+    **dict.fromkeys((LinearSVC, Perceptron, RidgeClassifier, RidgeClassifierCV), _decided),
     SGDClassifier: _gradient_descent,
 }

@@ -67,7 +67,7 @@ class Writer:
     def __init__(self, tables: Tables, scope: Any, container: Any) -> None:
         self._tables, self._scope, self._container = tables, scope, container
         self._nodes: list[_Node] = []
-        self._known: dict[str, str] = {}
+        self._known: dict[Any, str] = {}
 
     def regressor(self, model: Any, x: str) -> str:
         """Write a nested regressor; (n, outputs)."""
@@ -142,7 +142,8 @@ class Writer:
     def constant(self, array: Any) -> str:
         """Add an initializer of doubles, integers or strings; its name."""
         array = np.asarray(array)
-        key = f"{array.dtype} {array.shape} {array.tobytes() if array.dtype.kind != 'O' else array.tolist()}"
+        content = tuple(array.ravel().tolist()) if array.dtype.kind == "O" else array.tobytes()
+        key = (array.dtype, array.shape, content)
         if key in self._known:
             return self._known[key]
         name = self._name("constant")
