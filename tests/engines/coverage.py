@@ -83,7 +83,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "engines.md"
 ROWS = 240
 SPEED_MIX = "OneHot, Imputer, Scaler"
 ONNX, NEVER = "onnx", "-"
-_REPEATS = 300
+_REPEATS = 200
 
 _WORDS = ["red", "green", "blue", "small", "large", "old", "new", "warm", "cold", "fast", "slow", "round"]
 _NUMBERS = ["size", "weight", "age", "price"]
@@ -320,20 +320,21 @@ def speeds_table() -> str:
 
 
 def _between(document: str, part: str) -> str:
-    found = re.search(rf"<!-- {part} -->\n(.*?)<!-- end of {part} -->", document, re.DOTALL)
-    if found is None:
+    """What stands between a part's comments."""
+    begin, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->"
+    if begin not in document or end not in document:
         raise ValueError(f"{DOCUMENT.name} has no part {part!r}")
-    return found[1]
+    return document.partition(begin)[2].partition(end)[0]
 
 
-def write_document() -> None:
-    """Put both tables into the document, between their comments."""
-    tables = {"marks": marks_table(marks(everything())), "speeds": speeds_table()}
+def write_part(part: str, table: str) -> None:
+    """Put a table into the document, between the part's comments."""
     document = DOCUMENT.read_text()
-    for part, table in tables.items():
-        document = document.replace(_between(document, part), f"\n{table}\n\n")
-    DOCUMENT.write_text(document)
+    begin, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->"
+    old = f"{begin}{_between(document, part)}{end}"
+    DOCUMENT.write_text(document.replace(old, f"{begin}\n{table}\n\n{end}"))
 
 
 if __name__ == "__main__":
-    write_document()
+    write_part("marks", marks_table(marks(everything())))
+    write_part("speeds", speeds_table())

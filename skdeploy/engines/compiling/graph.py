@@ -61,9 +61,13 @@ def _inputs(pipeline: Any, schema: Schema) -> list[GraphInput]:
 
 def _takes_columns_apart(pipeline: Any) -> bool:
     first = pipeline
-    while hasattr(first, "steps"):
-        first = first.steps[0][1]
-    return hasattr(first, "transformers_")
+    while True:
+        if hasattr(first, "steps"):
+            first = first.steps[0][1]
+        elif hasattr(first, "best_estimator_") or hasattr(first, "regressor_"):
+            first = getattr(first, "best_estimator_", None) or first.regressor_
+        else:
+            return hasattr(first, "transformers_")
 
 
 def _is_text(column: Column) -> bool:
