@@ -11,7 +11,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test check lint types imports test-all image lock format clean
+.PHONY: help serve train test check lint types imports test-all image lock format coverage-table clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -47,6 +47,9 @@ image: ## build the Docker image skdeploy
 format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+coverage-table: .venv/dev.done ## measure anew which pipelines are compiled, and write docs/engines.md
+	$(BIN)/python -m tests.engines.coverage
 
 lock: .venv-pipenv/done ## resolve the Pipfile anew; the lock names no package index
 	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(PIPENV) lock

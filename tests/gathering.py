@@ -13,7 +13,7 @@ from skdeploy.schema import Table
 from tests.live import wait_until
 
 
-class HeldEngine:
+class HeldEngine(Engine):
     """Calls `engine`, but not before it is released; `counts` are the records of each call."""
 
     name = "held"

@@ -20,3 +20,4 @@ class Engine(Protocol):
 
     def predict_both(self, table: Table) -> tuple[Any, Any]:
         """Both of these, which may cost less than one after the other."""
+        return self.predict(table), self.predict_proba(table)

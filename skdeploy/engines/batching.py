@@ -20,7 +20,7 @@ from skdeploy.engines import Engine
 from skdeploy.schema import Table
 
 
-class BatchingEngine:
+class BatchingEngine(Engine):
     """Scores what several threads ask for in few calls of `engine`; each gets its own answer, or error.
 
     most   records of one gathered call; a larger table is scored at once, by itself
@@ -29,8 +29,16 @@ class BatchingEngine:
 
     def __init__(self, engine: Engine, *, most: int, wait: float) -> None:
         self.name = engine.name
-        self.predict = _Gatherer(engine.predict, most, wait)
-        self.predict_proba = _Gatherer(engine.predict_proba, most, wait)
+        self._labels = _Gatherer(engine.predict, most, wait)
+        self._probabilities = _Gatherer(engine.predict_proba, most, wait)
+
+    def predict(self, table: Table) -> Any:
+        """What the engine's `predict` returns; raises what it raises on `table` alone."""
+        return self._labels(table)
+
+    def predict_proba(self, table: Table) -> Any:
+        """What the engine's `predict_proba` returns."""
+        return self._probabilities(table)
 
 
 class _Call:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skdeploy.engines import Engine
 from skdeploy.engines.graph import Graph
 from skdeploy.engines.packing import Packer
 from skdeploy.schema import Table
@@ -17,17 +18,20 @@ from skdeploy.schema import Table
 _MOST_AT_ONCE = 2**21
 
 
-class OnnxEngine:
+class OnnxEngine(Engine):
     """Scores records with a graph.
 
     others   scores the records that the graph cannot take as scikit-learn does: an encoder raises on
              them, or a graph with single precision in it has no number beyond that
     boolean_labels   a tensor has no booleans: 0 and 1 are turned back into them
+    widths   of a classifier with several outputs, the number of classes of each
     """
 
     name = "onnx"
 
-    def __init__(self, graph: Graph, others: Any, *, boolean_labels: bool = False) -> None:
+    def __init__(
+        self, graph: Graph, others: Any, *, boolean_labels: bool = False, widths: list[int] | None = None
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -48,19 +52,23 @@ class OnnxEngine:
         self._most = max(1, _MOST_AT_ONCE // self._packer.width)
         self._others = others
         self._boolean_labels = boolean_labels
+        self._ends = np.cumsum(widths or [])[:-1]
 
     def predict(self, table: Table) -> Any:
         """An array (n,) or (n, outputs)."""
         return self._score(self._labels, table)[0]
 
     def predict_proba(self, table: Table) -> Any:
-        """An array (n, classes)."""
-        return self._score(self._outputs[1:], table)[0]
+        """An array (n, classes), or a list of them, one per output."""
+        return self._per_output(self._score(self._outputs[1:], table)[0])
 
     def predict_both(self, table: Table) -> tuple[Any, Any]:
         """`predict` and `predict_proba` from one run of the graph."""
         labels, probabilities = self._score(self._outputs, table)
-        return labels, probabilities
+        return labels, self._per_output(probabilities)
+
+    def _per_output(self, probabilities: Any) -> Any:
+        return np.split(probabilities, self._ends, axis=1) if len(self._ends) else probabilities
 
     def _score(self, outputs: list[str], table: Table) -> list[Any]:
         if table.count > self._most:
@@ -83,7 +91,7 @@ class OnnxEngine:
 
     def _score_apart(self, outputs: list[str], table: Table, packed: Any, apart: list[int]) -> list[Any]:
         """With the records `apart` from the other engine, each in its place."""
-        methods = dict(zip(self._outputs, (self._others.predict, self._others.predict_proba), strict=False))
+        methods = dict(zip(self._outputs, (self._others.predict, self._others_side_by_side), strict=False))
         chosen = table.rows(apart)
         expected = [np.asarray(methods[output](chosen)) for output in outputs]
         if len(apart) == table.count:
@@ -96,3 +104,7 @@ class OnnxEngine:
             result[apart] = other.reshape(len(apart), *got.shape[1:])
             results.append(result)
         return results
+
+    def _others_side_by_side(self, table: Table) -> Any:
+        found = self._others.predict_proba(table)
+        return np.concatenate(found, axis=1) if isinstance(found, list) else found

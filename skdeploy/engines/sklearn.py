@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from skdeploy.engines import Engine
 from skdeploy.engines.inputs import InputBuilder
 from skdeploy.schema import Schema, Table
 
 
-class SklearnEngine:
+class SklearnEngine(Engine):
     """Calls the pipeline's own `predict` and `predict_proba` on inputs like those of training."""
 
     name = "sklearn"
@@ -27,10 +28,6 @@ class SklearnEngine:
     def predict_proba(self, table: Table) -> Any:
         """An array (n, classes), or a list of them, one per output."""
         return self._call(self._pipeline.predict_proba, table)
-
-    def predict_both(self, table: Table) -> tuple[Any, Any]:
-        """What `predict` and `predict_proba` return."""
-        return self.predict(table), self.predict_proba(table)
 
     def _call(self, method: Callable[[Any], Any], table: Table) -> Any:
         groups = self._inputs.null_patterns(table)

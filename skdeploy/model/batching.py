@@ -60,7 +60,7 @@ def _few_golden(passport: Passport) -> Passport:
     return msgspec.structs.replace(passport, golden=few)
 
 
-class _OneByOne:
+class _OneByOne(Engine):
     """An engine that calls another one once per record."""
 
     def __init__(self, engine: Engine) -> None:

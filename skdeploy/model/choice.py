@@ -61,6 +61,7 @@ def _compiled(pipeline: Any, passport: Passport, golden: Table, reference: Sklea
         compile_graph(pipeline, passport.schema),
         reference,
         boolean_labels=any(isinstance(label, bool) for label in classes),
+        widths=[len(one) for one in classes] if passport.output.names and classes else None,
     )
     edges, names = edge_records(passport.schema, golden)
     with warnings.catch_warnings():
@@ -117,19 +118,26 @@ class _Comparison:
         got, expected = (np.asarray(each.predict(table)) for each in (self.engine, self.reference))
         probabilities = None
         if self.output.probabilities:
-            probabilities = np.asarray(self.reference.predict_proba(table))
-            _require_close(np.asarray(self.engine.predict_both(table)[1]), probabilities, 1.0, names)
+            probabilities = _side_by_side(self.reference.predict_proba(table))
+            _require_close(_side_by_side(self.engine.predict_both(table)[1]), probabilities, 1.0, names)
         if expected.dtype.kind == "f" and self.output.kind != "classification":
             scale = np.abs(expected.reshape(len(expected), -1)) + self.spread
             _require_close(got, expected, scale, names)
             return
-        _require_same_labels(got, expected, probabilities, names)
+        # A toss-up is between the classes of one output.
+        _require_same_labels(got, expected, probabilities if expected.ndim == 1 else None, names)
+
+
+def _side_by_side(probabilities: Any) -> Any:
+    """Those of several outputs, a list, as one array."""
+    return np.concatenate(probabilities, axis=1) if isinstance(probabilities, list) else probabilities
 
 
 def _require_same_labels(got: Any, expected: Any, probabilities: Any, names: list[str]) -> None:
     if got.dtype.kind != expected.dtype.kind and "O" not in (got.dtype.kind, expected.dtype.kind):
         raise _Unequal(f"labels are {got.dtype} in place of {expected.dtype}")
-    for index in np.flatnonzero(got.reshape(expected.shape) != expected):
+    differ = (got.reshape(expected.shape) != expected).reshape(len(expected), -1).any(axis=1)
+    for index in np.flatnonzero(differ):
         if not _is_toss_up(probabilities, int(index)):
             raise _Unequal(f"another label, {names[index]}")
 

@@ -24,7 +24,7 @@ def on_one_thread(model: Model) -> Model:
     return replace(model, engine=_OneThreadEngine(model.engine))
 
 
-class _OneThreadEngine:
+class _OneThreadEngine(Engine):
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
         self._engine = engine
@@ -39,6 +39,10 @@ class _OneThreadEngine:
     def predict_proba(self, table: Table) -> Any:
         self._limit()
         return self._engine.predict_proba(table)
+
+    def predict_both(self, table: Table) -> tuple[Any, Any]:
+        self._limit()
+        return self._engine.predict_both(table)
 
     def _limit(self) -> None:
         """OpenMP keeps its limit per calling thread, so that none for the whole process would do."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from skdeploy.engines import Engine
 from skdeploy.engines.batching import BatchingEngine
 from skdeploy.schema import Table
 from tests.gathering import HeldEngine, gathered
@@ -20,7 +21,7 @@ from tests.live import wait_until
 BAD = 13
 
 
-class Doubling:
+class Doubling(Engine):
     """Doubles its only column; raises on 13, and always if it is broken. Counts its calls."""
 
     name = "doubling"
@@ -125,7 +126,7 @@ def test_the_wait_ends_when_those_that_can_be_expected_are_there() -> None:
         first = pool.submit(batching.predict, table(1))
         wait_until(lambda: held.counts == [1], "the first is being scored")
         second = pool.submit(batching.predict, table(2))
-        wait_until(lambda: len(batching.predict._waiting) == 1, "the second waits")
+        wait_until(lambda: len(batching._labels._waiting) == 1, "the second waits")
         held.released.set()
         first.result()
         assert held.counts == [1]
@@ -175,7 +176,7 @@ def test_a_waiting_thread_that_dies_does_not_keep_the_lead() -> None:
         futures = []
         for number in range(3):
             futures.append(pool.submit(ask, number))
-            wait_until(lambda number=number: len(batching.predict._waiting) == number, "it waits")  # type: ignore[misc]
+            wait_until(lambda number=number: len(batching._labels._waiting) == number, "it waits")  # type: ignore[misc]
             wait_until(lambda: bool(held.counts), "the first leads")
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(idents[1]), ctypes.py_object(KeyError))
         held.released.set()
@@ -204,5 +205,5 @@ def test_no_call_is_lost_or_mistaken_under_stress(wait: float) -> None:
         assert [future.result(60) for future in [pool.submit(ask, seed) for seed in range(12)]] == [
             *range(12)
         ]
-    assert not batching.predict._waiting
-    assert not batching.predict._led
+    assert not batching._labels._waiting
+    assert not batching._labels._led

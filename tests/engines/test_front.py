@@ -31,7 +31,7 @@ import skdeploy
 from skdeploy.engines.compiling import NotCompilable, tables
 from skdeploy.engines.compiling.front import split
 from skdeploy.engines.graph import Feature, WideLookup
-from skdeploy.engines.inputs import build_inputs
+from skdeploy.engines.inputs import InputBuilder
 from skdeploy.engines.packing import Packer
 from skdeploy.schema import Schema, Table
 
@@ -68,7 +68,7 @@ def assert_same(transformer: Any, schema: Schema, features: list[Feature], recor
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                expected = transformer.transform(build_inputs(schema, one))
+                expected = transformer.transform(InputBuilder(schema).build(one))
         except Exception:
             assert raised == [0], records[index]
             assert index in apart
@@ -282,7 +282,7 @@ def test_scalers_side_by_side_become_one(tmp_path: Path) -> None:
     assert isinstance(rest[0], StandardScaler)
     table = Table([list(cells) for cells in zip(*NUMBER_RECORDS[:10], strict=True)], 10)
     packed, _ = Packer(features).pack(table)
-    expected = pipeline[0].transform(build_inputs(schema, table))
+    expected = pipeline[0].transform(InputBuilder(schema).build(table))
     np.testing.assert_allclose(rest[0].transform(packed), expected, rtol=1e-12)
 
 
@@ -295,7 +295,7 @@ def test_branches_have_their_weights(tmp_path: Path) -> None:
         model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
         rest, features = split(pipeline, schema)
         table = Table([list(cells) for cells in zip(*NUMBER_RECORDS[:10], strict=True)], 10)
-        expected = pipeline[0].transform(build_inputs(schema, table))
+        expected = pipeline[0].transform(InputBuilder(schema).build(table))
         packed, _ = Packer(features).pack(table)
         assert model.engine.predict(table).ravel() == pytest.approx(pipeline[1].predict(expected))
         assert rest[0].transformers_[0][1].transform(packed[:, :1]).ravel() == pytest.approx(expected[:, 0])
@@ -309,7 +309,7 @@ def test_columns_that_several_steps_are_given_are_packed_once(tmp_path: Path) ->
     assert [feature.column for feature in features] == [0, 1, 2]
     model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
     table = Table([list(cells) for cells in zip(*NUMBER_RECORDS[:10], strict=True)], 10)
-    expected = pipeline.predict(build_inputs(schema, table))
+    expected = pipeline.predict(InputBuilder(schema).build(table))
     assert model.engine.predict(table).ravel() == pytest.approx(expected)
 
 
@@ -430,7 +430,7 @@ def test_dicts_in_another_order(tmp_path: Path) -> None:
     model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
     rows = [(one, other) for one in ("Ulm", "Oslo", "unseen") for other in ("Nice", "Oslo", "Ulm")]
     table = Table([list(cells) for cells in zip(*rows, strict=True)], len(rows))
-    expected = pipeline.predict(build_inputs(schema, table))
+    expected = pipeline.predict(InputBuilder(schema).build(table))
     assert len(set(expected)) > 1
     assert model.engine.predict(table).ravel() == pytest.approx(expected)
 

@@ -5,7 +5,7 @@
     tables.py    encoders, imputers and vectorizers as tables
     graph.py     the conversion of the rest, and what is mended after it
     trees.py     tree ensembles as ONNX's TreeEnsemble operator, exact to the last bit of a split
-    converters.py   what skl2onnx writes in single precision, or not at all
+    converters/  models and transformers, what skl2onnx writes in single precision or not at all
 
 Nothing here decides whether the graph may serve: it must be proved equal first
 (`skdeploy.model.choice`).

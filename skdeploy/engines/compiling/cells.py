@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdeploy.engines.inputs import build_inputs
+from skdeploy.engines.inputs import InputBuilder
 from skdeploy.schema import Column, Schema, Table
 
 
@@ -49,10 +49,8 @@ class Probe:
     def _inputs(self, columns: list[Cells], by_column: list[list[Any]]) -> Any:
         if not any(one.imputed for one in columns):
             chosen = [self.column(one) for one in columns]
-            return build_inputs(
-                Schema(container=self._schema.container, columns=chosen),
-                Table(by_column, len(by_column[0])),
-            )
+            builder = InputBuilder(Schema(container=self._schema.container, columns=chosen))
+            return builder.build(Table(by_column, len(by_column[0])))
         values = [
             [one.changed.get(cell, cell) for cell in cells]
             for one, cells in zip(columns, by_column, strict=True)

@@ -49,20 +49,25 @@ def _convert(pipeline: Any, width: int) -> Any:
     from skl2onnx.common.data_types import DoubleTensorType
     from sklearn.base import is_classifier
 
-    from skdeploy.engines.compiling.converters import CONVERTERS, SHAPES
+    from skdeploy.engines.compiling.converters import CONVERTERS, PARSERS, SHAPES
 
     if not width:
         raise NotCompilable("it takes no column")
     if width > MOST_FEATURES:
         raise NotCompilable(f"{width:,} numbers per record")
-    probabilities = is_classifier(pipeline) and hasattr(pipeline, "predict_proba")
+    final = pipeline
+    while hasattr(final, "steps"):
+        final = final.steps[-1][1]
+    # skl2onnx's own parsers would write a dict of probabilities.
+    theirs = is_classifier(pipeline) and hasattr(pipeline, "predict_proba") and type(final) not in PARSERS
     return convert_sklearn(
         pipeline,
         initial_types=[("record", DoubleTensorType([None, width]))],
-        options={id(pipeline): {"zipmap": False}} if probabilities else None,
+        options={id(final): {"zipmap": False}} if theirs else None,
         target_opset=_OPSET,
         custom_conversion_functions=CONVERTERS,
         custom_shape_calculators=SHAPES,
+        custom_parsers=PARSERS,
     )
 
 

@@ -18,8 +18,6 @@ from onnx import numpy_helper
 
 _BRANCH_LEQ = 0
 _AGGREGATE_SUM = 1
-# A leaf adds to one target, so a tree with several is written once for each.
-MOST_TARGETS = 10
 
 
 @dataclass(frozen=True, slots=True)

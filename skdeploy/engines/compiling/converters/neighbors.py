@@ -1,0 +1,121 @@
+"""Nearest neighbours: the distance to every training record.
+
+Of equally far records the earlier one is taken; scikit-learn's trees take the one found first. The
+proof tells where that matters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
+
+from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Several, Writer
+from skdeploy.engines.compiling.errors import NotCompilable
+
+# Numbers of training records times columns, above which a search by brute force is slower.
+_MOST_CELLS = 1_000_000
+
+
+def _nearest(write: Writer, x: str, kept: Any, power: int, count: int) -> tuple[str, str]:
+    """Distances, negative and if Euclidean squared, to the nearest records, and their places.
+
+    Differences, and no product: equally far records must stay equally far.
+    """
+
+    def nearness(record: str) -> str:
+        apart = write.node("Sub", kept, record)
+        apart = write.node("Abs", apart) if power == 1 else write.node("Mul", apart, apart)
+        return write.node("Neg", write.total(apart, keep=False))
+
+    return write.nearest(x, count, nearness)
+
+
+def _power(model: Any) -> int:
+    """1 for Manhattan distances, 2 for Euclidean ones."""
+    metric, parameters = model.effective_metric_, dict(model.effective_metric_params_ or {})
+    power = {"euclidean": 2, "manhattan": 1}.get(metric, parameters.pop("p", None))
+    if power not in (1, 2) or parameters or (metric not in ("euclidean", "manhattan", "minkowski")):
+        raise NotCompilable(f"{type(model).__name__} with the distance {metric}")
+    return int(power)
+
+
+def _neighbours(write: Writer, model: Any, x: str) -> tuple[str, str | None]:
+    """The places of the nearest training records, (n, k), and their weights, if they have any."""
+    kept = model._fit_X
+    kept = np.asarray(kept.toarray() if hasattr(kept, "toarray") else kept, dtype=float)
+    if kept.size > _MOST_CELLS:
+        raise NotCompilable(f"{type(model).__name__} on more than {_MOST_CELLS} training cells")
+    power = _power(model)
+    nearness, places = _nearest(write, x, kept, power, model.n_neighbors)
+    if model.weights == "uniform":
+        return places, None
+    if model.weights != "distance":
+        raise NotCompilable(f"{type(model).__name__} with weights by a function")
+    distances = write.node("Neg", nearness)
+    distances = distances if power == 1 else write.node("Sqrt", distances)
+    same = write.double(write.node("Equal", distances, 0.0))
+    found = write.node("Greater", write.total(same), 0.0)
+    return places, write.node("Where", found, same, write.node("Div", 1.0, distances))
+
+
+def _regressor(write: Writer, model: Any, x: str) -> str:
+    targets = np.asarray(model._y, dtype=float).reshape(len(model._y), -1)
+    places, weights = _neighbours(write, model, x)
+    values = write.node("Gather", targets, places, axis=0)  # (n, k, outputs)
+    if weights is None:
+        return write.node("ReduceMean", values, np.array([1]), keepdims=0)
+    weighted = write.node("Mul", values, write.node("Unsqueeze", weights, np.array([2])))
+    return write.node("Div", write.total(weighted, keep=False), write.total(weights))
+
+
+def _classifier(write: Writer, model: Any, x: str) -> Scores:
+    if model.outputs_2d_:
+        raise NotCompilable("a member with several outputs")
+    return _elected(write, model.classes_, model._y, *_neighbours(write, model, x))
+
+
+def _classifier_of_several(write: Writer, model: Any, x: str) -> list[Scores]:
+    places, weights = _neighbours(write, model, x)
+    return [
+        _elected(write, classes, targets, places, weights)
+        for classes, targets in zip(model.classes_, np.asarray(model._y).T, strict=True)
+    ]
+
+
+def _elected(write: Writer, classes: Any, targets: Any, places: str, weights: str | None) -> Scores:
+    """Each neighbour votes with its weight; `targets` are places of classes."""
+    one_hot = np.eye(len(classes))[np.asarray(targets).ravel()]
+    votes = write.node("Gather", one_hot, places, axis=0)  # (n, k, classes)
+    if weights is not None:
+        votes = write.node("Mul", votes, write.node("Unsqueeze", weights, np.array([2])))
+    votes = write.total(votes, keep=False)
+    return Scores(write.best(votes), write.node("Div", votes, write.total(votes)))
+
+
+def _centroid(write: Writer, model: Any, x: str) -> Scores:
+    spread = np.asarray(model.within_class_std_dev_, dtype=float)
+    spread = np.where(spread == 0, 1.0, spread)[None, :]
+    prior = np.asarray(model.class_prior_, dtype=float)
+    far = _to_centroids(write, model, write.node("Div", x, spread), model.centroids_ / spread)
+    decision = write.node("Sub", 2.0 * np.log(prior)[None, :], write.node("Mul", far, far))
+    near = write.node("Neg", _to_centroids(write, model, x, model.centroids_))
+    best = write.best(near if np.allclose(prior, 1 / len(prior)) else decision)
+    probabilities = write.node("Softmax", decision, axis=1)
+    if len(prior) == 2:
+        first, second = write.columns(decision, [0]), write.columns(decision, [1])
+        decision = write.node("Sub", second, first)
+    return Scores(best, probabilities, decision)
+
+
+def _to_centroids(write: Writer, model: Any, x: str, centroids: Any) -> str:
+    apart = write.node("Sub", write.node("Unsqueeze", x, np.array([1])), centroids[None, :, :])
+    if model.metric == "manhattan":
+        return write.total(write.node("Abs", apart), axis=2, keep=False)
+    return write.node("Sqrt", write.total(write.node("Mul", apart, apart), axis=2, keep=False))
+
+
+REGRESSORS: dict[type, Regressor] = {KNeighborsRegressor: _regressor}
+CLASSIFIERS: dict[type, Classifier] = {KNeighborsClassifier: _classifier, NearestCentroid: _centroid}
+SEVERAL: dict[type, Several] = {KNeighborsClassifier: _classifier_of_several}
