@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,12 @@ class SklearnEngine(Engine):
 
     def __init__(self, pipeline: Any, schema: Schema) -> None:
         self._pipeline = pipeline
-        self._inputs = InputBuilder(schema)
+        self._schema = schema
+
+    @cached_property
+    def _inputs(self) -> InputBuilder:
+        # At the first call: a dtype that this pandas does not know then fails the start-up proof.
+        return InputBuilder(self._schema)
 
     def predict(self, table: Table) -> Any:
         """An array (n,) or (n, outputs); raises what the pipeline raises."""

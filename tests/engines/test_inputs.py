@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from skdeploy.engines import inputs
 from skdeploy.engines.inputs import InputBuilder
 from skdeploy.schema import Column, Schema, Table
+from tests.counting import calls
 
 MOMENT = datetime(2013, 1, 1, 5, tzinfo=UTC)
 # A column of each kind, two cells for it, and the Series that training would have held.
@@ -97,22 +96,6 @@ def test_a_frame_is_its_own(made: pd.DataFrame) -> None:
     assert (made == 0).all(axis=None)
 
 
-def _calls(function: Callable[[], Any]) -> int:
-    """How many functions are called, Python's and C's."""
-    count = 0
-
-    def counting(_frame: Any, event: str, _argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(counting)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 @pytest.mark.parametrize("dtype", ["int64", "float64", "str", "object", "mixed"])
 def test_many_columns_cost_no_more_than_their_number(dtype: str) -> None:
     """Twice the columns are at most twice the calls, and numbers of one dtype are a single block."""
@@ -126,6 +109,6 @@ def test_many_columns_cost_no_more_than_their_number(dtype: str) -> None:
         cells = [["1"] if column.dtype in ("str", "object") else [1] for column in columns]
         builder, table = InputBuilder(Schema(container="frame", columns=columns)), Table(cells, 1)
         builder.build(table)
-        return _calls(lambda: [builder.build(table.rows(rows)) for rows in builder.null_patterns(table)])
+        return calls(lambda: [builder.build(table.rows(rows)) for rows in builder.null_patterns(table)])
 
     assert cost(600) <= 2.1 * cost(300)

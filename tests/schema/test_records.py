@@ -9,6 +9,7 @@ import pytest
 
 from skdeploy.errors import InvalidRecord, MalformedBody
 from skdeploy.schema import Column, RecordReader, Schema
+from tests.counting import calls
 
 SCHEMA = Schema(
     container="frame",
@@ -171,3 +172,18 @@ def test_every_null_of_tables_is_null(null: Any) -> None:
     checked = RecordReader(SCHEMA).read([GOOD | {"sepal length (cm)": null}, GOOD | {"count": null}])
     assert checked.table.cells[0] == [None]
     assert checked.bad[1][0].column == "count"
+
+
+@pytest.mark.parametrize("value", ["1", "1.0", "1.5e0", '"a"'])
+def test_many_columns_cost_no_more_than_their_number(value: str) -> None:
+    """Twice the columns are at most twice the calls, whether the fast half or the slow one reads."""
+
+    def cost(width: int) -> int:
+        columns = [
+            Column(name=f"c{n}", type="int" if n % 2 else "float", dtype="float64") for n in range(width)
+        ]
+        reader = RecordReader(Schema(container="frame", columns=columns))
+        body = ("{" + ",".join(f'"c{n}":{value}' for n in range(width)) + "}").encode()
+        return calls(lambda: reader.read_json(body))
+
+    assert cost(600) <= 2.1 * cost(300)
