@@ -41,7 +41,7 @@ def gathered(
     """The outcome of each table, and the records of each call; while the first is scored the others wait."""
     held = HeldEngine(engine)
     batching = BatchingEngine(held, most=most, wait=wait)
-    call = getattr(batching, method)
+    call = {"predict": batching._labels, "predict_proba": batching._probabilities}[method]
     with ThreadPoolExecutor(len(tables)) as pool:
         futures = []
         for place, table in enumerate(tables):
