@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, Nearest
 from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Several, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
 
-# Numbers of training records times columns, above which a search by brute force is slower.
+# Training records times columns: brute force takes time in proportion, scikit-learn's search trees do not.
 _MOST_CELLS = 1_000_000
 
 
