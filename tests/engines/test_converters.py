@@ -120,13 +120,15 @@ def labels(X: Any, classes: int) -> Any:
 
 
 def table(X: Any) -> Table:
-    return Table([column.tolist() for column in X.T], len(X))
+    return Table([[None if cell != cell else cell for cell in column] for column in X.T.tolist()], len(X))
 
 
 def compiled(pipeline: Any, columns: int = COLUMNS) -> OnnxEngine:
     schema = Schema(
         container="array",
-        columns=[Column(name=f"x{place}", type="float", dtype="float64") for place in range(columns)],
+        columns=[
+            Column(name=f"x{place}", type="float", dtype="float64", nullable=True) for place in range(columns)
+        ],
     )
     return OnnxEngine(compile_graph(pipeline, schema), SklearnEngine(pipeline, schema))
 

@@ -91,7 +91,8 @@ class _Walk:
             left = copy.copy(part)
             left.regressor_, items = self.step(part.regressor_, items)
             return left, items
-        if type(part) in _SIDE_BY_SIDE and any(map(_has_steps, part.estimators_)):
+        passes_its_own = getattr(part, "passthrough", False)
+        if type(part) in _SIDE_BY_SIDE and any(map(_has_steps, part.estimators_)) and not passes_its_own:
             return self._members(part, items)
         return self._leaf(part, items)
 
@@ -134,8 +135,6 @@ class _Walk:
 
     def _members(self, part: Any, items: Items) -> tuple[Any, Items]:
         """Models side by side: each chooses its own among the columns that any of them is given."""
-        if getattr(part, "passthrough", False):
-            raise NotCompilable(f"{type(part).__name__} passes its own columns through")
         walked = [self.step(member, items) for member in part.estimators_]
         passed: dict[str, tuple[int, Cells | Feature]] = {}
         width = 0

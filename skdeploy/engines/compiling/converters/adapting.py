@@ -12,7 +12,7 @@ from skl2onnx._parse import _parse_sklearn
 from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 from skl2onnx.operator_converters.common import concatenate_variables
 from sklearn.base import is_classifier, is_regressor
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -188,9 +188,11 @@ def _width(model: Any, given: int) -> int:
         return int(model.transform(np.ones((1, given))).shape[1])
 
 
+# skl2onnx walks these; their converters are for the members of ensembles.
 _OURS = {*TABLES.regressors, *TABLES.classifiers, *TABLES.several, *TABLES.transformers} - {
     Pipeline,
     FeatureUnion,
+    ColumnTransformer,
 }
 CONVERTERS: dict[type, Callable[[Any, Any, Any], None]] = dict.fromkeys(_OURS, _convert)
 SHAPES: dict[type, Callable[[Any], None]] = dict.fromkeys(_OURS, _shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
@@ -65,6 +65,19 @@ def _union(write: Writer, model: Any, x: str) -> str:
     for _, part, weight in model._iter():
         written = write.transformer(part, x)
         parts.append(written if weight is None else _weight(write, Weight(weight), written))
+    return write.side_by_side(parts)
+
+
+def _columns(write: Writer, model: Any, x: str) -> str:
+    """Of a member of an ensemble; the columns are those of the ensemble's own numbers."""
+    weights, parts = model.transformer_weights or {}, []
+    for name, part, places in model.transformers_:
+        if isinstance(part, str) and part == "drop":
+            continue
+        if not all(isinstance(place, (int, np.integer)) for place in places):
+            raise NotCompilable("a ColumnTransformer that chooses by name, or by a mask, within an ensemble")
+        written = write.transformer(part, write.columns(x, places))
+        parts.append(_weight(write, Weight(weights[name]), written) if name in weights else written)
     return write.side_by_side(parts)
 
 
@@ -174,5 +187,6 @@ SEVERAL: dict[type, Several] = {MultiOutputClassifier: _several_classifiers}
 TRANSFORMERS: dict[type, Transformer] = {
     Pipeline: _pipeline_transformer,
     FeatureUnion: _union,
+    ColumnTransformer: _columns,
     Weight: _weight,
 }
