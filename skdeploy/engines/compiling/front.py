@@ -91,8 +91,8 @@ class _Walk:
             left = copy.copy(part)
             left.regressor_, items = self.step(part.regressor_, items)
             return left, items
-        passes_its_own = getattr(part, "passthrough", False)
-        if type(part) in _SIDE_BY_SIDE and any(map(_has_steps, part.estimators_)) and not passes_its_own:
+        # A final estimator that is given the columns as well must have them as they are.
+        if type(part) in _SIDE_BY_SIDE and not getattr(part, "passthrough", False):
             return self._members(part, items)
         return self._leaf(part, items)
 
@@ -252,10 +252,6 @@ def _chosen(places: list[int], width: int) -> Any:
     # skl2onnx takes as many columns as there are for all of them in their order.
     parts = [places] if len(places) < width else [places[:1], places[1:]]
     return _columns([(f"chosen_{index}", "passthrough", part) for index, part in enumerate(parts)])
-
-
-def _has_steps(part: Any) -> bool:
-    return hasattr(part, "steps") or hasattr(part, "transformers_")
 
 
 def _key(item: Cells | Feature) -> str:

@@ -144,13 +144,7 @@ def impute(imputer: Any, columns: list[Cells], probe: Probe) -> list[Cells | Fea
     kept = list(range(len(columns)))
     if width < len(columns):
         kept = [index for index in kept if imputer.statistics_[index] == imputer.statistics_[index]]
-    made = [
-        {
-            cell: probe.transform(imputer, columns, [[*base[:index], cell, *base[index + 1 :]]])[0].tolist()
-            for cell in _specials(imputer, one, probe)
-        }
-        for index, one in enumerate(columns)
-    ]
+    made = [_outputs(imputer, columns, base, index, probe) for index in range(len(columns))]
     filled: list[Cells | Feature] = [
         Cells(columns[index].column, {cell: row[place] for cell, row in made[index].items()}, imputed=True)
         for place, index in enumerate(kept)
@@ -161,12 +155,26 @@ def impute(imputer: Any, columns: list[Cells], probe: Probe) -> list[Cells | Fea
     ]
 
 
+def _outputs(
+    imputer: Any, columns: list[Cells], base: list[Any], index: int, probe: Probe
+) -> dict[Any, list[Any]]:
+    """Per cell of one column that the imputer may change, its outputs for a record with that cell."""
+    made = {}
+    for cell in _specials(imputer, columns[index], probe):
+        try:
+            outputs = probe.transform(imputer, columns, [[*base[:index], cell, *base[index + 1 :]]])
+        except Exception:  # it raises on a null that it does not replace; such a column takes none
+            if cell is not None or probe.column(columns[index]).nullable:
+                raise
+        else:
+            made[cell] = outputs[0].tolist()
+    return made
+
+
 def _specials(imputer: Any, cells: Cells, probe: Probe) -> list[Any]:
     """The cells of a column that the imputer may change."""
     column, missing = probe.column(cells), imputer.missing_values
-    specials = dict.fromkeys(cells.changed)
-    if column.nullable:
-        specials[None] = None
+    specials = dict.fromkeys([None, *cells.changed])
     if isinstance(missing, str if column.type == "str" else (int, float)) and missing == missing:
         specials[missing] = None
     return list(specials)
