@@ -1,6 +1,7 @@
 """The web door: HTTP onto the model, and nothing else.
 
 app.py       create_app(model, settings) -> Flask
+serving.py   the model that answers now, and what is made from it
 shortcut.py  POST /predict without Flask's machinery
 predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits

@@ -84,7 +84,7 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         expected = outlook(data)
         if expected is not Outlook.SHORT:
             self._hand_over(conn)
-            if expected is Outlook.WHOLE and self.wsgi.config["ANSWERS_AT_ONCE"]:
+            if expected is Outlook.WHOLE and self.wsgi.extensions["skdeploy"].current.at_once:
                 self._answer(conn, waiting)
             else:
                 self._forget(conn, waiting)

@@ -43,7 +43,7 @@ def answer(app: Any, content: bytes) -> bytes:
         "CONTENT_LENGTH": str(len(content)),
         "wsgi.input": io.BytesIO(content),
     }
-    return b"".join(app(environ, lambda status, headers: None))
+    return b"".join(app(environ, lambda *_: None))
 
 
 @pytest.mark.parametrize(("records", "bound"), [(1, 95), (1000, 1250)])

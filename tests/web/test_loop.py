@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ class Echo:
     """Answers with as many bytes as the path says, and says which thread it was."""
 
     def __init__(self) -> None:
-        self.config = {"ANSWERS_AT_ONCE": True}
+        self.extensions = {"skdeploy": SimpleNamespace(current=SimpleNamespace(at_once=True))}
         self.threads: list[str] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
