@@ -24,6 +24,10 @@ def slot_of(app: Flask) -> Slot:
     return slot
 
 
+def ask(app: Flask) -> Any:
+    return app.test_client().post("/predict", json=RECORD).json
+
+
 def versioned(model: Model, version: str) -> Model:
     import msgspec
 
@@ -33,13 +37,14 @@ def versioned(model: Model, version: str) -> Model:
 def test_the_next_request_has_the_other_model(regressor: Model, classifier: Model) -> None:
     """Predictions, the version in the answer and GET / are the other model's."""
     app = create_app(regressor, Settings.from_env({}))
-    client = app.test_client()
-    assert isinstance(client.post("/predict", json=RECORD).json["prediction"], float)
+    assert isinstance(ask(app)["prediction"], float)
     slot_of(app).swap(classifier)
-    answer: Any = client.post("/predict", json=RECORD).json
+    answer = ask(app)
     assert answer["prediction"] in ("old", "young")
     assert answer["model"]["version"] == classifier.passport.version
-    assert client.get("/").json["model"]["version"] == classifier.passport.version
+    client = app.test_client()
+    page: Any = client.get("/").json
+    assert page["model"]["version"] == classifier.passport.version
     assert client.post("/predict?proba=true", json=RECORD).status_code == 200
 
 
@@ -55,7 +60,7 @@ def test_a_model_that_does_not_go_with_the_settings_is_not_served(regressor: Mod
     skdeploy.save(pipeline, frame, None, tmp_path / "m.bin")
     with pytest.raises(SettingsError, match="ID_FIELD='key' is a column of the model"):
         slot_of(app).swap(skdeploy.load(tmp_path / "m.bin"))
-    assert app.test_client().post("/predict", json=RECORD).json["model"]["name"] == "tree"
+    assert ask(app)["model"]["name"] == "tree"
 
 
 def test_no_answer_mixes_two_models(regressor: Model, classifier: Model) -> None:
@@ -64,14 +69,13 @@ def test_no_answer_mixes_two_models(regressor: Model, classifier: Model) -> None
     app = create_app(models[0], Settings.from_env({}))
     seen, done = set(), threading.Event()
 
-    def ask() -> None:
-        client = app.test_client()
+    def keep_asking() -> None:
         while not done.is_set():
-            answer: Any = client.post("/predict", json=RECORD).json
+            answer = ask(app)
             kind = "number" if isinstance(answer["prediction"], float) else "label"
             seen.add((kind, answer["model"]["version"]))
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads = [threading.Thread(target=keep_asking) for _ in range(3)]
     for thread in threads:
         thread.start()
     for turn in range(100):
