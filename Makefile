@@ -11,7 +11,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test check lint types imports test-all image lock format coverage-table clean
+.PHONY: help serve train test check lint types imports test-all image bench lock format coverage-table clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -44,6 +44,9 @@ test-all: .venv/dev.done ## the tests that need heavy servers (a Docker engine, 
 image: ## build the Docker image skdeploy
 	DOCKER_BUILDKIT=1 docker build -t skdeploy .
 
+bench: .venv/dev.done ## measure skdeploy beside other servers, 15 minutes (ROUNDS=3, ONLY="flask skdeploy")
+	$(BIN)/python -m benchmarks run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
+
 format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -56,7 +59,7 @@ lock: .venv-pipenv/done ## resolve the Pipfile anew; the lock names no package i
 	$(PYTHON) -c 'import json, pathlib; path = pathlib.Path("Pipfile.lock"); lock = json.loads(path.read_text()); lock["_meta"]["sources"] = []; [package.pop("index", None) for section in lock.values() for package in section.values() if isinstance(package, dict)]; path.write_text(json.dumps(lock, indent=4) + "\n")'
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-pipenv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-pipenv benchmarks/.venvs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv-pipenv/done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }

@@ -1,0 +1,17 @@
+"""The benchmark beside other servers, `make bench`.
+
+__main__    run, report
+session     one run: rounds over the servers, bounded in time
+servers     the table of servers: command, environment, protocol
+protocols   a body per server from the same records, and the numbers out of its answer
+venvs       an environment per server, in .venvs/
+processes   a server started on its core, and stopped with all that it started
+proc        what /proc knows: process trees, memory, listening addresses
+load        wrk
+inprocess   decode, engine and encode without a server
+columns     models with many columns
+results     the results' document, and medians
+targets     what the project wants to reach, and whether it did
+report      the documents' tables
+plots       the documents' pictures
+"""

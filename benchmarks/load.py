@@ -1,0 +1,62 @@
+"""wrk, on its own core: closed-loop load on connections that are kept open."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.processes import BenchmarkError
+
+_SCRIPT = Path(__file__).parent / "post.lua"
+_WARM_UP_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What wrk measured. Latencies are in milliseconds."""
+
+    requests_per_second: float
+    p50: float
+    p90: float
+    p99: float
+
+    def document(self) -> dict[str, float]:
+        """For results.json, in digits that mean something."""
+        return {name: float(f"{value:.4g}") for name, value in asdict(self).items()}
+
+
+def require_tools() -> None:
+    """BenchmarkError saying what to install."""
+    for tool, package in (("wrk", "wrk"), ("taskset", "util-linux")):
+        if shutil.which(tool) is None:
+            raise BenchmarkError(f"{tool} is not installed: apt-get install {package}")
+
+
+def measure(url: str, body: Path, *, connections: int, seconds: int, cpu: int) -> Load:
+    """Post the file `body` to `url` over `connections` connections, after a warm-up."""
+    _wrk(url, body, connections, _WARM_UP_SECONDS, cpu)
+    return _wrk(url, body, connections, seconds, cpu)
+
+
+def _wrk(url: str, body: Path, connections: int, seconds: int, cpu: int) -> Load:
+    command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    command += ["--timeout", "30s", "-s", str(_SCRIPT), url, "--", str(body)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"wrk failed: {done.stdout}{done.stderr}")
+    return parse(done.stdout)
+
+
+def parse(output: str) -> Load:
+    """The line of JSON that post.lua ends wrk's output with. BenchmarkError if a request failed."""
+    said = json.loads(output.splitlines()[-1])
+    failed = {name: count for name, count in said["errors"].items() if count}
+    if failed or not said["requests"]:
+        raise BenchmarkError(f"the load is not what it should be: {said}")
+    return Load(
+        said["requests"] / said["microseconds"] * 1e6,
+        *(said["latency"][name] / 1e3 for name in ("p50", "p90", "p99")),
+    )

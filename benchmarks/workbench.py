@@ -1,0 +1,174 @@
+"""A server on a model, started, checked and loaded; everything it needs lies in one folder for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from benchmarks import load, proc, venvs
+from benchmarks.processes import (
+    BenchmarkError,
+    Command,
+    free_port,
+    neutral_environment,
+    post,
+    started,
+    wait_for_answer,
+)
+from benchmarks.protocols import Record, body, numbers
+from benchmarks.servers import PEERS, ROOT, Server
+
+# Answers may differ in the last digits that another way of adding leaves.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Cpus:
+    """The server's core, and that of everything else."""
+
+    server: int
+    load: int
+
+    @classmethod
+    def reserve(cls) -> Cpus:
+        """The first two that this process may use; it keeps to the second itself from now on."""
+        usable = sorted(os.sched_getaffinity(0))
+        if len(usable) < 2:
+            raise BenchmarkError("two cores are needed: one for the server, one for the load")
+        os.sched_setaffinity(0, {usable[1]})
+        return cls(usable[0], usable[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A model, records of it, and what the pipeline predicts for them."""
+
+    model: Path
+    records: list[Record]
+    expected: list[float]
+    mlflow_model: Path
+
+    @classmethod
+    def of(cls, model: Path, records: list[Record], folder: Path) -> Workload:
+        """The workload of a pickled pipeline; `folder` is for what MLflow makes of it."""
+        expected = joblib.load(model).predict(pd.DataFrame(records)).tolist()
+        return cls(model, records, expected, folder / f"mlflow-{model.stem}")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answered correctly, `start` seconds after it was started."""
+
+    server: Server
+    pid: int
+    port: int
+    start: float
+    bodies: dict[int, Path]
+    cpus: Cpus
+
+    def load(self, records: int, connections: int, seconds: int) -> load.Load:
+        """The load that requests of so many records make."""
+        url = f"http://127.0.0.1:{self.port}{self.server.path}"
+        file = self.bodies[records]
+        return load.measure(url, file, connections=connections, seconds=seconds, cpu=self.cpus.load)
+
+    def memory(self) -> float:
+        """MB of the server's processes."""
+        return proc.memory(self.pid)
+
+
+@contextlib.contextmanager
+def running(server: Server, workload: Workload, folder: Path, cpus: Cpus) -> Generator[Running]:
+    """The server, answering what the pipeline predicts, on loopback alone. BenchmarkError if not."""
+    if "{mlflow_model}" in server.command:
+        _write_mlflow_model(workload, folder)
+    bodies = dict(_write_bodies(server, workload, folder))
+    port, log = free_port(), folder / f"{server.key}.log"
+    with started(_command(server, workload, port, folder, log), cpus.server) as process:
+        try:
+            start = wait_for_answer(process, log, port, server.path, bodies[1].read_bytes())
+            up = Running(server, process.pid, port, start, bodies, cpus)
+            _require_right_answers(up, workload)
+        except (BenchmarkError, OSError, ValueError) as error:
+            raise BenchmarkError(f"{server.label}: {error}") from error
+        yield up
+
+
+def _command(server: Server, workload: Workload, port: int, folder: Path, log: Path) -> Command:
+    binaries = venvs.python(server.venv).parent
+    values = {
+        "bin": binaries,
+        "port": port,
+        "spare_port": free_port(),
+        "model": workload.model,
+        "mlflow_model": workload.mlflow_model,
+    }
+    environment = neutral_environment(folder)
+    environment |= {"MODEL": str(workload.model), "PORT": str(port)}
+    environment |= {name: value.format(**values) for name, value in server.environment.items()}
+    environment["PATH"] = f"{binaries}:{environment['PATH']}"
+    arguments = [argument.format(**values) for argument in server.command]
+    return Command(arguments, server.folder, environment, log)
+
+
+def _write_bodies(server: Server, workload: Workload, folder: Path) -> Iterator[tuple[int, Path]]:
+    for count in (1, len(workload.records)):
+        file = folder / f"{server.key}-{count}.json"
+        file.write_bytes(body(server.protocol, workload.records[:count]))
+        yield count, file
+
+
+def _write_mlflow_model(workload: Workload, folder: Path) -> None:
+    if workload.mlflow_model.exists():
+        return
+    records = folder / "mlflow-records.json"
+    records.write_bytes(body("list", workload.records))
+    command = [venvs.python("mlflow"), PEERS / "mlflow" / "prepare.py"]
+    command += [workload.model, records, workload.mlflow_model]
+    done = subprocess.run(
+        command, env=neutral_environment(folder), cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchmarkError(f"MLflow does not take the model:\n{done.stderr[-2000:]}")
+
+
+def _require_right_answers(up: Running, workload: Workload) -> None:
+    if strangers := proc.strangers(up.pid):
+        raise BenchmarkError(f"listens on {strangers}, which is not loopback")
+    for count, file in up.bodies.items():
+        answer = post(up.port, up.server.path, file.read_bytes())
+        if up.server.kind != "floor":
+            _require_equal(numbers(answer), workload.expected[:count])
+
+
+def _require_equal(got: list[float], expected: list[float]) -> None:
+    if len(got) != len(expected) or not np.allclose(got, expected, rtol=_TOLERANCE, atol=0):
+        raise BenchmarkError(f"answers {got[:3]}... where the pipeline predicts {expected[:3]}...")
+
+
+def in_process(workload: Workload, folder: Path, cpus: Cpus, seconds: int) -> float:
+    """Records per second without a server, on the server's core."""
+    file = folder / "in-process.json"
+    file.write_bytes(body("skdeploy", workload.records))
+    command = ["taskset", "-c", str(cpus.server), str(venvs.python("skdeploy"))]
+    command += ["-m", "benchmarks.inprocess", str(workload.model), str(file), str(seconds)]
+    done = subprocess.run(
+        command,
+        env=neutral_environment(folder),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60 + seconds,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchmarkError(f"decode, engine and encode without a server: {done.stderr[-2000:]}")
+    return float(done.stdout) * len(workload.records)
