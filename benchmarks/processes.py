@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import select
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import proc
 
 START_SECONDS = 60
-STOP_SECONDS = 15
 
 
 class BenchmarkError(Exception):
@@ -48,8 +48,11 @@ def neutral_environment(home: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def started(command: Command, cpu: int) -> Generator[subprocess.Popen[bytes]]:
-    """The process, pinned to `cpu`, in a session of its own; nothing of it is left afterwards."""
+def started(command: Command, cpu: int, stop_seconds: float = 15) -> Generator[subprocess.Popen[bytes]]:
+    """The process, pinned to `cpu`, in a session of its own; nothing of it is left afterwards.
+
+    stop_seconds   how long it may take to end by itself
+    """
     with command.log.open("wb") as log:
         process = subprocess.Popen(
             ["taskset", "-c", str(cpu), *command.arguments],
@@ -63,22 +66,31 @@ def started(command: Command, cpu: int) -> Generator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        _end(process)
+        _end(process, stop_seconds)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    # A descendant with a session of its own is not in the group.
-    family = proc.tree(process.pid)
+def _end(process: subprocess.Popen[bytes], stop_seconds: float) -> None:
+    # A descendant with a session of its own is not in the group; a handle outlives the reuse of its id.
+    descendants = list(_handles(proc.tree(process.pid)[1:]))
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
+            process.wait(stop_seconds)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    for member in family[1:]:
+    for handle in descendants:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(member, signal.SIGKILL)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            # Readable once the process has ended.
+            select.select([handle], [], [], stop_seconds)
+        os.close(handle)
     process.wait()
+
+
+def _handles(pids: Iterable[int]) -> Iterator[int]:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            yield os.pidfd_open(pid)
 
 
 def post(port: int, path: str, body: bytes) -> bytes:

@@ -131,6 +131,12 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         load.require_tools()
 
 
+def command(folder: Path, *arguments: str) -> processes.Command:
+    """Python with these arguments."""
+    environment = processes.neutral_environment(folder)
+    return processes.Command([sys.executable, *arguments], folder, environment, folder / "log")
+
+
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -141,16 +147,12 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("session", ["together", "apart"])
-def test_nothing_is_left_of_a_server(tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_a_server(tmp_path: Path, session: str) -> None:
     """A server that ignores SIGTERM ends all the same, and so does its child, even in another session."""
-    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
-    arguments = [sys.executable, "-c", STUBBORN, session]
-    command = processes.Command(
-        arguments, tmp_path, processes.neutral_environment(tmp_path), tmp_path / "log"
-    )
-    with processes.started(command, cpu=min(usable_cpus())) as process:
+    stubborn = command(tmp_path, "-c", STUBBORN, session)
+    with processes.started(stubborn, min(usable_cpus()), stop_seconds=0.2) as process:
         deadline = time.monotonic() + 20
-        while "child" not in command.log.read_text():
+        while "child" not in stubborn.log.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         family = proc.tree(process.pid)
@@ -171,15 +173,12 @@ def running(pid: int) -> bool:
 
 def test_a_server_that_ends_shows_its_log(tmp_path: Path) -> None:
     """Who does not start is not waited for, and says why."""
-    arguments = [sys.executable, "-c", "raise SystemExit('the model is gone')"]
-    command = processes.Command(
-        arguments, tmp_path, processes.neutral_environment(tmp_path), tmp_path / "log"
-    )
+    ended = command(tmp_path, "-c", "raise SystemExit('the model is gone')")
     with (
-        processes.started(command, cpu=min(usable_cpus())) as process,
+        processes.started(ended, cpu=min(usable_cpus())) as process,
         pytest.raises(processes.BenchmarkError, match="the model is gone"),
     ):
-        processes.wait_for_answer(process, command.log, processes.free_port(), "/", b"")
+        processes.wait_for_answer(process, ended.log, processes.free_port(), "/", b"")
 
 
 @pytest.mark.parametrize(("address", "strange"), [("127.0.0.1", 0), ("0.0.0.0", 1), ("::1", 0), ("::", 1)])
