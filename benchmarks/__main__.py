@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             _report(results.read())
     except BenchmarkError as error:
         raise SystemExit(f"The benchmark has ended: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("The benchmark was interrupted; nothing is kept.") from None
 
 
 def _run(options: argparse.Namespace) -> None:

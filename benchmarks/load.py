@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import BenchmarkError
 
 _SCRIPT = Path(__file__).parent / "post.lua"
 _WARM_UP_SECONDS = 1
+_REQUESTS_PER_CONNECTION = 20
+_MOST_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +40,30 @@ def require_tools() -> None:
 
 
 def measure(url: str, body: Path, *, connections: int, seconds: int, cpu: int) -> Load:
-    """Post the file `body` to `url` over `connections` connections, after a warm-up."""
-    _wrk(url, body, connections, _WARM_UP_SECONDS, cpu)
-    return _wrk(url, body, connections, seconds, cpu)
+    """Post the file `body` to `url` over `connections` connections, after a warm-up.
+
+    A slow server is measured for longer than `seconds`: requests under way in the end are not counted,
+    and should not count for much.
+    """
+    warm_up = _said(_wrk(url, body, connections, _WARM_UP_SECONDS, cpu))
+    rate = warm_up["requests"] / _WARM_UP_SECONDS
+    enough = math.ceil(_REQUESTS_PER_CONNECTION * connections / rate) if rate else _MOST_SECONDS
+    longer = max(seconds, min(enough, _MOST_SECONDS))
+    return parse(_wrk(url, body, connections, longer, cpu))
 
 
-def _wrk(url: str, body: Path, connections: int, seconds: int, cpu: int) -> Load:
+def _wrk(url: str, body: Path, connections: int, seconds: int, cpu: int) -> str:
     command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
     command += ["--timeout", "30s", "-s", str(_SCRIPT), url, "--", str(body)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode:
         raise BenchmarkError(f"wrk failed: {done.stdout}{done.stderr}")
-    return parse(done.stdout)
+    return done.stdout
 
 
 def parse(output: str) -> Load:
     """The line of JSON that post.lua ends wrk's output with. BenchmarkError if a request failed."""
-    said = json.loads(output.splitlines()[-1])
+    said = _said(output)
     failed = {name: count for name, count in said["errors"].items() if count}
     if failed or not said["requests"]:
         raise BenchmarkError(f"the load is not what it should be: {said}")
@@ -60,3 +71,8 @@ def parse(output: str) -> Load:
         said["requests"] / said["microseconds"] * 1e6,
         *(said["latency"][name] / 1e3 for name in ("p50", "p90", "p99")),
     )
+
+
+def _said(output: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return said

@@ -45,8 +45,8 @@ def latency(table: Sequence[Row]) -> Figure:
     """p50 to p99, on a logarithmic axis because the servers are orders of magnitude apart."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _ranges(left, table, lambda row: row.p1, "one connection")
-    _ranges(right, table, lambda row: row.p16, "16 connections")
+    _ranges(left, table, lambda row: row.p1, "p50, p90 and p99 in ms, one connection")
+    _ranges(right, table, lambda row: row.p16, "the same at 16 connections")
     return figure
 
 
@@ -81,6 +81,7 @@ def by_columns(document: Document) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="columns of a record", xticks=counts)
     axes.set_xticklabels(map(str, counts))
     axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     _title(axes, "requests/s, one record, 16 connections")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlim(right=counts[-1] * 4.5)
@@ -140,7 +141,7 @@ def _ranges(
     axes.minorticks_off()
     axes.xaxis.set_major_formatter("{x:g}")
     axes.spines[["top", "right"]].set_visible(False)
-    _title(axes, f"latency in ms, one record, {title}: p50, p90, p99")
+    _title(axes, title)
     _mark_ours(axes, ordered)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import proc
 
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 class BenchmarkError(Exception):
