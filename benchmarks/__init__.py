@@ -5,6 +5,7 @@ session     one run: rounds over the servers, bounded in time
 servers     the table of servers: command, environment, protocol
 protocols   a body per server from the same records, and the numbers out of its answer
 venvs       an environment per server, in .venvs/
+workbench   a server on a model: started, checked, under load
 processes   a server started on its core, and stopped with all that it started
 proc        what /proc knows: process trees, memory, listening addresses
 load        wrk

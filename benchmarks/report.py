@@ -46,8 +46,12 @@ def machine(document: Document) -> str:
     at = document["machine"]
     return (
         f"Measured {document['date']} on {at['cores']} cores of {at['processor']}, {at['system']}, "
-        f"Python {at['python']}; medians of {document['rounds']} rounds.\n"
+        f"Python {at['python']}; {_rounds(document['rounds'])}.\n"
     )
+
+
+def _rounds(number: int) -> str:
+    return f"medians of {number} rounds" if number > 1 else "one round"
 
 
 def server_table(table: Iterable[Row]) -> str:
@@ -80,7 +84,7 @@ def target_table(reached: Iterable[Target]) -> str:
         ]
         for target in reached
     ]
-    return _table(["skdeploy", "target", "value", "reached"], lines)
+    return _table(["skdeploy", "target", "value", "reached"], lines, "---")
 
 
 def _quantity(value: float, unit: str) -> str:
@@ -119,7 +123,7 @@ def version_list(document: Document) -> str:
         for key, measured in document["servers"].items()
         if SERVERS[key].kind == "peer"
     ]
-    return _table(["", "versions"], lines)
+    return _table(["", "versions"], lines, "---")
 
 
 def summary(document: Document, table: Sequence[Row]) -> str:
@@ -139,6 +143,6 @@ def summary(document: Document, table: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    ruled = [head, ["---", *["---:"] * (len(head) - 1)], *lines]
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in ruled) + "\n"
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]], rule: str = "---:") -> str:
+    ruled = [head, ["---", *[rule] * (len(head) - 1)], *lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in ruled)
