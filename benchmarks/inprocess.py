@@ -5,6 +5,7 @@ python -m benchmarks.inprocess MODEL BODY SECONDS     prints bodies per second
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,9 @@ def main(model_file: str, body_file: str, seconds: str) -> None:
     model = skdeploy.load(model_file)
     predictor = Predictor(model, RecordReader(model.schema, id_field="id"), "id")
     body, options = Path(body_file).read_bytes(), Options()
+    # As predict.py does for the service.
+    gc.collect()
+    gc.freeze()
     _rate(predictor, body, options, 1.0)
     print(_rate(predictor, body, options, float(seconds)))
 
