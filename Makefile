@@ -4,6 +4,9 @@ PIPENV_VERSION := 2026.10.3
 
 BIN := .venv/bin
 PIPENV := .venv-pipenv/bin/pipenv
+# The full MLflow and an S3 server, for the demo and the tests, in an environment and a lock of their own.
+SERVERS := .venv-mlflow-server
+SERVERS_PIPENV = PIPENV_PIPFILE=$(CURDIR)/web-service-mlflow/Pipfile PIPENV_IGNORE_VIRTUALENVS=0 VIRTUAL_ENV=$(CURDIR)/$(SERVERS) $(PIPENV)
 export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
@@ -48,12 +51,25 @@ format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: .venv-pipenv/done ## resolve the Pipfile anew; the lock names no package index
+lock: .venv-pipenv/done | .venv/pyvenv.cfg $(SERVERS)/pyvenv.cfg ## resolve the Pipfiles anew; the locks name no package index
 	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(PIPENV) lock
-	$(PYTHON) -c 'import json, pathlib; path = pathlib.Path("Pipfile.lock"); lock = json.loads(path.read_text()); lock["_meta"]["sources"] = []; [package.pop("index", None) for section in lock.values() for package in section.values() if isinstance(package, dict)]; path.write_text(json.dumps(lock, indent=4) + "\n")'
+	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(SERVERS_PIPENV) lock
+	$(PYTHON) -c "$$WITHOUT_INDEX" Pipfile.lock web-service-mlflow/Pipfile.lock
+
+define WITHOUT_INDEX
+import json, pathlib, sys
+for path in map(pathlib.Path, sys.argv[1:]):
+    lock = json.loads(path.read_text())
+    lock["_meta"]["sources"] = []
+    for section in lock.values():
+        for package in section.values():
+            isinstance(package, dict) and package.pop("index", None)
+    path.write_text(json.dumps(lock, indent=4) + "\n")
+endef
+export WITHOUT_INDEX
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-pipenv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-pipenv $(SERVERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv-pipenv/done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
@@ -73,3 +89,10 @@ clean: ## remove the environments and caches
 .venv/dev.done: Pipfile.lock | .venv/pyvenv.cfg
 	$(PIPENV) sync --dev
 	touch $@ .venv/serve.done
+
+$(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
+	$(PYTHON) -m venv $(SERVERS)
+
+$(SERVERS)/done: web-service-mlflow/Pipfile.lock | $(SERVERS)/pyvenv.cfg
+	$(SERVERS_PIPENV) sync
+	touch $@
