@@ -88,6 +88,7 @@ clean: ## remove the environments and caches
 
 .venv/dev.done: Pipfile.lock | .venv/pyvenv.cfg
 	$(PIPENV) sync --dev
+	$(PIPENV) sync --categories mlflow
 	touch $@ .venv/serve.done
 
 $(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
