@@ -14,7 +14,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test check lint types imports test-all image lock format clean
+.PHONY: help serve train mlflow-demo test check lint types imports test-all image lock format clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -25,6 +25,9 @@ serve: .venv/serve.done ## serve model.bin on port 9696
 
 train: .venv/dev.done ## train on the flights of 2013 and write model.bin (ARGS="--help" lists the options)
 	$(BIN)/python train.py $(ARGS)
+
+mlflow-demo: .venv/dev.done $(SERVERS)/done ## train, register, serve, promote, serve again, with real servers (ARGS=--keep leaves them running)
+	$(BIN)/python -m examples.mlflow_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
 	$(BIN)/python -m pytest -m "not heavy"
@@ -41,7 +44,7 @@ types: .venv/dev.done
 imports: .venv/dev.done
 	$(BIN)/lint-imports
 
-test-all: .venv/dev.done ## the tests that need heavy servers (a Docker engine, nginx)
+test-all: .venv/dev.done $(SERVERS)/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3)
 	$(BIN)/python -m pytest -m heavy
 
 image: ## build the Docker image skdeploy

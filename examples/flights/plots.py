@@ -66,7 +66,7 @@ def residuals(y: pd.Series, predicted: Minutes) -> Figure:
     )
     axes.axhline(0, color="black", linewidth=1, linestyle="--")
     axes.set(xlabel="predicted air time (minutes)", ylabel="actual minus predicted (minutes)")
-    axes.set_title(f"Residuals of {int(shown.sum()):,} of {len(y):,} flights of November and December 2013")
+    axes.set_title(f"{len(y):,} flights of November and December 2013, {int((~shown).sum())} off the scale")
     figure.colorbar(cells, ax=axes, label="flights per cell (logarithmic)", shrink=0.85)
     return figure
 
@@ -77,7 +77,8 @@ def importance_bars(importances: Mapping[str, float]) -> Figure:
     axes = figure.subplots()
     names = sorted(importances, key=lambda name: -importances[name])
     bars = axes.barh(names, [importances[name] for name in names], color=_MODEL_COLOUR, height=0.65)
-    axes.bar_label(bars, fmt="%.2f", padding=4)
+    # Without the sum, what is a little below zero reads -0.00.
+    axes.bar_label(bars, fmt=lambda minutes: f"{round(minutes, 2) + 0.0:.2f}", padding=4)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)

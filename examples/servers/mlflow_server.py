@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.servers.process import Process, free_ports, program
+from examples.servers.process import Process, answers, free_ports, program
 from examples.servers.s3 import S3
 
 
@@ -57,7 +56,7 @@ def mlflow_server(
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     process = Process(
-        "the MLflow server", command, environment, folder / "mlflow.log", lambda: _is_healthy(port)
+        "the MLflow server", command, environment, folder / "mlflow.log", lambda: answers(port, "/health")
     )
     process.start()
     uri = f"http://127.0.0.1:{port}"
@@ -66,13 +65,3 @@ def mlflow_server(
         yield MlflowServer(uri, found_by, process)
     finally:
         process.stop()
-
-
-def _is_healthy(port: int) -> bool:
-    # http.client, because a proxy that the environment names must not be asked for 127.0.0.1.
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False

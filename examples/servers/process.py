@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -42,6 +43,17 @@ def free_ports(count: int) -> list[int]:
         return [server.getsockname()[1] for server in servers]
 
 
+def answers(port: int, path: str) -> bool:
+    """Whether a server of this machine says 200 to GET `path`."""
+    # http.client, because a proxy that the environment names must not be asked for 127.0.0.1.
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
 class Process:
     """A server that can be started, stopped, killed, and started again where it was.
 
@@ -50,6 +62,7 @@ class Process:
     environment   all of it; nothing is inherited
     log_file      what it prints is added here
     is_ready      whether it answers; called until it does
+    folder        where it runs; default: where this process does
     """
 
     def __init__(
@@ -59,12 +72,14 @@ class Process:
         environment: Mapping[str, str],
         log_file: Path,
         is_ready: Callable[[], bool],
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self.log_file = log_file
         self._command = list(command)
         self._environment = dict(environment)
         self._is_ready = is_ready
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = 120) -> None:
@@ -72,6 +87,7 @@ class Process:
         with self.log_file.open("ab") as log:
             self._process = process = subprocess.Popen(  # noqa: S603 (the commands stand in this folder)
                 self._command,
+                cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -90,11 +106,14 @@ class Process:
 
     def stop(self) -> None:
         """End it as an operator does; what does not end within 15 seconds is killed."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_STOP_SECONDS)
-        self.kill()
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_STOP_SECONDS)
+        finally:
+            # Also where a second Ctrl-C cuts the waiting short.
+            self.kill()
 
     def kill(self) -> None:
         """End it and its children at once, as a crash does."""
