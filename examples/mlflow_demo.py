@@ -91,9 +91,7 @@ def _run(folder: Path, *, keep: bool) -> None:
             say("Posting the same flight")
             predict(port)
             if keep:
-                say(
-                    f"Running: MLflow's pages are at {server.uri}, the service at http://127.0.0.1:{port}. Ctrl-C ends it"
-                )
+                say(f"Running: MLflow's pages are at {server.uri}. Ctrl-C ends it")
                 signal.pause()
         say("Done. Ending what was started")
 
