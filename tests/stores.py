@@ -11,20 +11,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from examples.servers.process import ServerNotInstalled
 from examples.servers.s3 import S3, s3_server
+from tests.live import wait_until
 
 # What a developer's machine may hold must neither help nor hurt.
 FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "MLFLOW_TRACKING_TOKEN", "http_proxy")
-    "AWS_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "MLFLOW_TRACKING_TOKEN",
-    "http_proxy",
-    "HTTP_PROXY",
-)
 
 
 @contextlib.contextmanager
@@ -56,10 +52,24 @@ def put(s3: S3, key: str, content: bytes, *, digest: str | None = None) -> None:
     )
 
 
+def restart(s3: S3) -> None:
+    """Start a killed server; it answers some seconds before it finds what it had stored."""
+    s3.process.start()
+    objects = client(s3)
+
+    def all_there() -> bool:
+        try:
+            for entry in objects.list_objects_v2(Bucket=s3.bucket).get("Contents", []):
+                objects.get_object(Bucket=s3.bucket, Key=entry["Key"])["Body"].read()
+        except ClientError:
+            return False
+        return True
+
+    wait_until(all_there, "every object can be read again", 60)
+
+
 def client(s3: S3) -> Any:
     """A client of one's own, with the right credentials whatever the environment says."""
-    import boto3
-
     return boto3.client(
         "s3",
         endpoint_url=s3.endpoint,
