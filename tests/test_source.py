@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, Sou
 from skdeploy.settings import Settings
 from skdeploy.source import Source, fetch, resolve
 from skdeploy.source.place import LocalFile, Place, RegisteredModel, RunModel, S3Object, redacted
-from skdeploy.source.target import required
+from skdeploy.source.target import quiet_transport, required
+
+ROOT = Path(__file__).parent.parent
 
 
 class Bomb:
@@ -187,3 +193,36 @@ def test_a_model_says_where_it_came_from(regressor_file: Path) -> None:
     origin = skdeploy.load(regressor_file).origin
     assert origin is not None
     assert (origin.uri, origin.version, origin.from_cache) == (str(regressor_file), None, None)
+
+
+@pytest.fixture
+def transport() -> Iterator[logging.Logger]:
+    """urllib3's logger with no level of its own, and the root's as it was afterwards."""
+    root, logger = logging.getLogger(), logging.getLogger("urllib3")
+    before = root.level
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    root.setLevel(before)
+    logger.setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    ("root", "silent", "heard"),
+    [(logging.DEBUG, logging.DEBUG, logging.INFO), (logging.ERROR, logging.WARNING, logging.ERROR)],
+)
+def test_what_is_sent_is_never_logged(transport: logging.Logger, root: int, silent: int, heard: int) -> None:
+    """LOG_LEVEL=debug does not reach the libraries whose debugging holds secrets; others are obeyed."""
+    logging.getLogger().setLevel(root)
+    quiet_transport()
+    assert not transport.isEnabledFor(silent)
+    assert transport.isEnabledFor(heard)
+
+
+def test_a_path_needs_no_client_of_a_store(regressor_file: Path) -> None:
+    """Loading a file imports neither boto3 nor mlflow nor skops."""
+    code = (
+        f"import sys, skdeploy; skdeploy.load({str(regressor_file)!r}, engine='sklearn')\n"
+        "print(sorted({'boto3', 'botocore', 'mlflow', 'skops'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

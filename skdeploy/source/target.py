@@ -65,7 +65,8 @@ class Fetched:
 def quiet_transport() -> None:
     """Keep boto3 and urllib3 from saying at DEBUG what they send: session tokens and signed URLs."""
     for name in ("boto3", "botocore", "urllib3"):
-        logging.getLogger(name).setLevel(logging.INFO)
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
 
 
 def required(module: str, package: str) -> Any:
