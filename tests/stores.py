@@ -18,13 +18,6 @@ from examples.servers.s3 import S3, s3_server
 
 # What a developer's machine may hold must neither help nor hurt.
 FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "MLFLOW_TRACKING_TOKEN", "http_proxy")
-    "AWS_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "MLFLOW_TRACKING_TOKEN",
-    "http_proxy",
-    "HTTP_PROXY",
-)
 
 
 @contextlib.contextmanager
