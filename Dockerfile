@@ -23,7 +23,7 @@ COPY Pipfile Pipfile.lock ./
 # pip stays, for images derived from this one; setuptools, which older Pythons add, does not.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     --mount=type=cache,target=/root/.cache/pip \
-    /opt/pipenv/bin/pipenv requirements --hash > requirements.txt \
+    /opt/pipenv/bin/pipenv requirements --hash --categories "packages mlflow" > requirements.txt \
     && python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --quiet --no-compile --only-binary=:all: --no-deps --require-hashes -r requirements.txt \
     && /opt/venv/bin/pip uninstall --quiet --yes setuptools
@@ -43,13 +43,16 @@ LABEL org.opencontainers.image.title="skdeploy" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="${BASE}"
 # Without --no-log-init the first entry of a large uid makes a large /var/log/lastlog.
+# The folder is for a volume, which takes its owner over: MODEL_CACHE=/var/cache/skdeploy.
 RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
-    --shell /usr/sbin/nologin app
+    --shell /usr/sbin/nologin app \
+    && install -d -o app -g app /var/cache/skdeploy
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    BIND_ADDRESS=0.0.0.0
+    BIND_ADDRESS=0.0.0.0 \
+    MLFLOW_DISABLE_TELEMETRY=true
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
@@ -58,7 +61,7 @@ COPY --from=build /app /app
 RUN PYTHONDONTWRITEBYTECODE= gunicorn --check-config -c web-service/gunicorn.conf.py predict:app
 
 # A number, so that Kubernetes can verify runAsNonRoot; any other number serves as well. The process
-# writes to /dev/shm and /tmp alone. A derived image installs with `USER root`, `RUN pip install ...`,
+# writes to /dev/shm, /tmp and the model cache alone. A derived image installs with `USER root`, `RUN pip install ...`,
 # and returns to `USER 10001`.
 USER 10001:10001
 EXPOSE 9696

@@ -4,6 +4,9 @@ PIPENV_VERSION := 2026.10.3
 
 BIN := .venv/bin
 PIPENV := .venv-pipenv/bin/pipenv
+# The full MLflow and an S3 server, for the demo and the tests, in an environment and a lock of their own.
+SERVERS := .venv-mlflow-server
+SERVERS_PIPENV = PIPENV_PIPFILE=$(CURDIR)/web-service-mlflow/Pipfile PIPENV_IGNORE_VIRTUALENVS=0 VIRTUAL_ENV=$(CURDIR)/$(SERVERS) $(PIPENV)
 export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
@@ -11,7 +14,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test check lint types imports test-all image bench lock format coverage-table clean
+.PHONY: help serve train mlflow-demo test check lint types imports test-all image bench lock format coverage-table clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -22,6 +25,9 @@ serve: .venv/serve.done ## serve model.bin on port 9696
 
 train: .venv/dev.done ## train on the flights of 2013 and write model.bin (ARGS="--help" lists the options)
 	$(BIN)/python train.py $(ARGS)
+
+mlflow-demo: .venv/dev.done $(SERVERS)/done ## train, register, serve, promote, serve again, with real servers (ARGS=--keep leaves them running)
+	$(BIN)/python -m examples.mlflow_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
 	$(BIN)/python -m pytest -m "not heavy"
@@ -38,7 +44,7 @@ types: .venv/dev.done
 imports: .venv/dev.done
 	$(BIN)/lint-imports
 
-test-all: .venv/dev.done ## the tests that need heavy servers (a Docker engine, nginx)
+test-all: .venv/dev.done $(SERVERS)/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3)
 	$(BIN)/python -m pytest -m heavy
 
 image: ## build the Docker image skdeploy
@@ -54,12 +60,25 @@ format: .venv/dev.done ## format the code
 coverage-table: .venv/dev.done ## measure anew which pipelines are compiled, and write docs/engines.md
 	$(BIN)/python -m tests.engines.coverage
 
-lock: .venv-pipenv/done ## resolve the Pipfile anew; the lock names no package index
+lock: .venv-pipenv/done | .venv/pyvenv.cfg $(SERVERS)/pyvenv.cfg ## resolve the Pipfiles anew; the locks name no package index
 	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(PIPENV) lock
-	$(PYTHON) -c 'import json, pathlib; path = pathlib.Path("Pipfile.lock"); lock = json.loads(path.read_text()); lock["_meta"]["sources"] = []; [package.pop("index", None) for section in lock.values() for package in section.values() if isinstance(package, dict)]; path.write_text(json.dumps(lock, indent=4) + "\n")'
+	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(SERVERS_PIPENV) lock
+	$(PYTHON) -c "$$WITHOUT_INDEX" Pipfile.lock web-service-mlflow/Pipfile.lock
+
+define WITHOUT_INDEX
+import json, pathlib, sys
+for path in map(pathlib.Path, sys.argv[1:]):
+    lock = json.loads(path.read_text())
+    lock["_meta"]["sources"] = []
+    for section in lock.values():
+        for package in section.values():
+            isinstance(package, dict) and package.pop("index", None)
+    path.write_text(json.dumps(lock, indent=4) + "\n")
+endef
+export WITHOUT_INDEX
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-pipenv benchmarks/.venvs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-pipenv benchmarks/.venvs $(SERVERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv-pipenv/done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
@@ -78,4 +97,12 @@ clean: ## remove the environments and caches
 
 .venv/dev.done: Pipfile.lock | .venv/pyvenv.cfg
 	$(PIPENV) sync --dev
+	$(PIPENV) sync --categories mlflow
 	touch $@ .venv/serve.done
+
+$(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
+	$(PYTHON) -m venv $(SERVERS)
+
+$(SERVERS)/done: web-service-mlflow/Pipfile.lock | $(SERVERS)/pyvenv.cfg
+	$(SERVERS_PIPENV) sync
+	touch $@

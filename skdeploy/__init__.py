@@ -2,8 +2,9 @@
 
     skdeploy.save(pipeline, X, y, "model.bin")     a fitted pipeline -> a file that proves itself
     skdeploy.load("model.bin")                     the file -> a proved Model
+    skdeploy.log_model("model.bin")                the file -> MLflow's registry
 
-Both names are imported when they are first used: `import skdeploy` loads nothing heavy.
+The names are imported when they are first used: `import skdeploy` loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skdeploy.saving import save
+    from skdeploy.saving import log_model, save
     from skdeploy.source import load
 
-__all__ = ["__version__", "load", "save"]
+__all__ = ["__version__", "load", "log_model", "save"]
 __version__ = "0.1.0"
 
 
@@ -23,6 +24,10 @@ def __getattr__(name: str) -> Any:
         from skdeploy.saving import save
 
         return save
+    if name == "log_model":
+        from skdeploy.saving import log_model
+
+        return log_model
     if name == "load":
         from skdeploy.source import load
 

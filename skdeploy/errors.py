@@ -8,7 +8,10 @@
     ├── SettingsError             a variable, its value, and what it should be
     ├── SaveError                 a pipeline cannot be saved as a model, and why
     ├── ModelUnavailable          there is no model to predict with
-    │   ├── DigestMismatch        the file is not the one that was configured
+    │   ├── SourceError           the place that it comes from does not give it; which part is wrong
+    │   │   ├── SourceUnreachable it cannot be reached, lets nobody in, or broke off
+    │   │   └── UnverifiedModel   nobody says which digest a file from the network should have
+    │   ├── DigestMismatch        the file is not the one that was meant
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
     └── PredictionFailed          the engine failed although the records are valid
@@ -85,12 +88,35 @@ class ModelUnavailable(SkdeployError):
     """There is no model to predict with. A service must not start."""
 
 
-class DigestMismatch(ModelUnavailable):
-    """The file's SHA-256 is not the configured one; nothing of it was unpickled."""
+class SourceError(ModelUnavailable):
+    """The place that a model comes from does not give it.
 
-    def __init__(self, what: str, expected: str, got: str) -> None:
+    part     what is missing or wrong: "credentials", "endpoint", "bucket", "alias" and so on
+    what     a sentence that says so
+    remedy   a sentence that says what to do
+    """
+
+    def __init__(self, part: str, what: str, remedy: str) -> None:
+        self.part = part
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what} {remedy}")
+
+
+class SourceUnreachable(SourceError):
+    """It cannot be reached, lets nobody in, or broke off: the last good model may stand in."""
+
+
+class UnverifiedModel(SourceError):
+    """Nobody says which digest a file from the network should have; it was not loaded."""
+
+
+class DigestMismatch(ModelUnavailable):
+    """The file's SHA-256 is not the one that `authority` says; nothing of it was unpickled."""
+
+    def __init__(self, what: str, expected: str, got: str, authority: str = "MODEL_SHA256") -> None:
         super().__init__(
-            f"{what} has the SHA-256 {got}, but {expected} was configured. It was not loaded: "
+            f"{what} has the SHA-256 {got}, but {authority} says {expected}. It was not loaded: "
             "give the file that was meant, or the digest of this one."
         )
 

@@ -76,6 +76,10 @@ def _sha256(value: str) -> str | None:
     return value.lower() or None
 
 
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in choices:
@@ -86,8 +90,35 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("MODEL_URI", "model.bin", _text, "where the model comes from: a path or file:// URI"),
+    Setting(
+        "MODEL_URI",
+        "model.bin",
+        _text,
+        "where the model comes from: a path, file://, s3://bucket/key, models:/name@alias, "
+        "models:/name/version or runs:/id/model",
+    ),
     Setting("MODEL_SHA256", "", _sha256, "refuse any other file, before it is unpickled"),
+    Setting(
+        "MODEL_CACHE",
+        "",
+        _text,
+        "a folder, of this service alone, that keeps the last good models for when their source is down",
+    ),
+    Setting(
+        "SOURCE_TIMEOUT",
+        "3",
+        _patience,
+        "seconds that a registry or store has for an answer; it is asked twice",
+    ),
+    Setting(
+        "ALLOW_UNVERIFIED",
+        "0",
+        _flag,
+        "1: load a file from the network although nobody says which digest it should have",
+    ),
+    Setting(
+        "SKOPS_TRUSTED", "", _names, "types that a model.skops may hold, beyond skops' own, commas between"
+    ),
     Setting(
         "ENGINE",
         "auto",
@@ -156,6 +187,10 @@ class Settings:
 
     model_uri: str
     model_sha256: str | None
+    model_cache: str
+    source_timeout: float
+    allow_unverified: bool
+    skops_trusted: tuple[str, ...]
     engine: str
     unknown_columns: str
     strict_categories: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -42,6 +43,47 @@ def predicted_against_actual(y: pd.Series, predicted: Minutes) -> Figure:
     axes.set_title(f"{len(y):,} flights of November and December 2013")
     axes.legend(loc="upper left", frameon=False)
     figure.colorbar(cells, ax=axes, label="flights per cell (logarithmic)", shrink=0.85)
+    return figure
+
+
+def residuals(y: pd.Series, predicted: Minutes) -> Figure:
+    """Density of the test flights' residuals over their prediction; on the line it is right."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    residual = y.to_numpy() - predicted
+    # A few flights were hours off, and the scale is for the others.
+    reach = float(np.quantile(np.abs(residual), 0.999))
+    right = float(predicted.max())
+    shown = np.abs(residual) <= reach
+    cells = axes.hexbin(
+        predicted[shown],
+        residual[shown],
+        gridsize=(80, 40),
+        bins="log",
+        mincnt=1,
+        extent=(0, 1.02 * right, -reach, reach),
+        cmap="viridis",
+    )
+    axes.axhline(0, color="black", linewidth=1, linestyle="--")
+    axes.set(xlabel="predicted air time (minutes)", ylabel="actual minus predicted (minutes)")
+    axes.set_title(f"{len(y):,} flights of November and December 2013, {int((~shown).sum())} off the scale")
+    figure.colorbar(cells, ax=axes, label="flights per cell (logarithmic)", shrink=0.85)
+    return figure
+
+
+def importance_bars(importances: Mapping[str, float]) -> Figure:
+    """By how many minutes the error grows when a column's values are shuffled among the flights."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    names = sorted(importances, key=lambda name: -importances[name])
+    bars = axes.barh(names, [importances[name] for name in names], color=_MODEL_COLOUR, height=0.65)
+    # Without the sum, what is a little below zero reads -0.00.
+    axes.bar_label(bars, fmt=lambda minutes: f"{round(minutes, 2) + 0.0:.2f}", padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("growth of the mean absolute error when shuffled (minutes)")
+    axes.set_title("Permutation importance, November and December 2013")
     return figure
 
 

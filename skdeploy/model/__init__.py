@@ -1,7 +1,7 @@
 """The model: a fitted pipeline with its passport and its engine.
 
 model.py     Model, Predictions: records in, predictions out
-loading.py   bytes -> unpickled, with a passport, proved
+loading.py   bytes -> unpickled, with a passport, proved; unpickling.py reads pickles and skops files
 proof.py     what "equal" means, and the start-up proof
 probe.py     trying a pipeline with nulls and unseen categories
 choice.py    which engine serves; edges.py makes the records that two engines are compared on
@@ -12,6 +12,6 @@ outputs.py   what a pipeline returns -> plain values
 
 from skdeploy.model.batching import batched
 from skdeploy.model.loading import load_model
-from skdeploy.model.model import Model, Predictions
+from skdeploy.model.model import Model, Origin, Predictions
 
-__all__ = ["Model", "Predictions", "batched", "load_model"]
+__all__ = ["Model", "Origin", "Predictions", "batched", "load_model"]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import warnings
-import zlib
+from collections.abc import Sequence
 from typing import Any
-
-import joblib
 
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import UnreadableModel
@@ -16,6 +12,7 @@ from skdeploy.model.choice import choose_engine
 from skdeploy.model.model import Model
 from skdeploy.model.probe import probe_columns, probe_output
 from skdeploy.model.proof import prove
+from skdeploy.model.unpickling import unpickle
 from skdeploy.passport import Golden, Passport
 from skdeploy.passport.derive import derive
 from skdeploy.passport.document import ATTRIBUTE
@@ -25,18 +22,27 @@ from skdeploy.schema import RecordReader, Schema, Table
 _log = logging.getLogger(__name__)
 
 
-def load_model(content: bytes, *, digest: str, name: str, where: str, engine: str = "sklearn") -> Model:
+def load_model(
+    content: bytes,
+    *,
+    digest: str,
+    name: str,
+    where: str,
+    engine: str = "sklearn",
+    trusted: Sequence[str] = (),
+) -> Model:
     """Unpickle `content`, and prove that it predicts what its passport says.
 
     A pickle without passport gets one derived from the fitted pipeline, with `name` for its name;
     what could not be known then stands in the model's notes. `where` is for messages.
 
-    engine   "sklearn", "auto" or "onnx", see `skdeploy.model.choice`
+    engine    "sklearn", "auto" or "onnx", see `skdeploy.model.choice`
+    trusted   types that skops content may hold, beside skops' own
 
     Raises UnreadableModel, ProofFailed or, if the engine that was asked for cannot be had,
     ModelUnavailable. Unpickling runs code: only call it on bytes you trust.
     """
-    pipeline, warned = unpickle(content, where)
+    pipeline, warned = unpickle(content, where, trusted)
     plain = getattr(pipeline, ATTRIBUTE, None)
     if plain is None:
         return _bare_model(pipeline, digest, name, warned, engine)
@@ -48,52 +54,6 @@ def load_model(content: bytes, *, digest: str, name: str, where: str, engine: st
         _log.info("Made with other versions, and proved equal: %s", difference)
     chosen, fallback = choose_engine(pipeline, passport, golden, engine)
     return Model(passport, chosen, golden.rows([0]), digest, fallback=fallback)
-
-
-def unpickle(content: bytes, where: str) -> tuple[Any, list[str]]:
-    """The fitted pipeline in a joblib pickle, and the warnings that came with it."""
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            pipeline = joblib.load(io.BytesIO(_decompressed(content)))
-    except ModuleNotFoundError as error:
-        raise UnreadableModel(
-            f"{where} needs the module {error.name!r}, which is not installed here: install the "
-            "package that has it, or copy it beside predict.py."
-        ) from error
-    except AttributeError as error:
-        raise UnreadableModel(
-            f"{where} needs a class or function that is not here: {error}. {_remedy(str(error))}"
-        ) from error
-    except Exception as error:  # a damaged pickle can raise anything
-        raise UnreadableModel(
-            f"{where} cannot be unpickled ({type(error).__name__}: {error}): no joblib pickle, or damaged."
-        ) from error
-    if not hasattr(pipeline, "predict"):
-        raise UnreadableModel(f"{where} holds a {type(pipeline).__name__}, which has no predict method.")
-    return pipeline, [str(warning.message).splitlines()[0] for warning in caught]
-
-
-def _remedy(message: str) -> str:
-    if any(library in message for library in ("sklearn", "numpy", "pandas", "scipy")):
-        return (
-            f"It was pickled with another version than the scikit-learn {installed()['scikit-learn']} here: "
-            "train it again with this one."
-        )
-    return "If it was defined in the training script or notebook, move it to a module, and train again."
-
-
-def _decompressed(content: bytes) -> bytes:
-    """Zlib's content whole; joblib alone takes a file that was cut, or that goes on behind its end."""
-    if not content.startswith(b"x"):
-        return content
-    decompressor = zlib.decompressobj()
-    pickled = decompressor.decompress(content)
-    if not decompressor.eof:
-        raise EOFError("the file ends too early")
-    if decompressor.unused_data:
-        raise ValueError("there are bytes behind the pickle's end")
-    return pickled
 
 
 def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str], engine: str) -> Model:

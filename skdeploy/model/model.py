@@ -43,6 +43,22 @@ class Predictions:
     unscorable: dict[int, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a model came from.
+
+    uri          without credentials
+    version      the registry's number
+    fetched      when it came from there, RFC 3339
+    from_cache   why it came from the cache although its source may have another; else None
+    """
+
+    uri: str
+    version: str | None
+    fetched: str
+    from_cache: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A proved model. Safe to call from several threads.
@@ -51,6 +67,7 @@ class Model:
     digest   SHA-256 of the file it came from
     notes    what could not be known or proved, for the log and for `GET /`
     fallback   why scikit-learn serves although a compiled engine was wanted; None if it was not
+    origin   where it came from; None if nobody says
     """
 
     passport: Passport
@@ -59,6 +76,7 @@ class Model:
     digest: str
     notes: tuple[str, ...] = ()
     fallback: str | None = None
+    origin: Origin | None = None
 
     def __repr__(self) -> str:
         # Not the fields: golden and probe records must not end up in a log.

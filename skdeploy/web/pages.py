@@ -37,6 +37,7 @@ def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, A
             "golden_records": len(passport.golden.predictions),
             "notes": model.notes,
         },
+        "source": model.origin,
         "engine": model.engine.name,
         "engine_fallback": model.fallback,
         "schema": schema,

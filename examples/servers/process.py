@@ -1,0 +1,132 @@
+"""A server's process on this machine: started, awaited, and ended by its own id."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BIN = _ROOT / ".venv-mlflow-server" / "bin"
+_STOP_SECONDS = 15
+
+
+class ServerError(Exception):
+    """A server is not installed, or does not start; it says why."""
+
+
+class ServerNotInstalled(ServerError):
+    """The program is not on this machine."""
+
+
+def program(name: str) -> str:
+    """Where a server's program is; ServerNotInstalled if it is nowhere."""
+    own = _BIN / name
+    found = str(own) if own.exists() else shutil.which(name)
+    if found is None:
+        raise ServerNotInstalled(f"{name} is not installed: run make .venv-mlflow-server/done")
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        # All at once: the system may give a port again as soon as it is closed.
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether a server of this machine says 200 to GET `path`."""
+    # http.client, because a proxy that the environment names must not be asked for 127.0.0.1.
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+class Process:
+    """A server that can be started, stopped, killed, and started again where it was.
+
+    name          for messages
+    command       the program and its arguments
+    environment   all of it; nothing is inherited
+    log_file      what it prints is added here
+    is_ready      whether it answers; called until it does
+    folder        where it runs; default: where this process does
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log_file: Path,
+        is_ready: Callable[[], bool],
+        folder: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.log_file = log_file
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._is_ready = is_ready
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, seconds: float = 120) -> None:
+        """Start it and wait until it answers; ServerError if it does not within `seconds`."""
+        with self.log_file.open("ab") as log:
+            self._process = process = subprocess.Popen(  # noqa: S603 (the commands stand in this folder)
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Ctrl-C reaches whoever started it, who then ends the whole group.
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + seconds
+        try:
+            while not self._is_ready():
+                self._require_running(process, deadline, seconds)
+                time.sleep(0.05)
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End it as an operator does; what does not end within 15 seconds is killed."""
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_STOP_SECONDS)
+        finally:
+            # Also where a second Ctrl-C cuts the waiting short.
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its children at once, as a crash does."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _require_running(self, process: subprocess.Popen[bytes], deadline: float, seconds: float) -> None:
+        code = process.poll()
+        if code is None and time.monotonic() < deadline:
+            return
+        what = f"did not answer within {seconds:g} seconds" if code is None else f"ended with {code}"
+        tail = self.log_file.read_text(errors="replace")[-2000:]
+        raise ServerError(f"{self.name} {what}. The end of its log:\n{tail}")

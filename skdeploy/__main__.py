@@ -1,0 +1,63 @@
+"""The package's command line.
+
+python -m skdeploy doctor s3://bucket/model.bin     is everything there that a service needs to start?
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from skdeploy.doctor import Finding, examine
+from skdeploy.errors import SettingsError
+from skdeploy.settings import Settings
+from skdeploy.source import Source
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the command; its exit code: 0 all is well, 1 something is wrong, 2 it was called wrongly."""
+    parser = argparse.ArgumentParser(
+        prog="python -m skdeploy", description="Tools for who operates a service."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    doctor = commands.add_parser(
+        "doctor", help="say what is missing or wrong between here and a model, before a service is started"
+    )
+    doctor.add_argument("uri", nargs="?", metavar="URI", help="where the model comes from (MODEL_URI)")
+    doctor.set_defaults(command=_doctor)
+    options = parser.parse_args(argv)
+    code: int = options.command(options, environ)
+    return code
+
+
+def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    try:
+        settings = Settings.from_env(environ)
+        if options.uri:
+            settings = dataclasses.replace(settings, model_uri=options.uri)
+        source = Source.from_settings(settings)
+    except SettingsError as error:
+        _say(Finding("settings", well=False, what=str(error)))
+        return 1
+    all_well = True
+    for finding in examine(source, settings.engine):
+        _say(finding)
+        all_well &= finding.well
+    return 0 if all_well else 1
+
+
+def _say(finding: Finding) -> None:
+    said = f": {finding.what}" if finding.what else ""
+    print(f"{'ok   ' if finding.well else 'WRONG'} {finding.part}{said}")
+    if finding.remedy:
+        print(f"      remedy: {finding.remedy}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)
+    raise SystemExit(main(sys.argv[1:], os.environ))

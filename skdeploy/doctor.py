@@ -1,0 +1,112 @@
+"""The doctor: what is missing or wrong between here and a model, each part with its remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from skdeploy.errors import DigestMismatch, ModelUnavailable, SourceError
+from skdeploy.source import Fetched, Source, Target, build, fetch, resolve
+from skdeploy.source.place import LocalFile, RegisteredModel, S3Object
+
+# In the order in which servers look: who gets as far as one has passed those before it.
+_S3 = ("boto3", "endpoint", "credentials", "region", "bucket", "permission", "key")
+_MLFLOW = ("mlflow-skinny", "tracking URI", "tracking server", "credentials")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part between here and the model. `remedy` is empty where all is well."""
+
+    part: str
+    well: bool
+    what: str = ""
+    remedy: str = ""
+
+
+def examine(source: Source, engine: str = "auto") -> Iterator[Finding]:
+    """The parts between here and the model, up to the first that is wrong. None holds a credential.
+
+    The cache does not stand in: this is about what is there now.
+    """
+    visit = _Visit(source, engine)
+    steps: list[tuple[tuple[str, ...], Callable[[], str]]] = [
+        (_parts(source), visit.resolve),
+        (("digest",) if isinstance(source.place, LocalFile) else ("download", "digest"), visit.fetch),
+        (("model",), visit.prove),
+        *([(("cache",), visit.cache)] if source.cache else []),
+    ]
+    for parts, step in steps:
+        try:
+            said = step()
+        except ModelUnavailable as error:
+            wrong = _wrong(error, parts)
+            passed = parts[: parts.index(wrong.part)] if wrong.part in parts else ()
+            yield from (Finding(part, well=True) for part in passed)
+            yield wrong
+            return
+        yield from (Finding(part, well=True) for part in parts[:-1])
+        yield Finding(parts[-1], well=True, what=said)
+
+
+class _Visit:
+    """The steps to the model; each raises ModelUnavailable, or says what it found."""
+
+    def __init__(self, source: Source, engine: str) -> None:
+        self._source = source
+        self._uncached = dataclasses.replace(source, cache=None)
+        self._engine = engine
+        self._target: Target
+        self._fetched: Fetched
+
+    def resolve(self) -> str:
+        self._target = resolve(self._uncached)
+        return self._target.where
+
+    def fetch(self) -> str:
+        self._fetched = fetch(self._uncached, self._target)
+        if self._source.sha256:
+            return f"{self._fetched.digest}, as MODEL_SHA256 says"
+        if self._target.digest:
+            return f"{self._fetched.digest}, as {self._target.authority} says"
+        return f"{self._fetched.digest}, compared with nothing: MODEL_SHA256 is not set"
+
+    def prove(self) -> str:
+        model = build(self._uncached, self._fetched, engine=self._engine)
+        golden = len(model.passport.golden.predictions)
+        return f"{model!r}; {golden} golden records predict what they should"
+
+    def cache(self) -> str:
+        folder = self._source.cache
+        assert folder is not None  # noqa: S101 - the step is only taken then
+        try:
+            # Trying is surer than asking: root may write where nothing can be written.
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise SourceError(
+                "cache",
+                f"MODEL_CACHE={str(folder)!r} cannot be written: {error.strerror}.",
+                "Give another folder.",
+            ) from None
+        return str(folder)
+
+
+def _parts(source: Source) -> tuple[str, ...]:
+    place = source.place
+    if isinstance(place, LocalFile):
+        return ("file",)
+    if isinstance(place, S3Object):
+        return _S3
+    if isinstance(place, RegisteredModel):
+        return (*_MLFLOW, "registered model", "alias" if place.alias else "version")
+    return (*_MLFLOW, "run")
+
+
+def _wrong(error: ModelUnavailable, parts: tuple[str, ...]) -> Finding:
+    if isinstance(error, SourceError):
+        return Finding(error.part, well=False, what=error.what, remedy=error.remedy)
+    part = "digest" if isinstance(error, DigestMismatch) else parts[-1]
+    return Finding(part, well=False, what=str(error))

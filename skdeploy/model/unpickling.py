@@ -1,0 +1,91 @@
+"""Bytes -> the fitted pipeline in them: a joblib pickle, or a skops file as MLflow 3 writes them."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import joblib
+
+from skdeploy.errors import UnreadableModel
+from skdeploy.passport.libraries import installed
+
+# A skops file is a zip archive; no pickle begins so.
+_ZIP = b"PK\x03\x04"
+
+
+def unpickle(content: bytes, where: str, trusted: Sequence[str] = ()) -> tuple[Any, list[str]]:
+    """The fitted pipeline in a joblib pickle or a skops file, and the warnings that came with it.
+
+    trusted   types that a skops file may hold, beside skops' own
+
+    Raises UnreadableModel.
+    """
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if content.startswith(_ZIP):
+                pipeline = _skops(content, where, trusted)
+            else:
+                pipeline = joblib.load(io.BytesIO(_decompressed(content)))
+    except UnreadableModel:
+        raise
+    except ModuleNotFoundError as error:
+        raise UnreadableModel(
+            f"{where} needs the module {error.name!r}, which is not installed here: install the "
+            "package that has it, or copy it beside predict.py."
+        ) from error
+    except AttributeError as error:
+        raise UnreadableModel(
+            f"{where} needs a class or function that is not here: {error}. {_remedy(str(error))}"
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise UnreadableModel(
+            f"{where} cannot be unpickled ({type(error).__name__}: {error}): no joblib pickle and no "
+            "skops file, or damaged."
+        ) from error
+    if not hasattr(pipeline, "predict"):
+        raise UnreadableModel(f"{where} holds a {type(pipeline).__name__}, which has no predict method.")
+    return pipeline, [str(warning.message).splitlines()[0] for warning in caught]
+
+
+def _remedy(message: str) -> str:
+    if any(library in message for library in ("sklearn", "numpy", "pandas", "scipy")):
+        return (
+            f"It was pickled with another version than the scikit-learn {installed()['scikit-learn']} here: "
+            "train it again with this one."
+        )
+    return "If it was defined in the training script or notebook, move it to a module, and train again."
+
+
+def _decompressed(content: bytes) -> bytes:
+    """Zlib's content whole; joblib alone takes a file that was cut, or that goes on behind its end."""
+    if not content.startswith(b"x"):
+        return content
+    decompressor = zlib.decompressobj()
+    pickled = decompressor.decompress(content)
+    if not decompressor.eof:
+        raise EOFError("the file ends too early")
+    if decompressor.unused_data:
+        raise ValueError("there are bytes behind the pickle's end")
+    return pickled
+
+
+def _skops(content: bytes, where: str, trusted: Sequence[str]) -> Any:
+    """What skops builds without running code of the file: of types that it knows, or that are trusted."""
+    try:
+        import skops.io
+    except ModuleNotFoundError as error:
+        raise UnreadableModel(
+            f"{where} is a skops file, and skops is not installed: run pip install 'skdeploy[mlflow]'."
+        ) from error
+    unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(trusted))
+    if unknown:
+        raise UnreadableModel(
+            f"{where} holds types that skops does not trust: {', '.join(unknown)}. If they are what you "
+            f"saved, set SKOPS_TRUSTED={','.join([*trusted, *unknown])}"
+        )
+    return skops.io.loads(content, trusted=list(trusted))

@@ -1,0 +1,233 @@
+"""A saved model -> an MLflow run and its registry: what was proved is what is logged, and what is tagged.
+
+    with mlflow.start_run():
+        skdeploy.log_model("model.bin", alias="champion")
+
+The tracking server is MLflow's own business: MLFLOW_TRACKING_URI, or mlflow.set_tracking_uri.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from skdeploy.engines.inputs import InputBuilder
+from skdeploy.engines.sklearn import SklearnEngine
+from skdeploy.errors import ProofFailed, SaveError
+from skdeploy.model.proof import golden_table, prove
+from skdeploy.passport import Passport
+from skdeploy.passport.document import ATTRIBUTE
+from skdeploy.passport.libraries import installed
+from skdeploy.schema import RecordReader, Table
+
+DIGEST_TAG = "skdeploy.sha256"
+Format = Literal["pickle", "cloudpickle", "skops"]
+
+# MLflow's own would try for many minutes. What the user has set stays.
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
+# What MLflow takes in the name of a parameter or a metric, and how long a parameter may be.
+_NOT_IN_A_NAME = re.compile(r"[^\w\-. /:]")
+_LONGEST_PARAMETER = 6000
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where a model went: its run, its registered version, the alias if it got one.
+
+    sha256   of the model's file in the artifact store; the version's tag says it too
+    """
+
+    run_id: str
+    name: str
+    version: str
+    sha256: str
+    alias: str | None
+
+    @property
+    def uri(self) -> str:
+        """What MODEL_URI takes."""
+        return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.version}"
+
+
+def require_server() -> None:
+    """Raise SaveError within seconds if mlflow is not installed, or if its server does not answer."""
+    mlflow = _mlflow()
+    with _bounded(_IMPATIENCE, mlflow, "cannot be used"):
+        mlflow.MlflowClient().search_experiments(max_results=1)
+
+
+def log_model(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    alias: str | None = None,
+    serialization_format: Format = "pickle",
+    skops_trusted_types: Sequence[str] = (),
+) -> Logged:
+    """Log the model that `skdeploy.save` wrote to `path`, register it, and tag it with its digest.
+
+    The active run, or one of its own, gets the pipeline's parameters, the passport's metrics,
+    passport.json without golden records, and the model with signature and input example. The
+    model is then fetched back, loaded as anybody would, and proved on its golden records. Only
+    then is it registered, with the tag `skdeploy.sha256`, which a service compares before it
+    unpickles; and only then the alias is set.
+
+    path        a file of your own: it is unpickled
+    name        the registered model's; default: the passport's name
+    alias       set on the new version, "champion" by custom
+    skops_trusted_types   what a skops file may hold beyond what skops trusts
+
+    Raises SaveError.
+    """
+    mlflow = _mlflow()
+    pipeline = joblib.load(path)
+    if not hasattr(pipeline, ATTRIBUTE):
+        raise SaveError(f"{path} has no passport: write it with skdeploy.save(pipeline, X, y, path).")
+    passport = Passport.from_plain(getattr(pipeline, ATTRIBUTE))
+    name = name or passport.name
+    with _bounded(_PATIENCE, mlflow, "did not take the model"), _run(mlflow) as run:
+        _describe(mlflow, pipeline, passport)
+        info = mlflow.sklearn.log_model(
+            pipeline,
+            name="model",
+            serialization_format=serialization_format,
+            skops_trusted_types=list(skops_trusted_types) or None,
+            signature=_signature(passport),
+            input_example=_example(passport),
+            # MLflow would find them by predicting in another process, and would name its own as well.
+            pip_requirements=_requirements(passport),
+        )
+        sha256 = _proved(mlflow, info, passport)
+        version = mlflow.register_model(info.model_uri, name, tags={DIGEST_TAG: sha256}).version
+        if alias:
+            mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
+    return Logged(run.info.run_id, name, str(version), sha256, alias)
+
+
+def _mlflow() -> ModuleType:
+    try:
+        import mlflow
+        import mlflow.sklearn
+    except ModuleNotFoundError as error:
+        raise SaveError(f"{error.name} is not installed: run pip install 'skdeploy[mlflow]'") from error
+    return mlflow
+
+
+@contextlib.contextmanager
+def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterator[None]:
+    """MLflow reads its variables at each request: they are set for the block, unless they are already."""
+    added = [name for name in patience if name not in os.environ]
+    os.environ.update({name: patience[name] for name in added})
+    try:
+        with warnings.catch_warnings():
+            # MLflow's are about its own insides, and about whole numbers that could be null one day:
+            # which may, the schema knows.
+            warnings.simplefilter("ignore")
+            yield
+    except SaveError:
+        raise
+    except Exception as error:  # the server's, the store's, the network's, the pickle's
+        address = without_credentials(mlflow.get_tracking_uri())
+        raise SaveError(
+            f"MLflow at MLFLOW_TRACKING_URI={address} {what} ({type(error).__name__}: "
+            f"{without_credentials(str(error))[:1000]}). Is it running, and may you write to it?"
+        ) from error
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def without_credentials(text: str) -> str:
+    """`text` with the user and password of every URL in it taken out."""
+    return re.sub(r"(\w://)[^/@\s]+@", r"\1", text)
+
+
+@contextlib.contextmanager
+def _run(mlflow: ModuleType) -> Iterator[Any]:
+    """The active run, which stays open; else one that ends with the block."""
+    active = mlflow.active_run()
+    if active is not None:
+        yield active
+        return
+    with mlflow.start_run() as run:
+        yield run
+
+
+def _describe(mlflow: ModuleType, pipeline: Any, passport: Passport) -> None:
+    mlflow.log_params(_parameters(pipeline))
+    mlflow.log_metrics({_NOT_IN_A_NAME.sub("_", key): value for key, value in passport.metrics.items()})
+    # Golden records may be real rows, and this is for people to read.
+    shown = {key: value for key, value in passport.to_plain().items() if key != "golden"}
+    mlflow.log_dict(shown, "passport.json")
+
+
+def _parameters(pipeline: Any) -> dict[str, Any]:
+    """The settings of the pipeline's parts that are plain values."""
+    settings = pipeline.get_params() if hasattr(pipeline, "get_params") else {}
+    return {
+        _NOT_IN_A_NAME.sub("_", key): str(value)[:_LONGEST_PARAMETER]
+        for key, value in settings.items()
+        if value is None or isinstance(value, (bool, int, float, str))
+    }
+
+
+def _signature(passport: Passport) -> Any:
+    """Types and nulls as the golden records show them; no value of theirs is in it."""
+    from mlflow.models import infer_signature
+
+    inputs = _inputs(passport, golden_table(passport))
+    return infer_signature(inputs, _outputs(passport.golden.predictions))
+
+
+def _outputs(predictions: list[Any]) -> Any:
+    return pd.DataFrame(predictions) if isinstance(predictions[0], dict) else np.asarray(predictions)
+
+
+def _example(passport: Passport) -> Any:
+    """One record, made up of an example of each column: no row of the training data as it was."""
+    record = {column.name: column.example for column in passport.schema.columns}
+    return _inputs(passport, RecordReader(passport.schema).read([record]).table)
+
+
+def _inputs(passport: Passport, table: Table) -> Any:
+    inputs = InputBuilder(passport.schema).build(table)
+    # MLflow knows no Series, and a frame of one column is not what a text vectorizer takes.
+    return inputs.tolist() if isinstance(inputs, pd.Series) else inputs
+
+
+def _requirements(passport: Passport) -> list[str]:
+    libraries = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
+    return [f"{name}=={passport.libraries[name]}" for name in libraries if name in passport.libraries]
+
+
+def _proved(mlflow: ModuleType, info: Any, passport: Passport) -> str:
+    """Fetch the model back, load it as anybody would, prove it; the SHA-256 of its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
+        content = Path(local, info.flavors["sklearn"]["pickled_model"]).read_bytes()
+        pipeline = mlflow.sklearn.load_model(local)
+    if getattr(pipeline, ATTRIBUTE, None) != passport.to_plain():
+        raise SaveError("The model came back from the artifact store without its passport, or with another.")
+    try:
+        prove(passport, SklearnEngine(pipeline, passport.schema), installed())
+    except ProofFailed as error:
+        raise SaveError(f"The model came back from the artifact store as another one: {error}") from error
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,18 @@
+"""Where a model comes from: a URI -> a verified file's bytes -> a model.
+
+load.py       resolve, fetch, load: what everybody calls
+place.py      a URI's parts, and what goes with it; redaction
+target.py     what a URI points to, and what came from there
+files.py      a path
+s3.py         an object in S3, or the model file of an MLflow folder there
+registry.py   an MLflow registry or run
+cache.py      the last good models, on disk
+
+boto3, mlflow and skops are imported where they are used: a path needs none of them.
+"""
+
+from skdeploy.source.load import build, fetch, load, load_from, remember, resolve
+from skdeploy.source.place import Source
+from skdeploy.source.target import Fetched, Target
+
+__all__ = ["Fetched", "Source", "Target", "build", "fetch", "load", "load_from", "remember", "resolve"]

@@ -1,0 +1,173 @@
+"""Resolve a URI, fetch what it points to, load it; from the cache where its source is down."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from skdeploy.errors import DigestMismatch, SourceUnreachable, UnverifiedModel
+from skdeploy.model import Model, Origin, load_model
+from skdeploy.source import files, registry, s3
+from skdeploy.source.cache import Cache, Record
+from skdeploy.source.place import LocalFile, S3Object, Source
+from skdeploy.source.target import Fetched, Target
+
+_log = logging.getLogger(__name__)
+
+
+def load(
+    uri: str | Path,
+    sha256: str | None = None,
+    *,
+    engine: str = "auto",
+    cache: str | Path | None = None,
+    timeout: float = 3.0,
+    allow_unverified: bool = False,
+    trusted: tuple[str, ...] = (),
+) -> Model:
+    """The proved model at `uri`: a path, file://, s3://, models:/ or runs:/.
+
+    engine   "sklearn", "auto" (compiled where that is proved equal) or "onnx" (compiled or nothing)
+
+    The others are those of `Source`. Raises ModelUnavailable (its subclasses say why) or
+    SettingsError. Unpickling runs code: give the digest, or a file you trust.
+    """
+    source = Source(
+        uri=str(uri),
+        sha256=sha256.lower() if sha256 else None,
+        cache=Path(cache) if cache else None,
+        timeout=timeout,
+        allow_unverified=allow_unverified,
+        trusted=trusted,
+    )
+    return load_from(source, engine=engine)
+
+
+def load_from(source: Source, *, engine: str = "auto") -> Model:
+    """The proved model from `source`, or the last good one in the cache if the source is down.
+
+    Raises ModelUnavailable.
+    """
+    try:
+        fetched = fetch(source)
+    except SourceUnreachable as error:
+        return build(source, _recall(source, error), engine=engine)
+    model = build(source, fetched, engine=engine)
+    remember(source, fetched)
+    return model
+
+
+def resolve(source: Source) -> Target:
+    """What the source's URI points to at the moment: a question or two to its server, no download.
+
+    Another token means another model. Raises SourceError; SourceUnreachable if the server is down.
+    """
+    place = source.place
+    if isinstance(place, LocalFile):
+        return files.resolve(place.path)
+    if isinstance(place, S3Object):
+        return s3.resolve(place, source.timeout)
+    return registry.resolve(place, source.timeout)
+
+
+def fetch(source: Source, target: Target | None = None) -> Fetched:
+    """The file that `target` (default: what `resolve` says) names, its digest compared.
+
+    A file that the cache has under the digest that it should have is not downloaded again. Raises
+    SourceUnreachable, UnverifiedModel, DigestMismatch, or another SourceError.
+    """
+    target = target or resolve(source)
+    expected = source.sha256 or target.digest
+    if expected is None and not target.local and not source.allow_unverified:
+        raise _unverified(target)
+    content = _cached(source, expected)
+    if content is None:
+        content = target.read()
+    digest = hashlib.sha256(content).hexdigest()
+    if expected is not None and digest != expected:
+        raise DigestMismatch(
+            target.where, expected, digest, "MODEL_SHA256" if source.sha256 else target.authority
+        )
+    verified = expected is not None or target.local
+    return Fetched(
+        content=content,
+        digest=digest,
+        where=target.where,
+        name=target.name,
+        version=target.version,
+        fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+        verified=verified,
+        notes=() if verified else ("Its digest was not known before it was loaded.",),
+    )
+
+
+def build(source: Source, fetched: Fetched, *, engine: str = "auto") -> Model:
+    """What was fetched, unpickled and proved. Raises ModelUnavailable."""
+    model = load_model(
+        fetched.content,
+        digest=fetched.digest,
+        name=fetched.name,
+        where=fetched.where,
+        engine=engine,
+        trusted=source.trusted,
+    )
+    origin = Origin(
+        uri=source.uri, version=fetched.version, fetched=fetched.fetched, from_cache=fetched.from_cache
+    )
+    return dataclasses.replace(model, origin=origin, notes=(*model.notes, *fetched.notes))
+
+
+def remember(source: Source, fetched: Fetched) -> None:
+    """Keep a model that has proved itself, for when its source is down. A failure is only logged."""
+    if source.cache is None or isinstance(source.place, LocalFile):
+        return
+    record = Record(
+        uri=source.uri,
+        **{name: getattr(fetched, name) for name in Record.__struct_fields__ if name != "uri"},
+    )
+    try:
+        Cache(source.cache).put(record, fetched.content)
+    except OSError as error:
+        _log.warning("The model is not cached: %s cannot be written: %s", source.cache, error.strerror)
+
+
+def _recall(source: Source, error: SourceUnreachable) -> Fetched:
+    """The last good model from this URI; else the error again, with why there is none."""
+    if source.cache is None:
+        raise _nothing_cached(error, "MODEL_CACHE names no folder with a copy.")
+    cache = Cache(source.cache)
+    record = cache.record(source.uri)
+    content = cache.content(record.digest) if record else None
+    if record is None or content is None:
+        raise _nothing_cached(error, f"The cache {source.cache} has no good copy of it.")
+    if source.sha256 not in (None, record.digest):
+        raise _nothing_cached(error, f"The copy in the cache is {record.digest}, not MODEL_SHA256.")
+    if not (record.verified or source.allow_unverified):
+        raise _nothing_cached(error, "The copy in the cache is unverified (ALLOW_UNVERIFIED=1 takes it).")
+    note = f"It comes from the cache, fetched {record.fetched}, because: {error.what}"
+    return Fetched(
+        content=content,
+        from_cache=error.what,
+        notes=(note,) if record.verified else (note, "Its digest was not known before it was loaded."),
+        **{name: getattr(record, name) for name in Record.__struct_fields__ if name != "uri"},
+    )
+
+
+def _cached(source: Source, digest: str | None) -> bytes | None:
+    return Cache(source.cache).content(digest) if source.cache and digest else None
+
+
+def _nothing_cached(error: SourceUnreachable, why: str) -> SourceUnreachable:
+    return SourceUnreachable(error.part, f"{error.what} {why}", error.remedy)
+
+
+def _unverified(target: Target) -> UnverifiedModel:
+    return UnverifiedModel(
+        "digest",
+        f"Nobody says which SHA-256 {target.where} should have, and unpickling it would run its code.",
+        "Promote it with train.py, which tags the version; write the digest into the object's metadata; give "
+        "MODEL_SHA256 (not with an alias); or set ALLOW_UNVERIFIED=1 if only you can write there.",
+    )

@@ -1,0 +1,125 @@
+"""A URI's parts, and what goes with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from skdeploy.errors import SettingsError
+from skdeploy.settings import Settings
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+# A signed URL's query is a key to the object.
+_QUERY = re.compile(r"(\w+://[^\s?]+)\?[^\s'\">)]*")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """An object, or a folder that MLflow wrote a model into."""
+
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A model of an MLflow registry: what an alias points to, or one version."""
+
+    name: str
+    alias: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunModel:
+    """The model of an MLflow run, by its name or its artifact path."""
+
+    run: str
+    path: str
+
+
+Place = LocalFile | S3Object | RegisteredModel | RunModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A place that a model comes from, and how it is treated.
+
+    sha256             64 hexadecimal digits that the file must have
+    cache              a folder that keeps the last good models; None for no cache
+    timeout            seconds that a registry or store has for an answer; it is asked twice
+    allow_unverified   load from the network even if nobody says which digest the file should have
+    trusted            types that a model.skops may hold, beside skops' own
+
+    Raises SettingsError if the URI cannot be one, or does not go with the digest.
+    """
+
+    uri: str
+    sha256: str | None = None
+    cache: Path | None = None
+    timeout: float = 3.0
+    allow_unverified: bool = False
+    trusted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        place = self.place
+        if self.sha256 and isinstance(place, RegisteredModel) and place.alias:
+            raise SettingsError(
+                f"MODEL_SHA256 and MODEL_URI={self.uri!r} do not go together: an alias moves, a digest does "
+                "not. Unset MODEL_SHA256 (the registry's digests are compared), or name a version."
+            )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Source:
+        """The place that the settings name."""
+        return cls(
+            uri=settings.model_uri,
+            sha256=settings.model_sha256,
+            cache=Path(settings.model_cache) if settings.model_cache else None,
+            timeout=settings.source_timeout,
+            allow_unverified=settings.allow_unverified,
+            trusted=settings.skops_trusted,
+        )
+
+    @property
+    def place(self) -> Place:
+        """The URI's parts."""
+        return _parse(self.uri)
+
+
+def redacted(text: str) -> str:
+    """`text` without the credentials that URLs in it may carry."""
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text))
+
+
+def _parse(uri: str) -> Place:
+    if _CREDENTIALS.search(uri):
+        raise SettingsError(
+            f"MODEL_URI={redacted(uri)!r} was given with credentials, which would end up in logs: give them "
+            "in the environment, as AWS_ACCESS_KEY_ID or MLFLOW_TRACKING_USERNAME and their like."
+        )
+    if match := re.fullmatch(r"s3://([^/?#]+)/(.+)", uri):
+        return S3Object(match[1], match[2])
+    if match := re.fullmatch(r"models:/([^/@]+)@([^/@]+)", uri):
+        return RegisteredModel(match[1], alias=match[2])
+    if match := re.fullmatch(r"models:/([^/@]+)/(\d+)", uri):
+        return RegisteredModel(match[1], version=match[2])
+    if match := re.fullmatch(r"runs:/([^/]+)/(.+)", uri):
+        return RunModel(match[1], match[2].rstrip("/"))
+    if uri.startswith("file:"):
+        return LocalFile(Path(unquote(urlsplit(uri).path)))
+    if "://" in uri or uri.startswith(("models:", "runs:", "s3:")):
+        raise SettingsError(
+            f"MODEL_URI={redacted(uri)!r} is not a path, file://..., s3://bucket/key, models:/name@alias, "
+            "models:/name/version or runs:/id/model."
+        )
+    return LocalFile(Path(uri))

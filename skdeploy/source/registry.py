@@ -1,0 +1,220 @@
+"""A model of an MLflow registry, or of a run. Addresses and credentials are MLflow's own affair."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from skdeploy.errors import SourceError, SourceUnreachable
+from skdeploy.source import files, s3
+from skdeploy.source.place import RegisteredModel, RunModel, S3Object, redacted
+from skdeploy.source.target import MODEL_FILES, Target, quiet_transport, required
+
+# Of a model version: the digest of its model file, written by who promotes it.
+TAG = "skdeploy.sha256"
+
+_DENIED = ("CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED")
+_MISSING = ("ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
+_environment = threading.Lock()
+
+
+def resolve(place: RegisteredModel | RunModel, timeout: float) -> Target:
+    """The version that the registry names now, or the run's model; no artifact is read.
+
+    Raises SourceError.
+    """
+    with _client(timeout) as client:
+        if isinstance(place, RunModel):
+            location = _location(client, place)
+            where, name = f"runs:/{place.run}/{place.path}", place.path.rpartition("/")[2]
+            return Target(location, where, name, lambda: _read(location, where, timeout))
+        version = _version(client, place)
+        location = client.get_model_version_download_uri(place.name, version.version)
+    digest, where = version.tags.get(TAG), f"models:/{place.name}/{version.version}"
+    return Target(
+        token=f"{version.version} {digest or version.last_updated_timestamp}",
+        where=where,
+        name=place.name,
+        read=lambda: _read(location, where, timeout),
+        digest=digest and digest.lower(),
+        authority=f"the version's tag {TAG}",
+        version=str(version.version),
+    )
+
+
+def _version(client: Any, place: RegisteredModel) -> Any:
+    from mlflow.exceptions import RestException
+
+    try:
+        if place.alias:
+            return client.get_model_version_by_alias(place.name, place.alias)
+        return client.get_model_version(place.name, place.version)
+    except RestException as error:
+        if error.error_code not in _MISSING:
+            raise
+    registered = _registered(client, place.name)
+    if place.alias:
+        there = ", ".join(sorted(registered.aliases)) or "none"
+        raise SourceError(
+            "alias",
+            f"The registered model {place.name} has no alias {place.alias} (it has: {there}).",
+            "Give a version this alias (train.py --promote, or MLflow's page), or correct MODEL_URI.",
+        )
+    raise SourceError(
+        "version", f"The registered model {place.name} has no version {place.version}.", "Correct MODEL_URI."
+    )
+
+
+def _registered(client: Any, name: str) -> Any:
+    from mlflow.exceptions import RestException
+
+    try:
+        return client.get_registered_model(name)
+    except RestException as error:
+        if error.error_code not in _MISSING:
+            raise
+    raise SourceError(
+        "registered model",
+        f"There is no registered model {name} at {_tracking_uri()}.",
+        "Register one (train.py --mlflow), or correct MODEL_URI or MLFLOW_TRACKING_URI.",
+    )
+
+
+def _location(client: Any, place: RunModel) -> str:
+    """Where a run's model is: MLflow 3 keeps models beside runs, older ones are among the artifacts."""
+    from mlflow.exceptions import RestException
+
+    try:
+        run = client.get_run(place.run)
+    except RestException as error:
+        if error.error_code not in _MISSING:
+            raise
+        raise SourceError(
+            "run", f"There is no run {place.run} at {_tracking_uri()}.", "Correct MODEL_URI."
+        ) from None
+    for output in run.outputs.model_outputs if run.outputs else ():
+        model = client.get_logged_model(output.model_id)
+        if model.name == place.path:
+            return str(model.artifact_location)
+    return f"{run.info.artifact_uri}/{place.path}"
+
+
+def _read(location: str, where: str, timeout: float) -> bytes:
+    """The model file in the folder at `location`, by whatever protocol that is."""
+    if match := re.fullmatch(r"s3://([^/]+)/(.+)", location):
+        return s3.resolve(S3Object(match[1], f"{match[2]}/"), timeout, _s3_endpoint()).read()
+    if location.startswith(("/", "file:")):
+        folder = Path(unquote(urlsplit(location).path))
+        present = [folder / file for file in MODEL_FILES if (folder / file).exists()]
+        return files.resolve(present[0] if present else folder / MODEL_FILES[0]).read()
+    with _client(timeout), tempfile.TemporaryDirectory() as folder_name:
+        return Path(_download(location, where, folder_name)).read_bytes()
+
+
+def _download(location: str, where: str, folder: str) -> str:
+    import mlflow.artifacts
+
+    found = mlflow.artifacts.list_artifacts(artifact_uri=location)
+    names = [entry.path.rpartition("/")[2] for entry in found or ()]
+    for file in MODEL_FILES:
+        if file in names:
+            return str(
+                mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/{file}", dst_path=folder)
+            )
+    raise SourceError(
+        "artifact",
+        f"{where} holds neither {' nor '.join(MODEL_FILES)} (it holds: {', '.join(names) or 'nothing'}).",
+        "Log a scikit-learn model there (mlflow.sklearn.log_model), or correct MODEL_URI.",
+    )
+
+
+def _s3_endpoint() -> str | None:
+    variables = required("mlflow.environment_variables", "mlflow-skinny")
+    endpoint: str | None = variables.MLFLOW_S3_ENDPOINT_URL.get()
+    return endpoint
+
+
+def _tracking_uri() -> str:
+    from mlflow import get_tracking_uri
+
+    return redacted(get_tracking_uri())
+
+
+@contextlib.contextmanager
+def _client(timeout: float) -> Iterator[Any]:
+    """A client that gives up soon, and whose errors become SourceErrors that say which part is wrong."""
+    mlflow = required("mlflow", "mlflow-skinny")
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    if not mlflow.is_tracking_uri_set() or not mlflow.get_tracking_uri().startswith(("http:", "https:")):
+        raise SourceError(
+            "tracking URI",
+            "MLFLOW_TRACKING_URI is not the address of a tracking server.",
+            "Set it, such as http://mlflow.example:5000.",
+        )
+    quiet_transport()
+    with _patience(timeout):
+        try:
+            yield mlflow.MlflowClient()
+        except (MlflowException, RequestException) as error:
+            raise _explained(error) from None
+
+
+@contextlib.contextmanager
+def _patience(timeout: float) -> Iterator[None]:
+    """MLflow asks the environment, at every request, how long to wait: by default over 150 seconds.
+
+    What the operator has set stays; the rest is restored.
+    """
+    variables = required("mlflow.environment_variables", "mlflow-skinny")
+    wanted = {
+        variables.MLFLOW_HTTP_REQUEST_TIMEOUT: math.ceil(timeout),
+        variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES: 1,
+        variables.MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER: False,
+        variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR: False,
+    }
+    with _environment:
+        unset = [variable for variable in wanted if not variable.is_set()]
+        for variable in unset:
+            variable.set(wanted[variable])
+        try:
+            yield
+        finally:
+            for variable in unset:
+                variable.unset()
+
+
+def _explained(error: Any) -> SourceError:
+    """What MLflow's errors mean; their texts hold URLs, whose credentials are taken out."""
+    server, code = _tracking_uri(), getattr(error, "error_code", "")
+    text = redacted(str(error))
+    if code in _DENIED or re.search(r"error code 40[13]|40[13] Client Error", text):
+        return SourceUnreachable(
+            "credentials",
+            f"The tracking server at {server} does not let us in.",
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+        )
+    if code in _MISSING or "404 Client Error" in text:
+        return SourceError(
+            "tracking server",
+            f"The tracking server at {server} says: {text.splitlines()[0]}",
+            "Correct MODEL_URI, or check that MLFLOW_TRACKING_URI is an MLflow 3 server.",
+        )
+    return SourceUnreachable(
+        "tracking server",
+        f"The tracking server at {server} did not answer, or could not ({_short(text)}).",
+        "Check MLFLOW_TRACKING_URI and the network, and look into the server's log.",
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else f"{line[:200]}..."

@@ -1,0 +1,81 @@
+"""What a URI points to, and what came from there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from skdeploy.errors import SourceError
+
+# What MLflow calls the file that holds the model, in a model's folder.
+MODEL_FILES = ("model.pkl", "model.skops")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a URI points to at the moment; finding it out reads no model.
+
+    token       changes when the target does
+    where       for messages; has no credentials
+    name        the model's, if it has no passport
+    read        downloads the file; raises SourceError
+    digest      the SHA-256 that it should have, if its place says; `authority` is who says so
+    version     the registry's number
+    local       a file of this machine, which needs no digest
+    """
+
+    token: str
+    where: str
+    name: str
+    read: Callable[[], bytes]
+    digest: str | None = None
+    authority: str = ""
+    version: str | None = None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file whose digest has been compared; nothing of it was unpickled.
+
+    digest     SHA-256 of `content`
+    where      for messages; has no credentials
+    name       the model's, if it has no passport
+    version    the registry's number
+    fetched    when it came from its source, RFC 3339
+    verified   whether its digest was known before
+    from_cache   why it came from the cache although another one may be at the source; else None
+    notes      what the log and `GET /` should say
+    """
+
+    content: bytes
+    digest: str
+    where: str
+    name: str
+    version: str | None
+    fetched: str
+    verified: bool
+    from_cache: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def quiet_transport() -> None:
+    """Keep boto3 and urllib3 from saying at DEBUG what they send: session tokens and signed URLs."""
+    for name in ("boto3", "botocore", "urllib3"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
+
+
+def required(module: str, package: str) -> Any:
+    """The module, imported now; SourceError with the remedy if it is not installed."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.split(".")[0]:
+            raise
+        raise SourceError(
+            package, f"{package} is not installed:", "run pip install 'skdeploy[mlflow]'."
+        ) from None
