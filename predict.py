@@ -13,6 +13,7 @@ import os
 from skdeploy import source
 from skdeploy.errors import SkdeployError
 from skdeploy.settings import Settings
+from skdeploy.watch import Control
 from skdeploy.web import create_app
 
 try:
@@ -23,7 +24,7 @@ try:
         datefmt="%Y-%m-%d %H:%M:%S %z",
     )
     model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
-    app = create_app(model, settings)
+    app = create_app(model, settings, Control.from_settings(settings))
 except SkdeployError as error:
     raise SystemExit(f"The service does not start: {error}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from skdeploy.errors import SettingsError
@@ -120,6 +120,19 @@ SETTINGS: tuple[Setting, ...] = (
         "SKOPS_TRUSTED", "", _names, "types that a model.skops may hold, beyond skops' own, commas between"
     ),
     Setting(
+        "WATCH_SECONDS",
+        "0",
+        _seconds,
+        "seconds between looks at whether MODEL_URI names another model, which is then served; 0: never",
+    ),
+    Setting("ADMIN_TOKEN", "", _text, "who sends it may have POST /admin/reload look at once; empty: nobody"),
+    Setting(
+        "STATE_DIR",
+        "",
+        _text,
+        "a folder for what the service's processes tell each other; empty: a temporary one",
+    ),
+    Setting(
         "ENGINE",
         "auto",
         _one_of("auto", "onnx", "sklearn"),
@@ -191,6 +204,9 @@ class Settings:
     source_timeout: float
     allow_unverified: bool
     skops_trusted: tuple[str, ...]
+    watch_seconds: float
+    admin_token: str = field(repr=False)
+    state_dir: str
     engine: str
     unknown_columns: str
     strict_categories: bool

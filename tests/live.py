@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,11 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
@@ -59,8 +65,12 @@ class Service:
         return self.log_file.read_text()
 
     def workers(self) -> list[int]:
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return sorted(map(int, children.read_text().split()))
+        return sorted({*children(self.pid)} - {self.watcher()})
+
+    def watcher(self) -> int | None:
+        """The process that starts the watcher, and starts it again; the log names it."""
+        match = re.search(r"The watcher's process is (\d+)", self.log())
+        return int(match[1]) if match else None
 
     def send(self, sig: signal.Signals) -> None:
         self.process.send_signal(sig)

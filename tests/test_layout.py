@@ -29,7 +29,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("root", "allowed", "statements"),
     [
-        ("predict.py", "skdeploy(.source|.errors|.settings|.web)?", 25),
+        ("predict.py", "skdeploy(.source|.errors|.settings|.watch|.web)?", 25),
         (
             "train.py",
             "skdeploy(.passport|.errors)?|examples.flights(.baselines|.data|.plots|.pipeline|.tracking)?",

@@ -3,9 +3,11 @@
 import logging
 import math
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 # Before numpy is imported: a native thread pool of the parent, which predicts for the proof, does
 # not survive a fork, and a child can hang in it. Parallelism is the workers' affair.
@@ -22,11 +24,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
+from skdeploy.source import Source  # noqa: E402
+from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
 from skdeploy.web import worker  # noqa: E402
 from skdeploy.web.cpus import usable_cpus  # noqa: E402
+from skdeploy.web.serving import Slot  # noqa: E402
 
 try:
     settings = Settings.from_env(os.environ)
+    if (settings.watch_seconds or settings.admin_token) and not settings.state_dir:
+        # predict.py reads it as well; on SIGHUP it is there already.
+        os.environ["STATE_DIR"] = os.environ["SKDEPLOY_OWN_STATE_DIR"] = process.own_folder()
+        settings = Settings.from_env(os.environ)
+    source = Source.from_settings(settings)
 except SettingsError as error:
     raise SystemExit(f"The service does not start: {error}") from error
 
@@ -37,11 +47,43 @@ class Worker(worker.Worker):
     client_timeout = settings.client_timeout
     drain_delay = settings.drain_delay
 
+    def follow(self, slot: Slot, /) -> Follower | None:
+        """With a watcher, what it publishes."""
+        if not settings.state_dir:
+            return None
+        state = State(Path(settings.state_dir), source.uri)
+        return Follower(source, state, engine=settings.engine, serves=slot.current.model, swap=slot.swap)
+
 
 address = settings.bind_address
 
 
-def worker_exit(_server: object, _worker: object) -> None:
+watchers: list[int] = []
+
+
+def when_ready(server: Any) -> None:
+    """Gunicorn's hook, called once in the main process, which has loaded the model: start the watcher."""
+    if not (settings.watch_seconds or settings.admin_token):
+        return
+    model = server.app.wsgi().extensions["skdeploy"].current.model
+    watcher = Watcher(
+        source,
+        State(Path(settings.state_dir), source.uri),
+        engine=settings.engine,
+        interval=settings.watch_seconds,
+        served=(model.digest, model.origin.version),
+    )
+    watchers.append(process.start(watcher.run, close=server.LISTENERS))
+
+
+def on_exit(_server: object) -> None:
+    """Gunicorn's hook, called when the service has ended."""
+    process.end(watchers)
+    if own := os.environ.get("SKDEPLOY_OWN_STATE_DIR"):
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def worker_exit(_server: object, ending: Worker) -> None:
     """Gunicorn's hook, called by a worker that is done: leave without the libraries' farewell.
 
     onnxruntime starts a thread when it is imported. A forked worker does not have it, and waits for
@@ -49,6 +91,8 @@ def worker_exit(_server: object, _worker: object) -> None:
     """
     reason = sys.exc_info()[1]
     code = reason.code if isinstance(reason, SystemExit) else 0
+    if ending.follower is not None:
+        ending.follower.forget()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,8 +11,20 @@ cache.py      the last good models, on disk
 boto3, mlflow and skops are imported where they are used: a path needs none of them.
 """
 
-from skdeploy.source.load import build, fetch, load, load_from, remember, resolve
+from skdeploy.source.load import build, fetch, load, load_from, recalled, record_of, remember, resolve
 from skdeploy.source.place import Source
 from skdeploy.source.target import Fetched, Target
 
-__all__ = ["Fetched", "Source", "Target", "build", "fetch", "load", "load_from", "remember", "resolve"]
+__all__ = [
+    "Fetched",
+    "Source",
+    "Target",
+    "build",
+    "fetch",
+    "load",
+    "load_from",
+    "recalled",
+    "record_of",
+    "remember",
+    "resolve",
+]

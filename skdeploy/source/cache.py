@@ -73,9 +73,9 @@ class Cache:
         for folder in (self._models, self._records):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.content(record.digest) is None:
-            _write(self._models / record.digest, content)
+            write(self._models / record.digest, content)
         os.utime(self._models / record.digest)
-        _write(self._record_file(record.uri), msgspec.json.encode(record))
+        write(self._record_file(record.uri), msgspec.json.encode(record))
         self._prune()
 
     def _record_file(self, uri: str) -> Path:
@@ -87,8 +87,8 @@ class Cache:
             path.unlink(missing_ok=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """A reader, or a machine that loses power, finds the old file or the new one."""
+def write(path: Path, content: bytes) -> None:
+    """Replace a file: a reader, or a machine that loses power, finds the old one or the new one."""
     descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
     partial = Path(name)
     try:

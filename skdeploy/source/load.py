@@ -7,6 +7,7 @@ import hashlib
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from skdeploy.errors import DigestMismatch, SourceUnreachable, UnverifiedModel
 from skdeploy.model import Model, Origin, load_model
@@ -124,14 +125,24 @@ def remember(source: Source, fetched: Fetched) -> None:
     """Keep a model that has proved itself, for when its source is down. A failure is only logged."""
     if source.cache is None or isinstance(source.place, LocalFile):
         return
-    record = Record(
+    try:
+        Cache(source.cache).put(record_of(source, fetched), fetched.content)
+    except OSError as error:
+        _log.warning("The model is not cached: %s cannot be written: %s", source.cache, error.strerror)
+
+
+def record_of(source: Source, fetched: Fetched) -> Record:
+    """What a cache says of a file, beside its content."""
+    return Record(
         uri=source.uri,
         **{name: getattr(fetched, name) for name in Record.__struct_fields__ if name != "uri"},
     )
-    try:
-        Cache(source.cache).put(record, fetched.content)
-    except OSError as error:
-        _log.warning("The model is not cached: %s cannot be written: %s", source.cache, error.strerror)
+
+
+def recalled(record: Record, content: bytes, **how: Any) -> Fetched:
+    """The file that a cache has; `how` are the other fields of `Fetched`."""
+    fields = {name: getattr(record, name) for name in Record.__struct_fields__ if name != "uri"}
+    return Fetched(content=content, **fields, **how)
 
 
 def _recall(source: Source, error: SourceUnreachable) -> Fetched:
@@ -148,12 +159,8 @@ def _recall(source: Source, error: SourceUnreachable) -> Fetched:
     if not (record.verified or source.allow_unverified):
         raise _nothing_cached(error, "The copy in the cache is unverified (ALLOW_UNVERIFIED=1 takes it).")
     note = f"It comes from the cache, fetched {record.fetched}, because: {error.what}"
-    return Fetched(
-        content=content,
-        from_cache=error.what,
-        notes=(note,) if record.verified else (note, "Its digest was not known before it was loaded."),
-        **{name: getattr(record, name) for name in Record.__struct_fields__ if name != "uri"},
-    )
+    notes = (note,) if record.verified else (note, "Its digest was not known before it was loaded.")
+    return recalled(record, content, from_cache=error.what, notes=notes)
 
 
 def _cached(source: Source, digest: str | None) -> bytes | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
 
 import msgspec
 from flask import Flask, Response, request
 
+from skdeploy.errors import SourceError
 from skdeploy.model import Model
 from skdeploy.settings import Settings
+from skdeploy.watch import Control
 from skdeploy.web import problems
 from skdeploy.web.body import read_json_body
 from skdeploy.web.pages import readiness
@@ -18,8 +21,10 @@ from skdeploy.web.shortcut import ShortCut
 _JSON = [("Content-Type", "application/json")]
 
 
-def create_app(model: Model, settings: Settings) -> Flask:
+def create_app(model: Model, settings: Settings, control: Control | None = None) -> Flask:
     """A Flask application that answers with `model`, as `settings` say.
+
+    control   of the watcher, if there is one: `GET /` shows it, `POST /admin/reload` asks it
 
     Its extension "skdeploy" is the `Slot` that the model is in. Raises SettingsError if ID_FIELD is
     a column of the model or a part of the answer.
@@ -29,7 +34,9 @@ def create_app(model: Model, settings: Settings) -> Flask:
     app.extensions["skdeploy"] = slot
     problems.install(app)
     _add_predict(app, slot, settings.max_body)
-    _add_pages(app, slot)
+    _add_pages(app, slot, control)
+    if control is not None and settings.admin_token:
+        _add_admin(app, control, settings.admin_token)
     return app
 
 
@@ -51,10 +58,11 @@ def _add_predict(app: Flask, slot: Slot, max_body: int) -> None:
     app.wsgi_app = ShortCut(app.wsgi_app, respond)  # type: ignore[method-assign]
 
 
-def _add_pages(app: Flask, slot: Slot) -> None:
+def _add_pages(app: Flask, slot: Slot, control: Control | None) -> None:
     @app.get("/")
     def index() -> Response:
-        return Response(msgspec.json.encode(slot.current.about), content_type="application/json")
+        about = slot.current.about | (control.status() if control else {})
+        return Response(msgspec.json.encode(about), content_type="application/json")
 
     @app.get("/health")
     def health() -> Response:
@@ -66,3 +74,20 @@ def _add_pages(app: Flask, slot: Slot) -> None:
         if reason is not None:
             raise problems.HttpProblem(503, "not-ready", "Not ready", reason)
         return Response(b'{"status":"ready"}', content_type="application/json")
+
+
+def _add_admin(app: Flask, control: Control, token: str) -> None:
+    @app.post("/admin/reload")
+    def reload() -> Response:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), token.encode()):
+            raise problems.HttpProblem(
+                401, "unauthorized", "Unauthorized", "Send the header Authorization: Bearer ADMIN_TOKEN."
+            )
+        try:
+            target = control.reload()
+        except SourceError as error:
+            raise problems.HttpProblem(
+                502, "source-unavailable", "The source has no model", str(error)
+            ) from error
+        return Response(msgspec.json.encode({"target": target}), 202, content_type="application/json")

@@ -14,16 +14,30 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn
 
+from skdeploy.watch import Follower
 from skdeploy.web.drain import draining
 from skdeploy.web.loop import LoopWorker
+from skdeploy.web.serving import Slot
 
 
 class Worker(LoopWorker):
     """The worker that web-service/gunicorn.conf.py uses; `drain_delay` in seconds."""
 
     drain_delay = 0.0
+    follower: Follower | None = None
     _stop_at: float | None = None
     _next_beat = 0.0
+
+    def load_wsgi(self) -> None:
+        """Before the first request, serve what was published since the main process loaded its model."""
+        super().load_wsgi()
+        self.follower = self.follow(self.wsgi.extensions["skdeploy"])
+        if self.follower is not None:
+            self.follower.catch_up()
+
+    def follow(self, _slot: Slot, /) -> Follower | None:
+        """Who brings other models into the slot; nobody unless a service says so."""
+        return None
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: say so on /ready, and stop accepting after DRAIN_DELAY."""
@@ -49,6 +63,8 @@ class Worker(LoopWorker):
         if now >= self._next_beat:
             self._next_beat = now + 1.0
             super().notify()
+            if self.follower is not None:
+                self.follower.poll()
         if self._stop_at is not None and now >= self._stop_at:
             self.alive = False
 

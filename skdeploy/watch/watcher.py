@@ -1,0 +1,90 @@
+"""The watcher: sees that a source has another model, and publishes it once it has proved itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from skdeploy.errors import SkdeployError, SourceUnreachable
+from skdeploy.source import Source, build, fetch, record_of, remember, resolve
+from skdeploy.watch.state import Look, State
+
+_log = logging.getLogger(__name__)
+
+# Seconds between looks at whether somebody asked for one, or the service has ended.
+_NAP = 0.2
+
+
+class Watcher:
+    """Looks at `source` every `interval` seconds (0: only when asked).
+
+    served   digest and registry version of the model that the service started with
+    """
+
+    def __init__(
+        self, source: Source, state: State, *, engine: str, interval: float, served: tuple[str, str | None]
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._engine = engine
+        self._interval = interval
+        self._served = served
+        # The token of what is served, or of what was refused: both need no second look.
+        self._seen: str | None = None
+        self._failure: str | None = None
+
+    def run(self, is_wanted: Callable[[], bool]) -> None:
+        """Look until it is no longer wanted."""
+        asked = self._state.asked()
+        due = time.monotonic() + self._interval if self._interval else float("inf")
+        while is_wanted():
+            now_asked = self._state.asked()
+            if now_asked != asked:
+                asked, self._seen = now_asked, None
+            elif time.monotonic() < due:
+                time.sleep(_NAP)
+                continue
+            self.look()
+            due = time.monotonic() + self._interval if self._interval else float("inf")
+
+    def look(self) -> bool:
+        """Whether another model was published. What goes wrong is logged, and the old one stays."""
+        failure: str | None = None
+        published = False
+        try:
+            published = self._look()
+        except SkdeployError as error:
+            failure = str(error)
+        except Exception as error:  # a library's or the disk's; the next look may go well
+            _log.exception("The watcher could not look")
+            failure = f"{type(error).__name__} (the log says where)"
+        if failure is not None and failure != self._failure:
+            _log.error("The model stays as it is: %s", failure)
+        elif failure is None and self._failure is not None:
+            _log.info("The source gives models again")
+        self._failure = failure
+        self._state.note(Look(looked=datetime.now(UTC).isoformat(timespec="seconds"), failure=failure))
+        return published
+
+    def _look(self) -> bool:
+        target = resolve(self._source)
+        if target.token == self._seen:
+            if self._failure is not None:
+                raise SourceUnreachable("model", self._failure, "")
+            return False
+        fetched = fetch(self._source, target)
+        if (fetched.digest, fetched.version) == self._served:
+            self._seen = target.token
+            return False
+        try:
+            model = build(self._source, fetched, engine=self._engine)
+        except SkdeployError:
+            self._seen = target.token
+            raise
+        self._state.publish(record_of(self._source, fetched), fetched.content)
+        remember(self._source, fetched)
+        self._seen, self._served = target.token, (fetched.digest, fetched.version)
+        _log.info("Published %s %s from %s", model.passport.name, model.passport.version, fetched.where)
+        return True

@@ -1,0 +1,235 @@
+"""Another model is served without a restart, by every worker, and nobody notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sklearn.linear_model import LinearRegression
+
+import skdeploy
+from skdeploy.passport import Passport
+from skdeploy.source.cache import write
+from tests.conftest import small_frame, small_pipeline
+from tests.live import Service, children, served, started, wait_until
+
+RECORD = json.dumps({"size": 11.5, "kind": "elm", "age": 3}).encode()
+TOKEN = "a token of forty characters or so"
+
+
+def saved(path: Path, factor: float) -> Passport:
+    """A model whose prediction is `factor` times the age, put in place as a deployment does it."""
+    frame = small_frame()
+    target = frame["age"] * factor
+    aside = path.with_suffix(".new")
+    passport = skdeploy.save(
+        small_pipeline(LinearRegression()).fit(frame, target), frame, target, aside, name="ages"
+    )
+    aside.replace(path)
+    return passport
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "served.bin"
+    saved(path, 1.0)
+    return path
+
+
+@pytest.fixture
+def service(tmp_path: Path, model_file: Path) -> Iterator[Service]:
+    """Two workers and a watcher that looks five times a second."""
+    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "WATCH_SECONDS": "0.2", "ADMIN_TOKEN": TOKEN}
+    with served(tmp_path, **settings) as running:
+        wait_until(lambda: len(about(running)["workers"]) == 2, "both workers say what they serve")
+        yield running
+
+
+def about(service: Service) -> dict[str, Any]:
+    page: dict[str, Any] = json.loads(service.get("/")[1])
+    return page
+
+
+def failure(service: Service) -> str:
+    """What the watcher says went wrong in its last look."""
+    look = about(service)["watcher"]
+    return str(look["failure"]) if look else ""
+
+
+def versions(service: Service) -> set[str]:
+    return {worker["version"] for worker in about(service)["workers"]}
+
+
+def serves(service: Service, version: str) -> None:
+    wait_until(lambda: versions(service) == {version}, f"every worker serves {version}")
+
+
+def prediction(service: Service) -> float:
+    status, body = service.post(RECORD)
+    assert status == 200, body
+    return float(json.loads(body)["prediction"])
+
+
+def watcher_of(service: Service) -> int:
+    pid = service.watcher()
+    assert pid is not None
+    return pid
+
+
+def test_a_changed_file_is_served_by_every_worker(service: Service, model_file: Path) -> None:
+    """Without a restart, and the answers name the version that made them."""
+    workers = service.workers()
+    passport = saved(model_file, 2.0)
+    serves(service, passport.version)
+    assert prediction(service) == pytest.approx(6.0)
+    status, body = service.post(RECORD)
+    assert (status, json.loads(body)["model"]) == (200, {"name": "ages", "version": passport.version})
+    assert service.workers() == workers
+
+
+def test_twenty_models_under_load(service: Service, model_file: Path) -> None:
+    """No request fails, and every answer's version is that of the model that made its prediction."""
+    made = {prediction_of: saved(model_file, prediction_of / 3).version for prediction_of in (3.0,)}
+    answers: Counter[tuple[str, float]] = Counter()
+    failed: list[Any] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        with closing(service.connection()) as connection:
+            while not done.is_set():
+                connection.request("POST", "/predict", RECORD)
+                response = connection.getresponse()
+                body = response.read()
+                if response.status != 200:
+                    failed.append(body)
+                    return
+                answer = json.loads(body)
+                answers[answer["model"]["version"], round(answer["prediction"], 6)] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    began = time.monotonic()
+    for turn in range(20):
+        passport = saved(model_file, 2.0 + turn)
+        made[round(3 * (2.0 + turn), 6)] = passport.version
+        serves(service, passport.version)
+    seconds = time.monotonic() - began
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert answers.total() / seconds > 200
+    assert dict(answers.keys()) == {
+        version: value for value, version in made.items() if version in {one for one, _ in answers}
+    }
+    assert len(answers) > 15
+
+
+def test_what_cannot_be_served_changes_nothing(service: Service, model_file: Path) -> None:
+    """A damaged file and a model that fails its proof: the old one stays, GET / and the log say why."""
+    before = versions(service)
+    good = model_file.read_bytes()
+    write(model_file, good[: len(good) // 2])
+    wait_until(lambda: "cannot be unpickled" in failure(service), "it is refused")
+    liar = saved(model_file, 9.0)
+    serves(service, liar.version)
+    broken = skdeploy.load(model_file).passport
+    assert broken.version == liar.version
+    import joblib
+
+    pipeline = joblib.load(model_file)
+    plain = msgspec.json.decode(msgspec.json.encode(pipeline.passport_))
+    plain["golden"]["predictions"] = [value + 1 for value in plain["golden"]["predictions"]]
+    pipeline.passport_ = plain
+    aside = model_file.with_suffix(".new")
+    joblib.dump(pipeline, aside)
+    aside.replace(model_file)
+    wait_until(lambda: "golden" in failure(service), "the proof fails")
+    assert versions(service) == {liar.version} != before
+    assert prediction(service) == pytest.approx(27.0)
+    assert service.log().count("The model stays as it is: ") == 2
+    serves(service, saved(model_file, 4.0).version)
+    wait_until(lambda: failure(service) == "None", "all is well again")
+
+
+def test_a_worker_that_starts_late_serves_what_the_others_do(service: Service, model_file: Path) -> None:
+    """A worker that replaces a killed one begins with the model that was published."""
+    passport = saved(model_file, 5.0)
+    serves(service, passport.version)
+    killed = service.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: len(service.workers()) == 2 and killed not in service.workers(), "it is replaced")
+    for _ in range(20):
+        assert prediction(service) == pytest.approx(15.0)
+    serves(service, passport.version)
+
+
+def test_a_watcher_that_dies_is_started_again(service: Service, model_file: Path) -> None:
+    """As a model's code can make it die."""
+    (watcher,) = children(watcher_of(service))
+    os.kill(watcher, signal.SIGKILL)
+    passport = saved(model_file, 6.0)
+    serves(service, passport.version)
+    assert "The watcher died" in service.log()
+
+
+def test_nothing_is_left_behind(tmp_path: Path, model_file: Path) -> None:
+    """The watcher and the temporary folder go with the service, and so they do if it is killed."""
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        with started(tmp_path, MODEL_URI=str(model_file), WORKERS="1", WATCH_SECONDS="0.2") as service:
+            wait_until(service.is_ready, "it is ready")
+            wait_until(lambda: "The watcher's process" in service.log(), "the watcher runs")
+            pid = watcher_of(service)
+            wait_until(lambda pid=pid: bool(children(pid)), "it has forked")  # type: ignore[misc]
+            pids = [pid, *children(pid)]
+            service.send(sig)
+            service.wait()
+            wait_until(
+                lambda pids=pids: not any(Path(f"/proc/{one}").exists() for one in pids),  # type: ignore[misc]
+                "its processes have ended",
+            )
+
+
+def test_reload_is_for_who_has_the_token(tmp_path: Path, model_file: Path) -> None:
+    """401 without it; with it 202, what the source names, and the model is served soon after."""
+    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "ADMIN_TOKEN": TOKEN}
+    with served(tmp_path, **settings) as service:
+        passport = saved(model_file, 7.0)
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN[:-1]}):
+            assert reload(service, header)[0] == 401
+        time.sleep(1)
+        assert versions(service) != {passport.version}
+        status, body = reload(service, {"Authorization": f"Bearer {TOKEN}"})
+        assert status == 202, body
+        assert json.loads(body)["target"]["where"] == str(model_file)
+        serves(service, passport.version)
+        assert TOKEN not in service.log()
+        model_file.unlink()
+        status, body = reload(service, {"Authorization": f"Bearer {TOKEN}"})
+        assert (status, json.loads(body)["title"]) == (502, "The source has no model")
+
+
+def reload(service: Service, headers: dict[str, str]) -> tuple[int, bytes]:
+    with closing(service.connection()) as connection:
+        connection.request("POST", "/admin/reload", headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+def test_nobody_watches_unless_asked(tmp_path: Path, model_file: Path) -> None:
+    """By default there is no watcher, and /admin/reload is no path."""
+    with served(tmp_path, MODEL_URI=str(model_file), WORKERS="1") as service:
+        assert "watcher" not in about(service)
+        assert reload(service, {"Authorization": "Bearer x"})[0] == 404
+        assert "The watcher's process" not in service.log()
