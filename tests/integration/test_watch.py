@@ -155,7 +155,7 @@ def test_what_cannot_be_served_changes_nothing(service: Service, model_file: Pat
     aside = model_file.with_suffix(".new")
     joblib.dump(pipeline, aside)
     aside.replace(model_file)
-    wait_until(lambda: "golden" in failure(service), "the proof fails")
+    wait_until(lambda: "Golden record" in failure(service), "the proof fails")
     assert versions(service) == {liar.version} != before
     assert prediction(service) == pytest.approx(27.0)
     assert service.log().count("The model stays as it is: ") == 2
