@@ -79,14 +79,12 @@ def _run(folder: Path, *, keep: bool) -> None:
         say("Training the first version, logging it, making it champion: train.py --mlflow --promote")
         train(server, folder, seed=13)
         say(f"Serving {MODEL_URI}")
-        with service(server, folder) as (process, port):
+        with service(server, folder) as port:
             say("Posting a flight from New York to Los Angeles")
             first = predict(port)
             say("Training a second version with another seed, and making that champion")
             train(server, folder, seed=14)
             say("Waiting for the service to answer with the new champion")
-            process.stop()
-            process.start()
             wait_for_another_version(port, first["model"]["version"])
             say("Posting the same flight")
             predict(port)
@@ -115,8 +113,8 @@ def train(server: MlflowServer, folder: Path, seed: int) -> None:
 
 
 @contextlib.contextmanager
-def service(server: MlflowServer, folder: Path) -> Iterator[tuple[Process, int]]:
-    """The web service as `make serve` starts it, but for its model; its process and its port."""
+def service(server: MlflowServer, folder: Path) -> Iterator[int]:
+    """The web service as `make serve` starts it, but for its model, which it follows; its port."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app"]
     environment = _service_environment(server.environment, folder, port)
@@ -127,7 +125,7 @@ def service(server: MlflowServer, folder: Path) -> Iterator[tuple[Process, int]]
     try:
         process.start()
         print(f"It is ready at http://127.0.0.1:{port}")
-        yield process, port
+        yield port
     finally:
         process.stop()
 
@@ -136,6 +134,7 @@ def _service_environment(found_by: Mapping[str, str], folder: Path, port: int) -
     # An empty value is the default, whatever the environment of the demo says.
     neutral = {setting.name: "" for setting in SETTINGS}
     own = {"MODEL_URI": MODEL_URI, "MODEL_CACHE": str(folder / "cache"), "PORT": str(port), "WORKERS": "1"}
+    own["WATCH_SECONDS"] = "1"
     return {**os.environ, **neutral, **found_by, **own, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
