@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ def examine(source: Source, engine: str = "auto") -> Iterator[Finding]:
     visit = _Visit(source, engine)
     steps: list[tuple[tuple[str, ...], Callable[[], str]]] = [
         (_parts(source), visit.resolve),
-        (("artifact", "digest"), visit.fetch),
+        (("digest",) if isinstance(source.place, LocalFile) else ("download", "digest"), visit.fetch),
         (("model",), visit.prove),
         *([(("cache",), visit.cache)] if source.cache else []),
     ]
@@ -81,13 +81,16 @@ class _Visit:
     def cache(self) -> str:
         folder = self._source.cache
         assert folder is not None  # noqa: S101 - the step is only taken then
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not (there.is_dir() and os.access(there, os.W_OK)):
+        try:
+            # Trying is surer than asking: root may write where nothing can be written.
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
             raise SourceError(
                 "cache",
-                f"MODEL_CACHE={str(folder)!r} cannot be written.",
-                "Give it a folder of its own.",
-            )
+                f"MODEL_CACHE={str(folder)!r} cannot be written: {error.strerror}.",
+                "Give another folder.",
+            ) from None
         return str(folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.server
 import socket
 import threading
 import time
@@ -11,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from examples.servers.process import ServerNotInstalled
 from examples.servers.s3 import S3, s3_server
+from tests.live import wait_until
 
 # What a developer's machine may hold must neither help nor hurt.
 FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "MLFLOW_TRACKING_TOKEN", "http_proxy")
@@ -49,10 +53,24 @@ def put(s3: S3, key: str, content: bytes, *, digest: str | None = None) -> None:
     )
 
 
+def restart(s3: S3) -> None:
+    """Start a killed server; it answers some seconds before it finds what it had stored."""
+    s3.process.start()
+    objects = client(s3)
+
+    def all_there() -> bool:
+        try:
+            for entry in objects.list_objects_v2(Bucket=s3.bucket).get("Contents", []):
+                objects.get_object(Bucket=s3.bucket, Key=entry["Key"])["Body"].read()
+        except ClientError:
+            return False
+        return True
+
+    wait_until(all_there, "every object can be read again", 60)
+
+
 def client(s3: S3) -> Any:
     """A client of one's own, with the right credentials whatever the environment says."""
-    import boto3
-
     return boto3.client(
         "s3",
         endpoint_url=s3.endpoint,
@@ -88,6 +106,23 @@ def refusing_server() -> Iterator[str]:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{reserved.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def closed_server(status: int) -> Iterator[str]:
+    """A server that answers every request with `status`, as a login page in front of another does."""
+
+    class Closed(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @contextlib.contextmanager

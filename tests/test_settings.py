@@ -37,6 +37,8 @@ def test_defaults_are_what_the_table_says() -> None:
         ("CLIENT_TIMEOUT", "1e3"),
         ("EXPOSE_SCHEMA", "none"),
         ("LOG_LEVEL", "INFO"),
+        ("SOURCE_TIMEOUT", "0"),
+        ("ALLOW_UNVERIFIED", "true"),
     ],
 )
 def test_a_bad_value_is_named_with_its_remedy(name: str, value: str) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,13 @@ import joblib
 import pytest
 
 import skdeploy
-from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, UnreadableModel
+from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, SourceError, UnreadableModel
+from skdeploy.settings import Settings
+from skdeploy.source import Source, fetch, resolve
+from skdeploy.source.place import LocalFile, Place, RegisteredModel, RunModel, S3Object, redacted
+from skdeploy.source.target import quiet_transport, required
+
+ROOT = Path(__file__).parent.parent
 
 
 class Bomb:
@@ -83,3 +93,136 @@ def test_a_class_of_the_training_script_is_explained(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"c__main__\nMyScaler\n.")
     with pytest.raises(UnreadableModel, match="move it to a module"):
         skdeploy.load(tmp_path / "model.bin")
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("model.bin", LocalFile(Path("model.bin"))),
+        ("/a/b@c.bin", LocalFile(Path("/a/b@c.bin"))),
+        ("file:///a/b%20c.bin", LocalFile(Path("/a/b c.bin"))),
+        ("s3://bucket/a/b.bin", S3Object("bucket", "a/b.bin")),
+        ("s3://bucket/folder/", S3Object("bucket", "folder/")),
+        ("models:/flight air time@champion", RegisteredModel("flight air time", alias="champion")),
+        ("models:/tree/12", RegisteredModel("tree", version="12")),
+        ("runs:/0a1b/model", RunModel("0a1b", "model")),
+        ("runs:/0a1b/some/model/", RunModel("0a1b", "some/model")),
+    ],
+)
+def test_a_uri_has_its_parts(uri: str, place: Place) -> None:
+    """Each form that the settings' table names is understood."""
+    assert Source(uri=uri).place == place
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket",
+        "s3://bucket/",
+        "s3:/b/k",
+        "models:/tree",
+        "models:/tree/latest",
+        "models:/@a",
+        "runs:/0a1b",
+    ],
+)
+def test_half_a_uri_is_a_wrong_setting(uri: str) -> None:
+    """What lacks a part is no path to a file of that name, and the message shows the forms."""
+    with pytest.raises(SettingsError, match="models:/name@alias"):
+        Source(uri=uri)
+
+
+def test_credentials_in_a_uri_are_refused_and_not_shown() -> None:
+    """They would end up in logs; the message says where they belong."""
+    with pytest.raises(SettingsError, match=r"MODEL_URI='s3://bucket/m.bin'.*AWS_ACCESS_KEY_ID") as caught:
+        Source(uri="s3://AKIA4711:geheim4711@bucket/m.bin")
+    assert "4711" not in str(caught.value)
+
+
+def test_urls_lose_their_credentials() -> None:
+    """User, password and a signed query go; the address stays."""
+    text = "GET http://anna:geheim@host:5000/a?X-Amz-Signature=4711&b=c failed (https://host/b)."
+    assert redacted(text) == "GET http://host:5000/a failed (https://host/b)."
+
+
+def test_the_settings_make_a_source() -> None:
+    """Each setting of a source arrives there."""
+    source = Source.from_settings(
+        Settings.from_env(
+            {
+                "MODEL_URI": "models:/tree/3",
+                "MODEL_SHA256": "AB" * 32,
+                "MODEL_CACHE": "/var/cache",
+                "SOURCE_TIMEOUT": "1.5",
+                "ALLOW_UNVERIFIED": "1",
+                "SKOPS_TRUSTED": "numpy.dtype, a.B",
+            }
+        )
+    )
+    assert source == Source(
+        uri="models:/tree/3",
+        sha256="ab" * 32,
+        cache=Path("/var/cache"),
+        timeout=1.5,
+        allow_unverified=True,
+        trusted=("numpy.dtype", "a.B"),
+    )
+
+
+def test_a_file_that_changed_has_another_token(regressor_file: Path, tmp_path: Path) -> None:
+    """resolve tells a file that was written again from the one before, and an untouched one from neither."""
+    path = tmp_path / "model.bin"
+    path.write_bytes(regressor_file.read_bytes())
+    source = Source(uri=str(path))
+    before = resolve(source).token
+    assert resolve(source).token == before
+    (tmp_path / "new").write_bytes(regressor_file.read_bytes())
+    (tmp_path / "new").replace(path)
+    assert resolve(source).token != before
+    assert fetch(source).digest == hashlib.sha256(regressor_file.read_bytes()).hexdigest()
+
+
+def test_a_missing_package_is_named_with_its_remedy() -> None:
+    """What brings it is said; a package that is there and broken is another error."""
+    with pytest.raises(SourceError, match=r"pip install 'skdeploy\[mlflow\]'"):
+        required("no_such_module.deep", "boto3")
+
+
+def test_a_model_says_where_it_came_from(regressor_file: Path) -> None:
+    """A file's model has its path for origin, and came from no cache."""
+    origin = skdeploy.load(regressor_file).origin
+    assert origin is not None
+    assert (origin.uri, origin.version, origin.from_cache) == (str(regressor_file), None, None)
+
+
+@pytest.fixture
+def transport() -> Iterator[logging.Logger]:
+    """urllib3's logger with no level of its own, and the root's as it was afterwards."""
+    root, logger = logging.getLogger(), logging.getLogger("urllib3")
+    before = root.level
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    root.setLevel(before)
+    logger.setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    ("root", "silent", "heard"),
+    [(logging.DEBUG, logging.DEBUG, logging.INFO), (logging.ERROR, logging.WARNING, logging.ERROR)],
+)
+def test_what_is_sent_is_never_logged(transport: logging.Logger, root: int, silent: int, heard: int) -> None:
+    """LOG_LEVEL=debug does not reach the libraries whose debugging holds secrets; others are obeyed."""
+    logging.getLogger().setLevel(root)
+    quiet_transport()
+    assert not transport.isEnabledFor(silent)
+    assert transport.isEnabledFor(heard)
+
+
+def test_a_path_needs_no_client_of_a_store(regressor_file: Path) -> None:
+    """Loading a file imports neither boto3 nor mlflow nor skops."""
+    code = (
+        f"import sys, skdeploy; skdeploy.load({str(regressor_file)!r}, engine='sklearn')\n"
+        "print(sorted({'boto3', 'botocore', 'mlflow', 'skops'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from skdeploy.errors import SourceError, SourceUnreachable
 from skdeploy.source import files, s3
 from skdeploy.source.place import RegisteredModel, RunModel, S3Object, redacted
-from skdeploy.source.target import MODEL_FILES, Target, required
+from skdeploy.source.target import MODEL_FILES, Target, quiet_transport, required
 
 # Of a model version: the digest of its model file, written by who promotes it.
 TAG = "skdeploy.sha256"
@@ -160,6 +160,7 @@ def _client(timeout: float) -> Iterator[Any]:
             "MLFLOW_TRACKING_URI is not the address of a tracking server.",
             "Set it, such as http://mlflow.example:5000.",
         )
+    quiet_transport()
     with _patience(timeout):
         try:
             yield mlflow.MlflowClient()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 from skdeploy.errors import SourceError, SourceUnreachable
 from skdeploy.source.place import S3Object, redacted
-from skdeploy.source.target import MODEL_FILES, Target, required
+from skdeploy.source.target import MODEL_FILES, Target, quiet_transport, required
 
 # Of the object: the digest of the file, as `aws s3 cp --metadata sha256=...` writes it.
 METADATA = "sha256"
@@ -81,9 +80,7 @@ def _client(timeout: float, endpoint: str | None) -> Any:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    # What they say at DEBUG holds session tokens and signed URLs.
-    for name in ("boto3", "botocore", "urllib3"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    quiet_transport()
     patience = Config(
         connect_timeout=timeout,
         read_timeout=timeout,

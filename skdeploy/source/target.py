@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -59,6 +60,13 @@ class Fetched:
     verified: bool
     from_cache: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def quiet_transport() -> None:
+    """Keep boto3 and urllib3 from saying at DEBUG what they send: session tokens and signed URLs."""
+    for name in ("boto3", "botocore", "urllib3"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
 
 
 def required(module: str, package: str) -> Any:

@@ -54,7 +54,7 @@ def down(s3: S3) -> Iterator[S3]:
     """The server, killed; it runs again after the test."""
     s3.process.kill()
     yield s3
-    s3.process.start()
+    stores.restart(s3)
 
 
 def uri(s3: S3, key: str = "models/tree.bin") -> str:
@@ -247,7 +247,7 @@ def test_a_service_starts_without_its_store(s3: S3, model_file: bytes, tmp_path:
             third = service.log()
         assert f"The service does not start: S3 at {s3.endpoint} did not answer" in third
     finally:
-        s3.process.start()
+        stores.restart(s3)
     for shown in (first, second, third, json.dumps(page)):
         assert s3.secret_key not in shown
         assert s3.access_key not in shown
