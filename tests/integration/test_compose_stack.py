@@ -134,6 +134,7 @@ def test_a_model_goes_from_train_to_the_service(
         cwd=ROOT,
         env={**os.environ, "MLFLOW_TRACKING_URI": tracking_server, "MLFLOW_DISABLE_TELEMETRY": "true"},
         check=True,
+        timeout=120,
     )
     with running(docker, network, "service", image, port=9696) as service:
         first = predicted(service)
