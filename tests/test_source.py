@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,13 +171,14 @@ def test_the_settings_make_a_source() -> None:
 
 
 def test_a_file_that_changed_has_another_token(regressor_file: Path, tmp_path: Path) -> None:
-    """resolve tells a file that was written again from the one before, and an untouched one from neither."""
+    """resolve tells a file that took another's place, even if it has the same size and time."""
     path = tmp_path / "model.bin"
     path.write_bytes(regressor_file.read_bytes())
     source = Source(uri=str(path))
     before = resolve(source).token
     assert resolve(source).token == before
     (tmp_path / "new").write_bytes(regressor_file.read_bytes())
+    shutil.copystat(path, tmp_path / "new")
     (tmp_path / "new").replace(path)
     assert resolve(source).token != before
     assert fetch(source).digest == hashlib.sha256(regressor_file.read_bytes()).hexdigest()

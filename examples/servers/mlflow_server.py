@@ -60,7 +60,9 @@ def mlflow_server(
     )
     process.start()
     uri = f"http://127.0.0.1:{port}"
-    found_by = {"MLFLOW_TRACKING_URI": uri} | ({} if proxied else s3.environment)
+    # Without it, clients would be sent to S3 with signed addresses.
+    found_by = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false"}
+    found_by |= {} if proxied else s3.environment
     try:
         yield MlflowServer(uri, found_by, process)
     finally:

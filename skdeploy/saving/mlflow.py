@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import tempfile
 import warnings
@@ -41,6 +40,10 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server that passes artifacts on would send its clients to the store all the same, whose address
+    # may mean nothing to them; they would try for minutes.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
 _IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
 # What MLflow takes in the name of a parameter or a metric, and how long a parameter may be.
@@ -134,8 +137,10 @@ def _mlflow() -> ModuleType:
 @contextlib.contextmanager
 def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterator[None]:
     """MLflow reads its variables at each request: they are set for the block, unless they are already."""
-    added = [name for name in patience if name not in os.environ]
-    os.environ.update({name: patience[name] for name in added})
+    variables = [getattr(mlflow.environment_variables, name) for name in patience]
+    added = [variable for variable in variables if not variable.is_set()]
+    for variable in added:
+        variable.set(patience[variable.name])
     try:
         with warnings.catch_warnings():
             # MLflow's are about its own insides, and about whole numbers that could be null one day:
@@ -151,8 +156,8 @@ def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterato
             f"{without_credentials(str(error))[:1000]}). Is it running, and may you write to it?"
         ) from error
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        for variable in added:
+            variable.unset()
 
 
 def without_credentials(text: str) -> str:

@@ -180,6 +180,8 @@ def _patience(timeout: float) -> Iterator[None]:
         variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES: 1,
         variables.MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER: False,
         variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR: False,
+        # A server that passes artifacts on would send us to the store all the same, with a signed address.
+        variables.MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD: False,
     }
     with _environment:
         unset = [variable for variable in wanted if not variable.is_set()]

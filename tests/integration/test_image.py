@@ -27,44 +27,17 @@ from sklearn.pipeline import make_pipeline
 import skdeploy
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
-from tests.integration.docker_engine import Container, Docker, NoEngine, base_image, engine
+from tests.integration.conftest import IMAGE
+from tests.integration.docker_engine import Container, Docker
 from tests.live import ROOT, wait_until
 
 pytestmark = pytest.mark.heavy
-IMAGE = "skdeploy-test"
 MODEL_FILE = ROOT / "model.bin"
 # What is added to the base, measured 504 MB: numpy, scipy, pandas, scikit-learn and onnx with their
 # bytecode; 132 MB of it are mlflow-skinny, boto3, skops and what those need.
 MOST_ADDED_MB = 550
 COMPILERS = ("gcc", "g++", "cc", "c++", "clang", "tcc", "gfortran", "as", "ld", "make")
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
-
-
-@pytest.fixture(scope="session")
-def docker() -> Generator[Docker]:
-    """A client whose engine answers."""
-    try:
-        with engine() as found:
-            yield found
-    except NoEngine as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="session")
-def base(docker: Docker) -> str:
-    """What the image is built on."""
-    try:
-        return base_image(docker)
-    except NoEngine as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="session")
-def image(docker: Docker, base: str) -> Generator[str]:
-    """The image, as `make image` builds it, but for its base and name."""
-    docker.build(IMAGE, ROOT, f"--build-arg=BASE={base}")
-    yield IMAGE
-    docker.run("rmi", "--force", IMAGE)
 
 
 @pytest.fixture(scope="module")

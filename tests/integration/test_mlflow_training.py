@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import joblib
 import matplotlib.image
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.pipeline import Pipeline
 
 import skdeploy
@@ -28,6 +31,24 @@ from tests.stores import enter, running_s3, within
 
 pytestmark = pytest.mark.heavy
 TREES = ("numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
+
+
+DRIFT = [0.0]
+
+
+class Drifting(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Predicts a constant, to which whoever unpickles it adds DRIFT."""
+
+    def fit(self, X: Any, y: Any) -> Drifting:
+        self.level_ = float(np.mean(y))
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.level_)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.level_ += DRIFT[0]
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +235,18 @@ def test_skops_says_which_types_it_does_not_trust(server: MlflowServer, trained:
     with pytest.raises(SaveError, match="TreePredictor"):
         skdeploy.log_model(trained.path, name="untrusted", serialization_format="skops")
     assert client().search_registered_models("name = 'untrusted'") == []
+
+
+def test_what_comes_back_as_another_model_is_not_registered(
+    server: MlflowServer, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The golden records decide, before there is a version that an alias could point to."""
+    X, y = trained.split.X_train, trained.split.y_train
+    skdeploy.save(Drifting().fit(X, y), X, y, tmp_path / "model.bin", name="drifting")
+    monkeypatch.setattr(sys.modules[__name__], "DRIFT", [0.5])
+    with pytest.raises(SaveError, match="came back from the artifact store as another one: Golden record 0"):
+        skdeploy.log_model(tmp_path / "model.bin")
+    assert client().search_registered_models("name = 'drifting'") == []
 
 
 def test_a_run_of_ones_own_is_written_to_and_stays_open(server: MlflowServer, trained: Trained) -> None:

@@ -1,0 +1,39 @@
+"""The image, built once for all tests that run it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.integration.docker_engine import Docker, NoEngine, base_image, engine
+from tests.live import ROOT
+
+IMAGE = "skdeploy-test"
+
+
+@pytest.fixture(scope="session")
+def docker() -> Generator[Docker]:
+    """A client whose engine answers."""
+    try:
+        with engine() as found:
+            yield found
+    except NoEngine as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def base(docker: Docker) -> str:
+    """What the image is built on."""
+    try:
+        return base_image(docker)
+    except NoEngine as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def image(docker: Docker, base: str) -> Generator[str]:
+    """The image, as `make image` builds it, but for its base and name."""
+    docker.build(IMAGE, ROOT, f"--build-arg=BASE={base}")
+    yield IMAGE
+    docker.run("rmi", "--force", IMAGE)
