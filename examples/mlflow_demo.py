@@ -135,9 +135,7 @@ def _service_environment(found_by: Mapping[str, str], folder: Path, port: int) -
     neutral = {setting.name: "" for setting in SETTINGS}
     own = {"MODEL_URI": MODEL_URI, "MODEL_CACHE": str(folder / "cache"), "PORT": str(port), "WORKERS": "1"}
     own["WATCH_SECONDS"] = "1"
-    # Otherwise onnxruntime as well would report to its makers, and leave a file in TMPDIR.
-    silent = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **neutral, **found_by, **own, **silent}
+    return {**os.environ, **neutral, **found_by, **own, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def predict(port: int) -> dict[str, Any]:

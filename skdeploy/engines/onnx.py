@@ -5,6 +5,7 @@ It needs neither pandas nor scikit-learn, except for a record that it cannot tak
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ from skdeploy.schema import Table
 
 # Numbers of the packed records that are in memory at once: 16 MB.
 _MOST_AT_ONCE = 2**21
+
+
+def _runtime() -> Any:
+    """onnxruntime, kept from starting a thread, as it does when it is imported, to report to its makers."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 class OnnxEngine(Engine):
@@ -32,8 +41,7 @@ class OnnxEngine(Engine):
     def __init__(
         self, graph: Graph, others: Any, *, boolean_labels: bool = False, widths: list[int] | None = None
     ) -> None:
-        import onnxruntime
-
+        onnxruntime = _runtime()
         options = onnxruntime.SessionOptions()
         # One request, one thread: parallelism is the workers' affair, and threads do not survive a fork.
         options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -315,12 +318,29 @@ def test_edges_reach_what_a_schema_allows(regressor: Model) -> None:
     assert {"column 'size': null", "column 'age': an extreme"} <= set(names)
 
 
+def test_the_runtime_reports_to_nobody(regressor_file: Path) -> None:
+    """Without being told not to, onnxruntime starts a thread that does, and a fork would wait for it."""
+    code = f"""
+import os, sys, skdeploy
+os.environ.pop("ORT_DISABLE_TELEMETRY", None)
+skdeploy.load({str(regressor_file)!r}, engine="sklearn")
+sklearn_only = len(os.listdir("/proc/self/task"))
+assert "onnxruntime" not in sys.modules
+skdeploy.load({str(regressor_file)!r}, engine="onnx")
+assert "onnxruntime" in sys.modules
+print(len(os.listdir("/proc/self/task")) - sklearn_only)
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "0\n"
+
+
 def test_whatever_fails_in_compiling_falls_back(
     regressor_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A runtime that is not installed is a reason to serve with scikit-learn, not to fail."""
-    import sys
-
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     model = skdeploy.load(regressor_file, engine="auto")
     assert model.engine.name == "sklearn"
