@@ -16,7 +16,7 @@ import skdeploy
 import train
 from examples.flights import plots, tracking
 from skdeploy.errors import SaveError
-from skdeploy.saving.mlflow import require_server, without_credentials
+from skdeploy.saving.mlflow import require_server
 from tests.stores import enter, refusing_server, silent_server, within
 
 ROOT = Path(__file__).parents[1]
@@ -90,12 +90,6 @@ def test_a_pickle_without_passport_is_not_logged(tmp_path: Path) -> None:
     joblib.dump(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), tmp_path / "bare.bin")
     with pytest.raises(SaveError, match="has no passport"):
         skdeploy.log_model(tmp_path / "bare.bin")
-
-
-def test_credentials_are_taken_out_of_every_address() -> None:
-    """User and password go, the rest stays."""
-    text = "http://me:pw@host:5000/x failed, as did https://token@other/y; a@b stays"
-    assert without_credentials(text) == "http://host:5000/x failed, as did https://other/y; a@b stays"
 
 
 def test_the_importance_of_a_column_is_how_much_worse_it_gets_without() -> None:

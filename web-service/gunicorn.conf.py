@@ -84,10 +84,10 @@ def on_exit(_server: object) -> None:
 
 
 def worker_exit(_server: object, ending: Worker) -> None:
-    """Gunicorn's hook, called by a worker that is done: leave without the libraries' farewell.
+    """Gunicorn's hook, called by a worker that is done: leave at once.
 
-    onnxruntime starts a thread when it is imported. A forked worker does not have it, and waits for
-    it for ever when the interpreter ends in the ordinary way.
+    An interpreter that ends in the ordinary way waits for threads which a client still holds, though
+    their GRACEFUL_TIMEOUT is over, and for those of libraries, which did not survive the fork.
     """
     reason = sys.exc_info()[1]
     code = reason.code if isinstance(reason, SystemExit) else 0

@@ -30,6 +30,7 @@ from skdeploy.model.proof import golden_table, prove
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
 from skdeploy.passport.libraries import installed
+from skdeploy.redacting import redacted
 from skdeploy.schema import RecordReader, Table
 
 DIGEST_TAG = "skdeploy.sha256"
@@ -150,19 +151,14 @@ def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterato
     except SaveError:
         raise
     except Exception as error:  # the server's, the store's, the network's, the pickle's
-        address = without_credentials(mlflow.get_tracking_uri())
+        address = redacted(mlflow.get_tracking_uri())
         raise SaveError(
             f"MLflow at MLFLOW_TRACKING_URI={address} {what} ({type(error).__name__}: "
-            f"{without_credentials(str(error))[:1000]}). Is it running, and may you write to it?"
+            f"{redacted(str(error))[:1000]}). Is it running, and may you write to it?"
         ) from error
     finally:
         for variable in added:
             variable.unset()
-
-
-def without_credentials(text: str) -> str:
-    """`text` with the user and password of every URL in it taken out."""
-    return re.sub(r"(\w://)[^/@\s]+@", r"\1", text)
 
 
 @contextlib.contextmanager

@@ -8,11 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from skdeploy.errors import SettingsError
+from skdeploy.redacting import CREDENTIALS, redacted
 from skdeploy.settings import Settings
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
-# A signed URL's query is a key to the object.
-_QUERY = re.compile(r"(\w+://[^\s?]+)\?[^\s'\">)]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +93,8 @@ class Source:
         return _parse(self.uri)
 
 
-def redacted(text: str) -> str:
-    """`text` without the credentials that URLs in it may carry."""
-    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text))
-
-
 def _parse(uri: str) -> Place:
-    if _CREDENTIALS.search(uri):
+    if CREDENTIALS.search(uri):
         raise SettingsError(
             f"MODEL_URI={redacted(uri)!r} was given with credentials, which would end up in logs: give them "
             "in the environment, as AWS_ACCESS_KEY_ID or MLFLOW_TRACKING_USERNAME and their like."

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from skdeploy.errors import SourceError, SourceUnreachable
+from skdeploy.redacting import redacted
 from skdeploy.source import files, s3
-from skdeploy.source.place import RegisteredModel, RunModel, S3Object, redacted
+from skdeploy.source.place import RegisteredModel, RunModel, S3Object
 from skdeploy.source.target import MODEL_FILES, Target, quiet_transport, required
 
 # Of a model version: the digest of its model file, written by who promotes it.

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from skdeploy.errors import SourceError, SourceUnreachable
-from skdeploy.source.place import S3Object, redacted
+from skdeploy.redacting import redacted
+from skdeploy.source.place import S3Object
 from skdeploy.source.target import MODEL_FILES, Target, quiet_transport, required
 
 # Of the object: the digest of the file, as `aws s3 cp --metadata sha256=...` writes it.
