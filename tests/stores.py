@@ -44,6 +44,9 @@ def enter(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> No
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    # The experiment that an earlier test chose, on a server that is gone.
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
 
 
 def put(s3: S3, key: str, content: bytes, *, digest: str | None = None) -> None:

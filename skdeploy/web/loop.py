@@ -36,6 +36,11 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **kwargs)
         self.arriving: deque[TConn] = deque()
 
+    def init_process(self) -> None:
+        """In the worker's own process, before it serves."""
+        _settle(self.cfg)
+        super().init_process()
+
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection to a thread; a new one first waits, without a thread, for its first byte."""
         if isinstance(conn.sock, DeadlineSocket):
@@ -192,6 +197,13 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             # Else gunicorn would look once more for what is left of it.
             conn.parser.mesg = None
         return keepalive and drained
+
+
+def _settle(cfg: Any) -> None:
+    """Settings as plain attributes: gunicorn finds each by two calls, and reads thirty of them a request."""
+    for name, setting in cfg.settings.items():
+        if not hasattr(type(cfg), name):
+            object.__setattr__(cfg, name, setting.get())
 
 
 def _holds_more(conn: TConn) -> bool:
