@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from skdeploy.errors import SkdeployError, SourceUnreachable
-from skdeploy.source import Source, build, fetch, record_of, remember, resolve
+from skdeploy.source import Source, Target, build, fetch, record_of, remember, resolve
 from skdeploy.watch.state import Look, State
 
 _log = logging.getLogger(__name__)
@@ -31,8 +31,9 @@ class Watcher:
         self._engine = engine
         self._interval = interval
         self._served = served
-        # The token of what is served, or of what was refused: both need no second look.
+        # The token of what is served, or of what was refused and why: both need no second look.
         self._seen: str | None = None
+        self._refused: SkdeployError | None = None
         self._failure: str | None = None
 
     def run(self, is_wanted: Callable[[], bool]) -> None:
@@ -71,20 +72,26 @@ class Watcher:
     def _look(self) -> bool:
         target = resolve(self._source)
         if target.token == self._seen:
-            if self._failure is not None:
-                raise SourceUnreachable("model", self._failure, "")
-            return False
-        fetched = fetch(self._source, target)
-        if (fetched.digest, fetched.version) == self._served:
-            self._seen = target.token
+            if self._refused is not None:
+                raise self._refused
             return False
         try:
-            model = build(self._source, fetched, engine=self._engine)
-        except SkdeployError:
-            self._seen = target.token
+            published = self._take(target)
+        except SourceUnreachable:  # it may be there the next time
             raise
+        except SkdeployError as error:
+            self._seen, self._refused = target.token, error
+            raise
+        self._seen, self._refused = target.token, None
+        return published
+
+    def _take(self, target: Target) -> bool:
+        fetched = fetch(self._source, target)
+        if (fetched.digest, fetched.version) == self._served:
+            return False
+        model = build(self._source, fetched, engine=self._engine)
         self._state.publish(record_of(self._source, fetched), fetched.content)
         remember(self._source, fetched)
-        self._seen, self._served = target.token, (fetched.digest, fetched.version)
+        self._served = (fetched.digest, fetched.version)
         _log.info("Published %s %s from %s", model.passport.name, model.passport.version, fetched.where)
         return True

@@ -1,0 +1,71 @@
+"""The watcher's looks, one by one, at a file of this machine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import skdeploy
+from skdeploy.source import Fetched, Source, Target, fetch
+from skdeploy.source.cache import write
+from skdeploy.watch import State, Watcher
+
+
+@pytest.fixture
+def model_file(regressor_file: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(regressor_file, tmp_path / "served.bin"))
+
+
+def watcher_of(path: Path, folder: Path, sha256: str | None = None) -> tuple[Watcher, State]:
+    source = Source(uri=str(path), sha256=sha256)
+    state = State(folder / "state", source.uri)
+    served = (skdeploy.load(path).digest, None)
+    return Watcher(source, state, engine="sklearn", interval=1, served=served), state
+
+
+def failure(state: State) -> str | None:
+    look = state.last_look()
+    assert look is not None
+    return look.failure
+
+
+def test_a_refusal_is_said_once_and_in_the_same_words(
+    model_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Looks that see the refused file again neither load it nor log it; GET / keeps the reason."""
+    watcher, state = watcher_of(model_file, tmp_path)
+    good = model_file.read_bytes()
+    write(model_file, good[: len(good) // 2])
+    reasons = []
+    for _ in range(4):
+        assert not watcher.look()
+        reasons.append(failure(state))
+    assert reasons[0] is not None
+    assert "cannot be unpickled" in reasons[0]
+    assert reasons == reasons[:1] * 4
+    assert caplog.text.count("The model stays as it is: ") == 1
+    write(model_file, good)
+    assert not watcher.look()
+    assert failure(state) is None
+
+
+def test_a_file_with_another_digest_is_fetched_once(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays another file until it changes: a large one is not downloaded at every look."""
+    fetched = []
+
+    def counting(source: Source, target: Target) -> Fetched:
+        fetched.append(target.token)
+        return fetch(source, target)
+
+    monkeypatch.setattr("skdeploy.watch.watcher.fetch", counting)
+    digest = skdeploy.load(model_file).digest
+    watcher, state = watcher_of(model_file, tmp_path, sha256=digest)
+    write(model_file, b"another file")
+    for _ in range(3):
+        assert not watcher.look()
+        assert "has the SHA-256" in str(failure(state))
+    assert len(fetched) == 1
