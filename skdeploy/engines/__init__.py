@@ -1,4 +1,10 @@
-"""How records become predictions: `sklearn`, the reference."""
+"""How records become predictions.
+
+sklearn.py   the reference, the pipeline itself; inputs.py makes what it takes
+onnx.py      the compiled one: packing.py makes a tensor of records, graph.py says what of, and
+             compiling/ makes both from a pipeline
+batching.py  concurrent calls of an engine gathered into one
+"""
 
 from __future__ import annotations
 

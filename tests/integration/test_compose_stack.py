@@ -20,6 +20,7 @@ import pytest
 import requests
 import yaml
 
+from examples.mlflow_demo import FLIGHT
 from tests.integration.docker_engine import Container, Docker
 from tests.live import ROOT, wait_until
 
@@ -27,21 +28,6 @@ pytestmark = pytest.mark.heavy
 FOLDER = ROOT / "web-service-mlflow"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 NAME = "skdeploy-test-stack"
-FLIGHT = {
-    "origin": "JFK",
-    "dest": "LAX",
-    "carrier": "DL",
-    "month": 12,
-    "weekday": 3,
-    "hour": 17,
-    "distance": 2475,
-    "temp": 42.1,
-    "dewp": 30.0,
-    "humid": 62.2,
-    "wind_dir": 270,
-    "wind_speed": 12.7,
-    "pressure": None,
-}
 
 
 def variables(path: Path) -> dict[str, str]:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +13,7 @@ from examples.servers.mlflow_server import MlflowServer, mlflow_server
 from examples.servers.s3 import S3
 from skdeploy.saving.mlflow import Logged
 from tests import stores
-from tests.integration.test_watch import RECORD, about, failure, saved, serves
+from tests.following import RECORD, about, asking, failure, saved, serves
 from tests.live import Service, served, wait_until
 
 pytestmark = pytest.mark.heavy
@@ -71,39 +66,18 @@ def following(tmp_path: Path, mlflow: MlflowServer) -> Iterator[Service]:
 
 def test_twenty_moves_under_load(following: Service, tmp_path: Path) -> None:
     """No request fails at more than 200 a second, and each answer's version made its prediction."""
-    made, answers, failed = {}, Counter[tuple[str, float]](), []
-    done = threading.Event()
-
-    def ask() -> None:
-        with closing(following.connection()) as connection:
-            while not done.is_set():
-                connection.request("POST", "/predict", RECORD)
-                response = connection.getresponse()
-                answer: Any = json.loads(response.read())
-                if response.status != 200:
-                    failed.append(answer)
-                    return
-                answers[answer["model"]["version"], round(answer["prediction"] / 3, 6)] += 1
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    began = time.monotonic()
-    for move in range(MOVES):
-        logged, version = promoted(tmp_path / "next.bin", 2.0 + move)
-        made[version] = 2.0 + move
-        serves(following, version)
-        registered = {worker["registry_version"] for worker in about(following)["workers"]}
-        assert registered == {logged.version}
-    seconds = time.monotonic() - began
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert not failed
-    assert answers.total() / seconds > 200
-    wrong = {one for one in answers if made.get(one[0], 1.0) != one[1]}
-    assert not wrong
-    assert len(answers) > MOVES // 2
+    made = {about(following)["model"]["version"]: 1.0}
+    with asking(following, 4) as asked:
+        for move in range(MOVES):
+            logged, version = promoted(tmp_path / "next.bin", 2.0 + move)
+            made[version] = 2.0 + move
+            serves(following, version)
+            registered = {worker["registry_version"] for worker in about(following)["workers"]}
+            assert registered == {logged.version}
+    assert not asked.failed
+    assert asked.answers.total() / asked.seconds > 200
+    assert dict(asked.answers.keys()) == {version: made[version] for version, _ in asked.answers}
+    assert len(asked.answers) > MOVES // 2
 
 
 def test_an_outage_changes_nothing(following: Service, mlflow: MlflowServer, tmp_path: Path) -> None:

@@ -5,38 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from sklearn.linear_model import LinearRegression
 
 import skdeploy
-from skdeploy.passport import Passport
 from skdeploy.source.cache import write
-from tests.conftest import small_frame, small_pipeline
+from tests.following import RECORD, about, asking, failure, saved, serves, versions
 from tests.live import Service, children, served, started, wait_until
 
-RECORD = json.dumps({"size": 11.5, "kind": "elm", "age": 3}).encode()
 TOKEN = "a token of forty characters or so"
-
-
-def saved(path: Path, factor: float) -> Passport:
-    """A model whose prediction is `factor` times the age, put in place as a deployment does it."""
-    frame = small_frame()
-    target = frame["age"] * factor
-    aside = path.with_suffix(".new")
-    passport = skdeploy.save(
-        small_pipeline(LinearRegression()).fit(frame, target), frame, target, aside, name="ages"
-    )
-    aside.replace(path)
-    return passport
 
 
 @pytest.fixture
@@ -53,25 +35,6 @@ def service(tmp_path: Path, model_file: Path) -> Iterator[Service]:
     with served(tmp_path, **settings) as running:
         wait_until(lambda: len(about(running)["workers"]) == 2, "both workers say what they serve")
         yield running
-
-
-def about(service: Service) -> dict[str, Any]:
-    page: dict[str, Any] = json.loads(service.get("/")[1])
-    return page
-
-
-def failure(service: Service) -> str:
-    """What the watcher says went wrong in its last look."""
-    look = about(service)["watcher"]
-    return str(look["failure"]) if look else ""
-
-
-def versions(service: Service) -> set[str]:
-    return {worker["version"] for worker in about(service)["workers"]}
-
-
-def serves(service: Service, version: str) -> None:
-    wait_until(lambda: versions(service) == {version}, f"every worker serves {version}")
 
 
 def prediction(service: Service) -> float:
@@ -99,41 +62,16 @@ def test_a_changed_file_is_served_by_every_worker(service: Service, model_file: 
 
 def test_twenty_models_under_load(service: Service, model_file: Path) -> None:
     """No request fails, and every answer's version is that of the model that made its prediction."""
-    made = {prediction_of: saved(model_file, prediction_of / 3).version for prediction_of in (3.0,)}
-    answers: Counter[tuple[str, float]] = Counter()
-    failed: list[Any] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        with closing(service.connection()) as connection:
-            while not done.is_set():
-                connection.request("POST", "/predict", RECORD)
-                response = connection.getresponse()
-                body = response.read()
-                if response.status != 200:
-                    failed.append(body)
-                    return
-                answer = json.loads(body)
-                answers[answer["model"]["version"], round(answer["prediction"], 6)] += 1
-
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    began = time.monotonic()
-    for turn in range(20):
-        passport = saved(model_file, 2.0 + turn)
-        made[round(3 * (2.0 + turn), 6)] = passport.version
-        serves(service, passport.version)
-    seconds = time.monotonic() - began
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert not failed
-    assert answers.total() / seconds > 200
-    assert dict(answers.keys()) == {
-        version: value for value, version in made.items() if version in {one for one, _ in answers}
-    }
-    assert len(answers) > 15
+    made = {about(service)["model"]["version"]: 1.0}
+    with asking(service, 6) as asked:
+        for turn in range(20):
+            passport = saved(model_file, 2.0 + turn)
+            made[passport.version] = 2.0 + turn
+            serves(service, passport.version)
+    assert not asked.failed
+    assert asked.answers.total() / asked.seconds > 200
+    assert dict(asked.answers.keys()) == {version: made[version] for version, _ in asked.answers}
+    assert len(asked.answers) > 15
 
 
 def test_what_cannot_be_served_changes_nothing(service: Service, model_file: Path) -> None:

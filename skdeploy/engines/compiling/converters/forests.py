@@ -24,6 +24,7 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
+from skdeploy.engines.compiling.converters.linear import linked
 from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Several, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.compiling.trees import Tree, of_histogram, of_sklearn
@@ -101,12 +102,7 @@ def _histogram_raw(write: Writer, model: Any, x: str) -> str:
 
 
 def _histogram_regressor(write: Writer, model: Any, x: str) -> str:
-    raw = _histogram_raw(write, model, x)
-    link = type(model._loss.link).__name__
-    kinds = {"IdentityLink": "Identity", "LogLink": "Exp"}
-    if link not in kinds:
-        raise NotCompilable(f"HistGradientBoosting with {link}")
-    return write.node(kinds[link], raw)
+    return linked(write, _histogram_raw(write, model, x), model._loss, "HistGradientBoosting")
 
 
 def _histogram_classifier(write: Writer, model: Any, x: str) -> Scores:

@@ -54,11 +54,15 @@ def _raw(write: Writer, model: Any, x: str) -> str:
 
 
 def _generalized(write: Writer, model: Any, x: str) -> str:
-    raw = _raw(write, model, x)
-    link = type(model._base_loss.link).__name__
+    return linked(write, _raw(write, model, x), model._base_loss, type(model).__name__)
+
+
+def linked(write: Writer, raw: str, loss: Any, what: str) -> str:
+    """The prediction from what a model adds up, through its loss's link; `what` is for the refusal."""
+    link = type(loss.link).__name__
     kinds = {"IdentityLink": "Identity", "LogLink": "Exp"}
     if link not in kinds:
-        raise NotCompilable(f"{type(model).__name__} with {link}")
+        raise NotCompilable(f"{what} with {link}")
     return write.node(kinds[link], raw)
 
 
