@@ -26,6 +26,7 @@ import pandas as pd
 from skdeploy.engines.inputs import InputBuilder
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ProofFailed, SaveError
+from skdeploy.mlflow_variables import unless_set
 from skdeploy.model.proof import golden_table, prove
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
@@ -137,13 +138,9 @@ def _mlflow() -> ModuleType:
 
 @contextlib.contextmanager
 def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterator[None]:
-    """MLflow reads its variables at each request: they are set for the block, unless they are already."""
-    variables = [getattr(mlflow.environment_variables, name) for name in patience]
-    added = [variable for variable in variables if not variable.is_set()]
-    for variable in added:
-        variable.set(patience[variable.name])
+    """With that patience; what MLflow raises becomes a SaveError that says where it was and `what` failed."""
     try:
-        with warnings.catch_warnings():
+        with unless_set(patience), warnings.catch_warnings():
             # MLflow's are about its own insides, and about whole numbers that could be null one day:
             # which may, the schema knows.
             warnings.simplefilter("ignore")
@@ -156,9 +153,6 @@ def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterato
             f"MLflow at MLFLOW_TRACKING_URI={address} {what} ({type(error).__name__}: "
             f"{redacted(str(error))[:1000]}). Is it running, and may you write to it?"
         ) from error
-    finally:
-        for variable in added:
-            variable.unset()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from skdeploy.passport.observe import observe
 from skdeploy.passport.training import as_frame
 from skdeploy.saving.examine import examine
 from skdeploy.saving.pickling import pickle_bare
+from skdeploy.writing import write
 
 
 def save(
@@ -96,17 +96,9 @@ def _write(pipeline: Any, passport: Passport, path: Path, frame: pd.DataFrame) -
         load_model(content, digest=digest, name=path.stem, where=str(path))
     except ModelUnavailable as error:
         raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error
-    _replace(path, content)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Whoever reads `path` meanwhile gets the old file or the new one, and nothing between."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        write(path, content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise SaveError(f"{path} cannot be written: {error.strerror}.") from error
 
 

@@ -11,15 +11,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
+
+from skdeploy.writing import write
 
 _log = logging.getLogger(__name__)
 
 # The models that are kept; others are removed, the longest unused first.
 KEPT = 5
+# The permissions of what may be unpickled, or says what is: the service's own alone.
+PRIVATE = 0o600
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +76,9 @@ class Cache:
         for folder in (self._models, self._records):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.content(record.digest) is None:
-            write(self._models / record.digest, content)
+            write(self._models / record.digest, content, PRIVATE)
         os.utime(self._models / record.digest)
-        write(self._record_file(record.uri), msgspec.json.encode(record))
+        write(self._record_file(record.uri), msgspec.json.encode(record), PRIVATE)
         self._prune()
 
     def _record_file(self, uri: str) -> Path:
@@ -85,18 +88,3 @@ class Cache:
         models = [path for path in self._models.iterdir() if not path.name.startswith(".")]
         for path in sorted(models, key=lambda path: path.stat().st_mtime)[:-KEPT]:
             path.unlink(missing_ok=True)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a file: a reader, or a machine that loses power, finds the old one or the new one."""
-    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

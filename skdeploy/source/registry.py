@@ -6,13 +6,13 @@ import contextlib
 import math
 import re
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from skdeploy.errors import SourceError, SourceUnreachable
+from skdeploy.mlflow_variables import unless_set
 from skdeploy.redacting import redacted
 from skdeploy.source import files, s3
 from skdeploy.source.place import RegisteredModel, RunModel, S3Object
@@ -23,7 +23,6 @@ TAG = "skdeploy.sha256"
 
 _DENIED = ("CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED")
 _MISSING = ("ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
-_environment = threading.Lock()
 
 
 def resolve(place: RegisteredModel | RunModel, timeout: float) -> Target:
@@ -162,37 +161,23 @@ def _client(timeout: float) -> Iterator[Any]:
             "Set it, such as http://mlflow.example:5000.",
         )
     quiet_transport()
-    with _patience(timeout):
+    with unless_set(_patience(timeout)):
         try:
             yield mlflow.MlflowClient()
         except (MlflowException, RequestException) as error:
             raise _explained(error) from None
 
 
-@contextlib.contextmanager
-def _patience(timeout: float) -> Iterator[None]:
-    """MLflow asks the environment, at every request, how long to wait: by default over 150 seconds.
-
-    What the operator has set stays; the rest is restored.
-    """
-    variables = required("mlflow.environment_variables", "mlflow-skinny")
-    wanted = {
-        variables.MLFLOW_HTTP_REQUEST_TIMEOUT: math.ceil(timeout),
-        variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES: 1,
-        variables.MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER: False,
-        variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR: False,
+def _patience(timeout: float) -> dict[str, object]:
+    """By default MLflow waits over 150 seconds for a server that does not answer."""
+    return {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": math.ceil(timeout),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 1,
+        "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": False,
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": False,
         # A server that passes artifacts on would send us to the store all the same, with a signed address.
-        variables.MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD: False,
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": False,
     }
-    with _environment:
-        unset = [variable for variable in wanted if not variable.is_set()]
-        for variable in unset:
-            variable.set(wanted[variable])
-        try:
-            yield
-        finally:
-            for variable in unset:
-                variable.unset()
 
 
 def _explained(error: Any) -> SourceError:

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from skdeploy.source.cache import Cache, Record, write
+from skdeploy.source.cache import PRIVATE, Cache, Record
+from skdeploy.writing import write
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +62,7 @@ class State:
 
     def report(self, worker: Worker) -> None:
         """Say what a worker serves. Raises OSError."""
-        write(self._workers / f"{worker.pid}.json", msgspec.json.encode(worker))
+        write(self._workers / f"{worker.pid}.json", msgspec.json.encode(worker), PRIVATE)
 
     def forget(self, pid: int) -> None:
         """The worker has ended."""
@@ -74,7 +75,7 @@ class State:
 
     def note(self, look: Look) -> None:
         """Say how the watcher's look went. Raises OSError."""
-        write(self._folder / "watcher.json", msgspec.json.encode(look))
+        write(self._folder / "watcher.json", msgspec.json.encode(look), PRIVATE)
 
     def last_look(self) -> Look | None:
         """How the watcher's last look went; None before the first."""
@@ -83,7 +84,7 @@ class State:
 
     def ask(self) -> None:
         """Ask the watcher to look now. Raises OSError."""
-        write(self._folder / "look", b"")
+        write(self._folder / "look", b"", PRIVATE)
 
     def asked(self) -> int:
         """Changes when the watcher is asked to look."""

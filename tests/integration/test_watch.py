@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import skdeploy
-from skdeploy.source.cache import write
+from skdeploy.writing import write
 from tests.following import RECORD, about, asking, failure, saved, serves, versions
 from tests.live import Service, children, served, started, wait_until
 

@@ -9,8 +9,8 @@ import pytest
 
 import skdeploy
 from skdeploy.source import Fetched, Source, Target, fetch
-from skdeploy.source.cache import write
 from skdeploy.watch import State, Watcher
+from skdeploy.writing import write
 
 
 @pytest.fixture
