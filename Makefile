@@ -7,6 +7,9 @@ PIPENV := .venv-pipenv/bin/pipenv
 # The full MLflow and an S3 server, for the demo and the tests, in an environment and a lock of their own.
 SERVERS := .venv-mlflow-server
 SERVERS_PIPENV = PIPENV_PIPFILE=$(CURDIR)/web-service-mlflow/Pipfile PIPENV_IGNORE_VIRTUALENVS=0 VIRTUAL_ENV=$(CURDIR)/$(SERVERS) $(PIPENV)
+# Apache Spark, 1 GB, with what a job of it needs beside the web service's packages.
+SPARK := .venv-spark
+SPARK_PIPENV = PIPENV_IGNORE_VIRTUALENVS=0 VIRTUAL_ENV=$(CURDIR)/$(SPARK) $(PIPENV)
 export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
@@ -78,7 +81,7 @@ endef
 export WITHOUT_INDEX
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-pipenv benchmarks/.venvs $(SERVERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-pipenv benchmarks/.venvs $(SERVERS) $(SPARK) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv-pipenv/done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
@@ -97,7 +100,7 @@ clean: ## remove the environments and caches
 
 .venv/dev.done: Pipfile.lock | .venv/pyvenv.cfg
 	$(PIPENV) sync --dev
-	$(PIPENV) sync --categories mlflow
+	$(PIPENV) sync --categories "mlflow batch"
 	touch $@ .venv/serve.done
 
 $(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
@@ -105,4 +108,12 @@ $(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
 
 $(SERVERS)/done: web-service-mlflow/Pipfile.lock | $(SERVERS)/pyvenv.cfg
 	$(SERVERS_PIPENV) sync
+	touch $@
+
+$(SPARK)/pyvenv.cfg: | .venv-pipenv/done
+	$(PYTHON) -m venv $(SPARK)
+
+$(SPARK)/done: Pipfile.lock | $(SPARK)/pyvenv.cfg
+	$(SPARK_PIPENV) sync
+	$(SPARK_PIPENV) sync --categories "mlflow spark"
 	touch $@
