@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+KINDS = ("hourly", "daily", "weekly", "monthly")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Interval:
