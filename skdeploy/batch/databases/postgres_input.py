@@ -36,7 +36,8 @@ class PostgresInput(SqlInput):
     def _look(
         self, connection: sa.Connection, wanted: Wanted
     ) -> tuple[Mapping[str, pa.DataType], Statements]:
-        every = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
+        del connection  # the types are Arrow's
+        every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
         with self._reader(every) as reader:
             found = reader.schema
         require_columns(found.names, [*wanted.names, wanted.time_column])
