@@ -84,8 +84,8 @@ def open_output(batch: BatchSettings) -> Output:
 def _calendar(batch: BatchSettings, kind: str, records: Input) -> Calendar:
     if batch.event_tz is None and records.wall:
         raise SettingsError(
-            f"EVENT_TZ is not set, and {batch.time_column} has no time zone: say in which one its days begin, "
-            "such as EVENT_TZ=America/New_York."
+            f"EVENT_TZ is not set, and {batch.time_column} has no time zone: say in which one its days "
+            "begin, such as EVENT_TZ=America/New_York."
         )
     return Calendar(kind, batch.event_tz or _UTC, wall=records.wall)
 

@@ -66,7 +66,7 @@ BATCH_SETTINGS: tuple[Setting, ...] = (
         "MAX_REJECTED",
         "1",
         share,
-        "the share of an interval's records that may be rejected; reached with all, or passed, the exit code is 6",
+        "the share of an interval's records that may be rejected; with more, or with all, the exit code is 6",
     ),
     Setting(
         "METRICS_FILE", "", text, "a file for Prometheus's textfile collector, such as /metrics/job.prom"

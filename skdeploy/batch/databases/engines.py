@@ -16,9 +16,7 @@ from skdeploy.errors import BatchError, SettingsError
 from skdeploy.redacting import redacted
 
 # How to install what speaks to a database, where it is not one of the two that come with the door.
-_DRIVER = (
-    "The database's driver is not installed: run pip install of the package that SQLAlchemy names for it"
-)
+_DRIVER = "The database's driver is not installed: install the package that SQLAlchemy names for it"
 _CONNECT_SECONDS = 10
 
 

@@ -78,5 +78,6 @@ def recognise(column: sa.ColumnElement[Any], sample: Any, backend: str) -> Event
     if sample is None:
         return EventTime(column, "moment" if backend != "sqlite" else "text", wall=True)
     raise InputError(
-        f"TIME_COLUMN is {type(sample).__name__}, no date-time: name another column, or convert it in INPUT_QUERY."
+        f"TIME_COLUMN is {type(sample).__name__}, no date-time: name another column, or "
+        "convert it in INPUT_QUERY."
     )

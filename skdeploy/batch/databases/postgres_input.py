@@ -36,7 +36,8 @@ class PostgresInput(SqlInput):
     def _look(
         self, connection: sa.Connection, wanted: Wanted
     ) -> tuple[Mapping[str, pa.DataType], Statements]:
-        every = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
+        del connection  # the types are Arrow's
+        every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
         with self._reader(every) as reader:
             found = reader.schema
         require_columns(found.names, [*wanted.names, wanted.time_column])
@@ -66,8 +67,11 @@ class PostgresInput(SqlInput):
 
 
 def _libpq(url: sa.URL) -> str:
+    """As libpq reads it, to which a plus is no space."""
     options = {"application_name": "skdeploy batch", "connect_timeout": "10", "options": "-c timezone=UTC"}
-    return url.update_query_dict(options).render_as_string(hide_password=False)
+    text = url.update_query_dict(options).render_as_string(hide_password=False)
+    server, _, query = text.partition("?")
+    return f"{server}?{query.replace('+', '%20')}"
 
 
 @contextlib.contextmanager

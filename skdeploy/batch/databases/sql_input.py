@@ -47,7 +47,6 @@ class SqlInput(Input):
     def __init__(self, engine: sa.Engine, wanted: Wanted) -> None:
         self._engine = engine
         self._names = wanted.names
-        self._key_count = len(wanted.keys)
         with told_as(InputError, READING), engine.connect() as connection:
             self.key_types, self._statements = self._look(connection, wanted)
             self._booleans = _booleans_kept_as_numbers(connection, wanted)
@@ -66,14 +65,14 @@ class SqlInput(Input):
         with told_as(InputError, READING), self._engine.connect() as connection:
             streaming = connection.execution_options(stream_results=True, yield_per=_ROWS_AT_ONCE)
             rows = map(tuple, streaming.execute(self._statements.records(interval, after)))
-            for chunk in rechunk_rows(rows, size, self._names, self._key_count):
+            for chunk in rechunk_rows(rows, self._names, size, list(self.key_types)):
                 yield self._with_booleans(chunk)
 
     def _look(
         self, connection: sa.Connection, wanted: Wanted
     ) -> tuple[Mapping[str, pa.DataType], Statements]:
         """The types of the key, and what to ask, as one of the records shows them."""
-        every = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
+        every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
         require_columns([*connection.execute(every).keys()], [*wanted.names, wanted.time_column])
         time: sa.ColumnElement[Any] = sa.column(wanted.time_column)
         columns: list[sa.ColumnElement[Any]] = [sa.column(name) for name in wanted.names]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from skdeploy.batch.chunks import Counts, Entry, Output, Task, Writing
 from skdeploy.batch.databases.engines import told_as
 from skdeploy.batch.databases.locks import hold, lock_name
-from skdeploy.batch.databases.tables import DIGEST_DIGITS, Tables
+from skdeploy.batch.databases.tables import Tables
 from skdeploy.batch.databases.writing import StagedWriting, WholeWriting, ledger_row
 from skdeploy.batch.intervals import Interval
 from skdeploy.errors import OutputError
@@ -35,9 +35,13 @@ class SqlOutput(Output):
             raise OutputError("The output's tables are not prepared.")
         return self._made
 
-    def prepare(self, key_types: Mapping[str, pa.DataType], predicted: pa.Schema) -> None:
-        """Make tables that are not there; refuse those that do not fit."""
+    def prepare(
+        self, key_types: Mapping[str, pa.DataType], predicted: pa.Schema, *, make: bool = True
+    ) -> None:
+        """Make tables that are not there, if `make`; refuse those that do not fit."""
         self._made = Tables(self._name, key_types, predicted)
+        if not make:
+            return
         with told_as(OutputError, WRITING), self._engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 # Readers, the job's own among them, go on while an interval is written.
@@ -70,9 +74,12 @@ class SqlOutput(Output):
         """Begin to write an interval; leaving it without `finish` undoes it."""
         kind = StagedWriting if large else WholeWriting
         name = lock_name(self._name, task)
-        with told_as(OutputError, WRITING), self._engine.connect() as connection:
-            with hold(connection, self._tables.locks, name, task.interval):
-                yield kind(connection, self._tables, task, name)
+        with (
+            told_as(OutputError, WRITING),
+            self._engine.connect() as connection,
+            hold(connection, self._tables.locks, name, task.interval),
+        ):
+            yield kind(connection, self._tables, task, name)
 
     def fail(self, task: Task, error: str) -> None:
         """Note that a task failed, unless the interval is completed already."""
@@ -82,9 +89,7 @@ class SqlOutput(Output):
             completed = sa.select(sa.func.count()).where(*mine, ledger.c.status == "completed")
             if connection.execute(completed).scalar_one():
                 return
-            connection.execute(
-                ledger.delete().where(*mine, ledger.c.model_digest == task.digest[:DIGEST_DIGITS])
-            )
+            connection.execute(ledger.delete().where(*mine))
             connection.execute(ledger.insert().values(ledger_row(task, Counts(), "failed", error)))
 
     def _read(self, statement: sa.Select[Any]) -> list[Entry]:
@@ -124,6 +129,6 @@ def _require_fit(connection: sa.Connection, table: sa.Table) -> None:
     if missing or extra:
         said = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)}"] * bool(extra)
         raise OutputError(
-            f"The table {table.fullname} {' and '.join(said)}: it was made for another key or another kind of "
-            "model. Name another OUTPUT_TABLE, or change it by hand."
+            f"The table {table.fullname} {' and '.join(said)}: it was made for another key or another kind "
+            "of model. Name another OUTPUT_TABLE, or change it by hand."
         )

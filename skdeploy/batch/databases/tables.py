@@ -41,7 +41,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
             return value
         return instant_text(value)
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, _dialect: sa.Dialect) -> datetime | None:
         """In UTC."""
         if value is None:
             return None

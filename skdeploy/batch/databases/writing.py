@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -61,13 +61,13 @@ class StagedWriting(Writing):
         insert(self._connection, self._predictions, _as_predictions(scored.predictions, self._task))
         insert(self._connection, self._rejects, _as_rows(scored.rejects, self._task))
         self.counts.add(scored)
-        self._update(last_key=key_as_text(scored.last), **_counts(self.counts))
+        self._update({"last_key": key_as_text(scored.last)} | _counts(self.counts))
         self._connection.commit()
 
     def finish(self) -> None:
         """Put what is staged in its place, in one transaction with the ledger's entry."""
         connection, tables = self._connection, self._tables
-        self._update()
+        self._update({})
         _delete(connection, (tables.predictions, tables.rejects), self._task)
         _delete_moved(connection, tables, self._predictions, self._task)
         for staged, table in ((self._predictions, tables.predictions), (self._rejects, tables.rejects)):
@@ -84,7 +84,7 @@ class StagedWriting(Writing):
         row = self._connection.execute(self._mine()).one_or_none()
         if row is None or (row.model_digest, row.asked) != (_digest(self._task), self._task.asked):
             return None
-        self._update(by_anyone=True, run=self._run)
+        self._update({}, by_anyone=True)
         after = None if row.last_key is None else key_from_text(row.last_key)
         return after, Counts(row.rows_read, row.rows_predicted, row.rows_rejected)
 
@@ -105,11 +105,13 @@ class StagedWriting(Writing):
     def _mine(self) -> sa.Select[Any]:
         return sa.select(self._tables.progress).where(*_here(self._tables.progress, self._task))
 
-    def _update(self, *, by_anyone: bool = False, **values: Any) -> None:
+    def _update(self, values: Mapping[str, Any], *, by_anyone: bool = False) -> None:
         """Change the progress' row, which must still be this run's: a lock may be lost unnoticed."""
         progress = self._tables.progress
         mine = [*_here(progress, self._task)] + ([] if by_anyone else [progress.c.run == self._run])
-        changed = self._connection.execute(progress.update().where(*mine).values({"run": self._run} | values))
+        changed = self._connection.execute(
+            progress.update().where(*mine).values({"run": self._run, **values})
+        )
         if changed.rowcount != 1:
             raise OutputError("Another run has taken this interval over: this one ends, and leaves it alone.")
 
@@ -157,7 +159,7 @@ def _insert_moved_too(connection: sa.Connection, tables: Tables, rows: pa.Table,
             raise OutputError(_TWICE) from None
 
 
-_TWICE = "Records of one interval have the same key: KEY_COLUMNS must tell all records apart. Add a column to them."
+_TWICE = "Records of one interval have the same key: add columns to KEY_COLUMNS that tell all records apart."
 
 
 def _delete_elsewhere(connection: sa.Connection, tables: Tables, rows: pa.Table, task: Task) -> None:
