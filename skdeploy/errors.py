@@ -14,7 +14,12 @@
     │   ├── DigestMismatch        the file is not the one that was meant
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
-    └── PredictionFailed          the engine failed although the records are valid
+    ├── PredictionFailed          the engine failed although the records are valid
+    └── BatchError                a job cannot go on
+        ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
+        ├── OutputError           predictions cannot be written: unreachable, another table than meant
+        ├── IntervalHeld          another run is scoring the interval
+        └── Interrupted           the job was told to stop
 
 A record that is valid and still cannot be scored is no exception but a result
 (`skdeploy.model.Predictions.unscorable`): its neighbours have their answers.
@@ -131,3 +136,23 @@ class ProofFailed(ModelUnavailable):
 
 class PredictionFailed(SkdeployError):
     """The engine raised although the records are valid, and golden records fail as well."""
+
+
+class BatchError(SkdeployError):
+    """A job cannot go on; what is committed stays as it is."""
+
+
+class InputError(BatchError):
+    """Records cannot be read; the message says what is missing or wrong, and what to do."""
+
+
+class OutputError(BatchError):
+    """Predictions cannot be written; the message says why, and what to do."""
+
+
+class IntervalHeld(BatchError):
+    """Another run is scoring this interval; only one may write it."""
+
+
+class Interrupted(BatchError):
+    """The job was told to stop, and undid the interval that it was at."""

@@ -22,12 +22,12 @@ if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
 # gunicorn reads this file before it puts the folder of predict.py on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from skdeploy.cpus import usable_cpus  # noqa: E402
 from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
 from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
 from skdeploy.web import worker  # noqa: E402
-from skdeploy.web.cpus import usable_cpus  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
 
 try:

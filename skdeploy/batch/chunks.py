@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from skdeploy.batch.intervals import Interval
 
-# A typed column; or, of a database that lets a column hold anything, its values.
-Cells = pa.Array | list[Any]
+# A typed column (of Arrow); or, of a database that lets a column hold anything, its values.
+Cells = Any
 Key = tuple[Any, ...]
 
 
@@ -148,8 +148,10 @@ class Writing(Protocol):
 class Output(Protocol):
     """Where predictions, rejects and the ledger are."""
 
-    def prepare(self, key_types: Mapping[str, pa.DataType], predicted: pa.Schema) -> None:
-        """Make tables that are not there; refuse those that do not fit."""
+    def prepare(
+        self, key_types: Mapping[str, pa.DataType], predicted: pa.Schema, *, make: bool = True
+    ) -> None:
+        """Make tables that are not there, if `make`; refuse those that do not fit."""
 
     def entries(self, job: str, start: datetime, end: datetime) -> list[Entry]:
         """What the ledger says of the intervals that start in [start, end), one entry per interval.

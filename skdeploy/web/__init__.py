@@ -9,7 +9,6 @@ pages.py     /, /health and /ready
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread
 drain.py     whether this process is about to end
-cpus.py      how many CPUs the process may use
 worker.py    the gunicorn worker: how it ends
 loop.py      the worker's accept loop: quick answers, slow clients
 connections.py   the worker's sockets and body readers

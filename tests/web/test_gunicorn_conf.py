@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from skdeploy.web.cpus import usable_cpus
+from skdeploy.cpus import usable_cpus
 
 ROOT = Path(__file__).parent.parent.parent
 READ = """

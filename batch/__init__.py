@@ -1,0 +1,1 @@
+"""The batch deployment: score a table by intervals of time. `python -m batch.score --help`."""

@@ -1,0 +1,155 @@
+"""The command line of `batch/score.py`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from skdeploy.batch import metrics
+from skdeploy.batch.chunks import Outcome
+from skdeploy.batch.intervals import KINDS, Calendar, Interval
+from skdeploy.batch.job import Job
+from skdeploy.batch.opening import Opened, open_job
+from skdeploy.batch.plan import Decision, choose, lookback
+from skdeploy.batch.progress import Bar
+from skdeploy.batch.run import ledger, run
+from skdeploy.batch.summary import MEANINGS, NO_DATABASE, NO_MODEL, WRONGLY_CALLED, exit_code, summary
+from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Score intervals; a summary goes to standard output, all else to standard error. The exit code."""
+    options = _parser().parse_args(argv)
+    with told_to_stop() as stop:
+        try:
+            opened = open_job(environ, stop, interval=options.interval, make_tables=not options.dry_run)
+            decisions = _decide(opened, options)
+            if options.dry_run:
+                _say_what_would_be_done(opened.job, decisions)
+                return 0
+            return score(opened, decisions)
+        except (SettingsError, ModelUnavailable, BatchError) as error:
+            print(f"Nothing is scored: {error}", file=sys.stderr)
+            return _code(error)
+
+
+def score(opened: Opened, decisions: Sequence[Decision]) -> int:
+    """Score what was decided, show progress, and say what came of it."""
+    with Bar(opened.job, decisions) as bar:
+        job = replace(opened.job, progress=bar.records)
+        outcomes = run(job, decisions, bar.interval)
+    code = exit_code(outcomes, opened.batch.max_rejected)
+    metrics.publish(opened.batch, job, outcomes, code)
+    print(summary(job, outcomes, code, _without_time(job, outcomes)), flush=True)
+    return code
+
+
+@contextmanager
+def told_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; a second one ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        _log.warning("Told to stop by %s", signal.Signals(number).name)
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, SettingsError):
+        return WRONGLY_CALLED
+    return NO_MODEL if isinstance(error, ModelUnavailable) else NO_DATABASE
+
+
+def _decide(opened: Opened, options: argparse.Namespace) -> list[Decision]:
+    """What is scored, in the order in which it is."""
+    wanted = _wanted(opened.calendar, options)
+    entries = ledger(opened.job, wanted)
+    decisions = choose(wanted, entries, options.reprocess)
+    if options.lookback:
+        earlier = lookback(opened.calendar, wanted[0], options.lookback)
+        decisions = [
+            Decision(interval, score=True, reason="looked back at") for interval in earlier
+        ] + decisions
+    return decisions
+
+
+def _wanted(calendar: Calendar, options: argparse.Namespace) -> list[Interval]:
+    try:
+        if options.latest:
+            return [calendar.last_ended(datetime.now(UTC))]
+        if options.at:
+            return [calendar.containing(calendar.parse(options.at))]
+        intervals = calendar.between(*map(calendar.parse, options.backfill))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return intervals[::-1] if options.backwards else intervals
+
+
+def _without_time(job: Job, outcomes: Sequence[Outcome]) -> int | None:
+    """None where nothing was read, or it could not be asked."""
+    if not any(outcome.status == "completed" for outcome in outcomes):
+        return None
+    try:
+        count = job.input.without_time()
+    except BatchError:
+        return None
+    if count:
+        _log.warning("%d records have no event time, and belong to no interval", count)
+    return count
+
+
+def _say_what_would_be_done(job: Job, decisions: Sequence[Decision]) -> None:
+    for decision in decisions:
+        rows = f", {job.input.count(decision.interval):,} records" if decision.score else ""
+        print(f"{decision.interval.label}: {'score' if decision.score else 'skip'}, {decision.reason}{rows}")
+    count = sum(decision.score for decision in decisions)
+    print(f"{count} of {len(decisions)} intervals would be scored by {job.model.passport.name} "
+          f"{job.model.passport.version}; nothing was written.")  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m batch.score",
+        description="Score the records of an interval, or of several. Settings are environment variables: "
+        "batch/README.md lists them.",
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--interval", choices=KINDS, help="the length of intervals (INTERVAL)")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--at", metavar="MOMENT", help="the interval that contains this date or date-time")
+    which.add_argument("--latest", action="store_true", help="the latest interval that has ended")
+    which.add_argument(
+        "--backfill", nargs=2, metavar=("FROM", "TO"), help="all intervals from one to another, both included"
+    )
+    parser.add_argument("--backwards", action="store_true", help="with --backfill: the latest first")
+    parser.add_argument(
+        "--reprocess",
+        choices=("completed", "failed", "all"),
+        help="score intervals that are completed, or those that failed, or all, and replace what is there; "
+        "without it those that are not completed",
+    )
+    parser.add_argument(
+        "--lookback", type=int, default=0, metavar="N",
+        help="score the N intervals before as well, again, for records that came late",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    return parser

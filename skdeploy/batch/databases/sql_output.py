@@ -1,0 +1,134 @@
+"""Predictions, rejects and ledger in a database, an interval per transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from skdeploy.batch.chunks import Counts, Entry, Output, Task, Writing
+from skdeploy.batch.databases.engines import told_as
+from skdeploy.batch.databases.locks import hold, lock_name
+from skdeploy.batch.databases.tables import Tables
+from skdeploy.batch.databases.writing import StagedWriting, WholeWriting, ledger_row
+from skdeploy.batch.intervals import Interval
+from skdeploy.errors import OutputError
+
+WRITING = "Writing the output"
+
+
+class SqlOutput(Output):
+    """Tables of one database, whose names begin with `table`. `prepare` comes first."""
+
+    def __init__(self, engine: sa.Engine, table: str) -> None:
+        self._engine = engine.execution_options(writes=True)
+        self._name = table
+        self._made: Tables | None = None
+
+    @property
+    def _tables(self) -> Tables:
+        if self._made is None:
+            raise OutputError("The output's tables are not prepared.")
+        return self._made
+
+    def prepare(
+        self, key_types: Mapping[str, pa.DataType], predicted: pa.Schema, *, make: bool = True
+    ) -> None:
+        """Make tables that are not there, if `make`; refuse those that do not fit."""
+        self._made = Tables(self._name, key_types, predicted)
+        if not make:
+            return
+        with told_as(OutputError, WRITING), self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # Readers, the job's own among them, go on while an interval is written.
+                connection.exec_driver_sql("COMMIT")
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _make(connection, self._tables)
+            _require_fit(connection, self._tables.predictions)
+            connection.commit()
+
+    def entries(self, job: str, start: datetime, end: datetime) -> list[Entry]:
+        """What the ledger says of the intervals that start in [start, end)."""
+        ledger = self._tables.ledger
+        wanted = (ledger.c.job == job, ledger.c.interval_start >= start, ledger.c.interval_start < end)
+        latest: dict[Interval, Entry] = {}
+        for entry in self._read(sa.select(ledger).where(*wanted).order_by(ledger.c.scored_at)):
+            known = latest.get(entry.interval)
+            if known is None or entry.status == "completed" or known.status != "completed":
+                latest[entry.interval] = entry
+        return sorted(latest.values(), key=lambda entry: entry.interval)
+
+    def last(self, job: str) -> Entry | None:
+        """The entry of the latest interval that was completed."""
+        ledger = self._tables.ledger
+        completed = sa.select(ledger).where(ledger.c.job == job, ledger.c.status == "completed")
+        return next(iter(self._read(completed.order_by(ledger.c.interval_start.desc()).limit(1))), None)
+
+    @contextlib.contextmanager
+    def writing(self, task: Task, large: bool) -> Iterator[Writing]:
+        """Begin to write an interval; leaving it without `finish` undoes it."""
+        kind = StagedWriting if large else WholeWriting
+        name = lock_name(self._name, task)
+        with (
+            told_as(OutputError, WRITING),
+            self._engine.connect() as connection,
+            hold(connection, self._tables.locks, name, task.interval),
+        ):
+            yield kind(connection, self._tables, task, name)
+
+    def fail(self, task: Task, error: str) -> None:
+        """Note that a task failed, unless the interval is completed already."""
+        ledger = self._tables.ledger
+        mine = (ledger.c.job == task.job, ledger.c.interval_start == task.interval.start)
+        with told_as(OutputError, WRITING), self._engine.begin() as connection:
+            completed = sa.select(sa.func.count()).where(*mine, ledger.c.status == "completed")
+            if connection.execute(completed).scalar_one():
+                return
+            connection.execute(ledger.delete().where(*mine))
+            connection.execute(ledger.insert().values(ledger_row(task, Counts(), "failed", error)))
+
+    def _read(self, statement: sa.Select[Any]) -> list[Entry]:
+        with told_as(OutputError, "Reading the ledger"), self._engine.connect() as connection:
+            return [_entry(row) for row in connection.execute(statement)]
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(
+        interval=Interval(row.interval_start, row.interval_end, row.interval_kind),
+        status=row.status,
+        digest=row.model_sha256,
+        counts=Counts(row.rows_read, row.rows_predicted, row.rows_rejected),
+        scored_at=row.scored_at,
+        error=row.error,
+    )
+
+
+def _make(connection: sa.Connection, tables: Tables) -> None:
+    """Make what is not there, one run after the other."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
+    tables.metadata.create_all(connection)
+    if f"{tables.base}_current" not in sa.inspect(connection).get_view_names(schema=tables.schema):
+        connection.exec_driver_sql(tables.view(connection.dialect))
+
+
+# Any number that is no interval's.
+_MAKING = 0x736B6465706C6F79
+
+
+def _require_fit(connection: sa.Connection, table: sa.Table) -> None:
+    """Raise OutputError if a table of that name is there and is another."""
+    found = {column["name"] for column in sa.inspect(connection).get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in found]
+    extra = sorted(found - {column.name for column in table.columns})
+    if missing or extra:
+        said = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)}"] * bool(extra)
+        raise OutputError(
+            f"The table {table.fullname} {' and '.join(said)}: it was made for another key or another kind "
+            "of model. Name another OUTPUT_TABLE, or change it by hand."
+        )

@@ -1,0 +1,274 @@
+"""An interval being written: in one transaction, or by chunks into a table beside it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from skdeploy.batch.chunks import Counts, Key, Reject, Scored, Task, Writing
+from skdeploy.batch.databases.inserting import insert
+from skdeploy.batch.databases.tables import DIGEST_DIGITS, Tables
+from skdeploy.errors import OutputError
+
+
+class WholeWriting(Writing):
+    """In one transaction: what a run that dies had written is gone with it."""
+
+    def __init__(self, connection: sa.Connection, tables: Tables, task: Task, name: str) -> None:
+        self.after: Key | None = None
+        self.counts = Counts()
+        self._connection = connection
+        self._tables = tables
+        self._task = task
+        _forget_progress(connection, tables, task, name)
+        _delete(connection, (tables.predictions, tables.rejects), task)
+
+    def write(self, scored: Scored) -> None:
+        """Take a chunk."""
+        rows = _as_predictions(scored.predictions, self._task)
+        _insert_moved_too(self._connection, self._tables, rows, self._task)
+        insert(self._connection, self._tables.rejects, _as_rows(scored.rejects, self._task))
+        self.counts.add(scored)
+
+    def finish(self) -> None:
+        """Commit, with the ledger's entry."""
+        _complete(self._connection, self._tables, self._task, self.counts)
+        self._connection.commit()
+
+
+class StagedWriting(Writing):
+    """By chunks, each committed with the key that it ends with, into tables of the interval's own."""
+
+    def __init__(self, connection: sa.Connection, tables: Tables, task: Task, name: str) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._task = task
+        self._name = name
+        self._run = uuid.uuid4().hex
+        self._predictions, self._rejects = tables.staging(name)
+        self.after, self.counts = self._go_on() or self._begin_anew()
+        connection.commit()
+
+    def write(self, scored: Scored) -> None:
+        """Take a chunk, and commit it."""
+        insert(self._connection, self._predictions, _as_predictions(scored.predictions, self._task))
+        insert(self._connection, self._rejects, _as_rows(scored.rejects, self._task))
+        self.counts.add(scored)
+        self._update({"last_key": key_as_text(scored.last)} | _counts(self.counts))
+        self._connection.commit()
+
+    def finish(self) -> None:
+        """Put what is staged in its place, in one transaction with the ledger's entry."""
+        connection, tables = self._connection, self._tables
+        self._update({})
+        _delete(connection, (tables.predictions, tables.rejects), self._task)
+        _delete_moved(connection, tables, self._predictions, self._task)
+        for staged, table in ((self._predictions, tables.predictions), (self._rejects, tables.rejects)):
+            columns = [column.name for column in staged.columns]
+            connection.execute(table.insert().from_select(columns, sa.select(staged)))
+        _complete(connection, tables, self._task, self.counts)
+        connection.execute(tables.progress.delete().where(*_here(tables.progress, self._task)))
+        connection.commit()
+        _drop(connection, self._predictions, self._rejects)
+        connection.commit()
+
+    def _go_on(self) -> tuple[Key | None, Counts] | None:
+        """Take over what a run left that died at the same task."""
+        row = self._connection.execute(self._mine()).one_or_none()
+        if row is None or (row.model_digest, row.asked) != (_digest(self._task), self._task.asked):
+            return None
+        self._update({}, by_anyone=True)
+        after = None if row.last_key is None else key_from_text(row.last_key)
+        return after, Counts(row.rows_read, row.rows_predicted, row.rows_rejected)
+
+    def _begin_anew(self) -> tuple[None, Counts]:
+        _forget_progress(self._connection, self._tables, self._task, self._name)
+        self._predictions.metadata.create_all(self._connection)
+        row = {
+            "job": self._task.job,
+            "interval_start": self._task.interval.start,
+            "model_digest": _digest(self._task),
+            "asked": self._task.asked,
+            "run": self._run,
+            **_counts(Counts()),
+        }
+        self._connection.execute(self._tables.progress.insert().values(row))
+        return None, Counts()
+
+    def _mine(self) -> sa.Select[Any]:
+        return sa.select(self._tables.progress).where(*_here(self._tables.progress, self._task))
+
+    def _update(self, values: Mapping[str, Any], *, by_anyone: bool = False) -> None:
+        """Change the progress' row, which must still be this run's: a lock may be lost unnoticed."""
+        progress = self._tables.progress
+        mine = [*_here(progress, self._task)] + ([] if by_anyone else [progress.c.run == self._run])
+        changed = self._connection.execute(
+            progress.update().where(*mine).values({"run": self._run, **values})
+        )
+        if changed.rowcount != 1:
+            raise OutputError("Another run has taken this interval over: this one ends, and leaves it alone.")
+
+
+def ledger_row(task: Task, counts: Counts, status: str, error: str | None = None) -> dict[str, Any]:
+    """The ledger's entry for a task."""
+    return {
+        "job": task.job,
+        "interval_start": task.interval.start,
+        "interval_end": task.interval.end,
+        "interval_kind": task.interval.kind,
+        "model_digest": _digest(task),
+        "model_sha256": task.digest,
+        "model_name": task.model_name,
+        "model_version": task.model_version,
+        "status": status,
+        "is_current": int(status == "completed"),
+        **_counts(counts),
+        "scored_at": datetime.now(UTC),
+        "error": error,
+    }
+
+
+def _complete(connection: sa.Connection, tables: Tables, task: Task, counts: Counts) -> None:
+    ledger = tables.ledger
+    here = _here(ledger, task)
+    connection.execute(ledger.delete().where(*here, ledger.c.model_digest == _digest(task)))
+    connection.execute(ledger.delete().where(*here, ledger.c.status == "failed"))
+    connection.execute(ledger.update().where(*here).values(is_current=0))
+    connection.execute(ledger.insert().values(ledger_row(task, counts, "completed")))
+
+
+def _insert_moved_too(connection: sa.Connection, tables: Tables, rows: pa.Table, task: Task) -> None:
+    """Insert predictions, of records too that another interval has a prediction of: they have moved."""
+    savepoint = connection.begin_nested()
+    try:
+        insert(connection, tables.predictions, rows)
+        savepoint.commit()
+    except IntegrityError:
+        savepoint.rollback()
+        _delete_elsewhere(connection, tables, rows, task)
+        try:
+            insert(connection, tables.predictions, rows)
+        except IntegrityError:
+            raise OutputError(_TWICE) from None
+
+
+_TWICE = "Records of one interval have the same key: add columns to KEY_COLUMNS that tell all records apart."
+
+
+def _delete_elsewhere(connection: sa.Connection, tables: Tables, rows: pa.Table, task: Task) -> None:
+    """Delete the predictions of these keys that belong to other intervals: the event time was changed."""
+    table = tables.predictions
+    delete = table.delete().where(
+        table.c.job == task.job,
+        table.c.model_digest == _digest(task),
+        table.c.interval_start != task.interval.start,
+        *(table.c[name] == sa.bindparam(f"key_{place}") for place, name in enumerate(tables.keys)),
+    )
+    keys = rows.select(tables.keys).rename_columns([f"key_{place}" for place in range(len(tables.keys))])
+    connection.execute(delete, keys.to_pylist())
+
+
+def _delete_moved(connection: sa.Connection, tables: Tables, staged: sa.Table, task: Task) -> None:
+    """The same for all keys of a staged interval."""
+    table = tables.predictions
+    same = sa.and_(*(table.c[name] == staged.c[name] for name in tables.keys))
+    connection.execute(
+        table.delete().where(
+            table.c.job == task.job,
+            table.c.model_digest == _digest(task),
+            sa.exists().where(same).select_from(staged),
+        )
+    )
+
+
+def _delete(connection: sa.Connection, tables: Sequence[sa.Table], task: Task) -> None:
+    """What this model's predictions of the interval were."""
+    for table in tables:
+        mine = [*_here(table, task), table.c.model_digest == _digest(task)]
+        connection.execute(table.delete().where(*mine))
+
+
+def _forget_progress(connection: sa.Connection, tables: Tables, task: Task, name: str) -> None:
+    """What another run staged, and will not go on with."""
+    gone = connection.execute(tables.progress.delete().where(*_here(tables.progress, task)))
+    if gone.rowcount:
+        _drop(connection, *tables.staging(name))
+
+
+def _drop(connection: sa.Connection, *staged: sa.Table) -> None:
+    for table in staged:
+        table.drop(connection, checkfirst=True)
+
+
+def _here(table: sa.Table, task: Task) -> list[sa.ColumnElement[bool]]:
+    return [table.c.job == task.job, table.c.interval_start == task.interval.start]
+
+
+def _digest(task: Task) -> str:
+    return task.digest[:DIGEST_DIGITS]
+
+
+def _counts(counts: Counts) -> dict[str, int]:
+    return {
+        "rows_read": counts.read,
+        "rows_predicted": counts.predicted,
+        "rows_rejected": counts.rejected,
+    }
+
+
+def _with_task(rows: pa.Table, task: Task) -> pa.Table:
+    """The rows with what is the same in all of them."""
+    instant = pa.timestamp("s", tz="UTC")
+    for name, value in (
+        ("job", task.job),
+        ("model_digest", _digest(task)),
+        ("interval_start", pa.scalar(task.interval.start, instant)),
+        ("interval_end", pa.scalar(task.interval.end, instant)),
+    ):
+        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+    return rows
+
+
+def _as_predictions(rows: pa.Table, task: Task) -> pa.Table:
+    rows = _with_task(rows, task)
+    for name, value in (("model_name", task.model_name), ("model_version", task.model_version)):
+        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+    return rows
+
+
+_REJECTS = pa.schema([(name, pa.string()) for name in ("row_key", "column_name", "expected", "got")])
+
+
+def _as_rows(rejects: Sequence[Reject], task: Task) -> pa.Table:
+    columns = list(zip(*rejects, strict=True)) or [()] * len(_REJECTS)
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return _with_task(pa.Table.from_arrays(arrays, schema=_REJECTS), task)
+
+
+def key_as_text(key: Key) -> str:
+    """A key that `key_from_text` makes the same values of."""
+    return json.dumps([[type(value).__name__, _plain(value)] for value in key])
+
+
+def key_from_text(text: str) -> Key:
+    """The key that `key_as_text` wrote."""
+    return tuple(_READ.get(kind, _itself)(value) for kind, value in json.loads(text))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+# A datetime is a date as well; `type` tells them apart.
+_READ = {"datetime": datetime.fromisoformat, "date": date.fromisoformat}

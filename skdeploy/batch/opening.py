@@ -1,0 +1,95 @@
+"""Settings -> what a job needs: a model, an input, an output."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from skdeploy import source
+from skdeploy.batch.chunks import Input, Output
+from skdeploy.batch.databases import open_database_input, open_database_output
+from skdeploy.batch.files import is_files, open_file_input, open_file_output
+from skdeploy.batch.intervals import Calendar
+from skdeploy.batch.job import Job
+from skdeploy.batch.scoring import Scorer
+from skdeploy.batch.settings import BatchSettings
+from skdeploy.cpus import usable_cpus
+from skdeploy.errors import SettingsError
+from skdeploy.model import Model
+from skdeploy.schema import Schema
+from skdeploy.settings import Settings
+
+_UTC = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A job that is ready, and the calendar of its intervals."""
+
+    job: Job
+    calendar: Calendar
+    batch: BatchSettings
+
+
+def open_job(
+    environ: Mapping[str, str],
+    stop: threading.Event,
+    *,
+    interval: str | None = None,
+    make_tables: bool = True,
+) -> Opened:
+    """Load the model, look at the input, make the output's tables.
+
+    interval      comes before INTERVAL
+    make_tables   False where nothing may be changed
+
+    Raises SettingsError, ModelUnavailable, InputError or OutputError.
+    """
+    settings, batch = Settings.from_env(environ), BatchSettings.from_env(environ)
+    kind = interval or batch.interval
+    if not kind:
+        raise SettingsError("No interval is given: say --interval daily, or set INTERVAL.")
+    model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
+    records = open_input(batch, model.schema)
+    calendar = _calendar(batch, kind, records)
+    scorer = Scorer(model, records.key_types, proba=batch.proba, strict=settings.strict_categories)
+    output = open_output(batch)
+    output.prepare(records.key_types, scorer.predicted, make=make_tables)
+    job = Job(
+        name=batch.job or model.passport.name,
+        input=records,
+        output=output,
+        model=model,
+        scorer=scorer,
+        size=batch.chunk_records,
+        large=batch.large_interval,
+        threads=_threads(batch, model),
+        stop=stop,
+    )
+    return Opened(job=job, calendar=calendar, batch=batch)
+
+
+def open_input(batch: BatchSettings, schema: Schema) -> Input:
+    """Files or a database, as INPUT_URL says."""
+    return (open_file_input if is_files(batch.input_url) else open_database_input)(batch, schema)
+
+
+def open_output(batch: BatchSettings) -> Output:
+    """Files or a database, as OUTPUT_URL says."""
+    return (open_file_output if is_files(batch.output_url) else open_database_output)(batch)
+
+
+def _calendar(batch: BatchSettings, kind: str, records: Input) -> Calendar:
+    if batch.event_tz is None and records.wall:
+        raise SettingsError(
+            f"EVENT_TZ is not set, and {batch.time_column} has no time zone: say in which one its days "
+            "begin, such as EVENT_TZ=America/New_York."
+        )
+    return Calendar(kind, batch.event_tz or _UTC, wall=records.wall)
+
+
+def _threads(batch: BatchSettings, model: Model) -> int:
+    """As many as there are CPUs; scikit-learn has threads of its own."""
+    return batch.predict_threads or (usable_cpus() if model.engine.name == "onnx" else 1)
