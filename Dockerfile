@@ -1,6 +1,7 @@
-# One image, one process: gunicorn serves predict:app on port 9696.
+# One image, one process: gunicorn serves predict:app on port 9696. Another target scores tables.
 #
 #   docker build -t skdeploy .                         BuildKit, the default since Docker 23
+#   docker build --target batch -t skdeploy-batch .    the batch door: batch.score and batch.schedule
 #   docker build --build-arg BASE=... -t skdeploy .    any Debian-like base with python3 and its venv module
 #   docker build --secret id=pip,src=pip.conf --secret id=ca,src=ca.pem -t skdeploy .
 #       pip's settings (a package index, a proxy, `cert = /run/secrets/ca`) for the build alone: no
@@ -36,7 +37,7 @@ COPY skdeploy /app/skdeploy
 # A checkout may be readable by its owner alone; the server is somebody else.
 RUN chmod -R a+rX,go-w /app && python3 -m compileall -q /app
 
-FROM ${BASE}
+FROM ${BASE} AS web
 ARG BASE
 LABEL org.opencontainers.image.title="skdeploy" \
       org.opencontainers.image.description="A fitted scikit-learn pipeline, served over HTTP on port 9696" \
@@ -71,3 +72,27 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python3", "-c",
 # gunicorn drains on SIGTERM: give `docker stop -t` more seconds than GRACEFUL_TIMEOUT.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app"]
+
+# Scores tables: what it needs beside the web service's packages lies apart, and adds to its layers.
+FROM build AS build-batch
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    --mount=type=cache,target=/root/.cache/pip \
+    /opt/pipenv/bin/pipenv requirements --hash --categories batch > batch.txt \
+    && /opt/venv/bin/pip install --quiet --no-compile --only-binary=:all: --no-deps --require-hashes \
+    --target /opt/batch -r batch.txt \
+    && find /opt/batch \( -type d \( -name tests -o -name test -o -name include \) \) -prune -exec rm -r {} + \
+    && /opt/venv/bin/python3 -m compileall -q -j 0 /opt/batch
+COPY batch/*.py /app/batch/
+RUN chmod -R a+rX,go-w /app/batch && python3 -m compileall -q /app/batch
+
+FROM web AS batch
+LABEL org.opencontainers.image.description="A fitted scikit-learn pipeline that scores tables"
+ENV PYTHONPATH=/app:/opt/batch
+COPY --from=build-batch /opt/batch /opt/batch
+COPY --from=build-batch /app/batch /app/batch
+HEALTHCHECK NONE
+ENTRYPOINT ["python3", "-m"]
+CMD ["batch.score", "--help"]
+
+# The last one is what is built if none is named.
+FROM web

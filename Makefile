@@ -98,10 +98,15 @@ clean: ## remove the environments and caches
 	$(PIPENV) sync
 	touch $@
 
+.venv/batch.done: Pipfile.lock | .venv/pyvenv.cfg
+	$(PIPENV) sync
+	$(PIPENV) sync --categories "mlflow batch"
+	touch $@ .venv/serve.done
+
 .venv/dev.done: Pipfile.lock | .venv/pyvenv.cfg
 	$(PIPENV) sync --dev
 	$(PIPENV) sync --categories "mlflow batch"
-	touch $@ .venv/serve.done
+	touch $@ .venv/serve.done .venv/batch.done
 
 $(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
 	$(PYTHON) -m venv $(SERVERS)

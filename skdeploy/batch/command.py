@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from skdeploy.batch import metrics
 from skdeploy.batch.chunks import Outcome
@@ -91,6 +92,8 @@ def _decide(opened: Opened, options: argparse.Namespace) -> list[Decision]:
 
 def _wanted(calendar: Calendar, options: argparse.Namespace) -> list[Interval]:
     try:
+        if options.latest:
+            return [calendar.last_ended(datetime.now(UTC))]
         if options.at:
             return [calendar.containing(calendar.parse(options.at))]
         intervals = calendar.between(*map(calendar.parse, options.backfill))
@@ -133,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--interval", choices=KINDS, help="the length of intervals (INTERVAL)")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--at", metavar="MOMENT", help="the interval that contains this date or date-time")
+    which.add_argument("--latest", action="store_true", help="the latest interval that has ended")
     which.add_argument(
         "--backfill", nargs=2, metavar=("FROM", "TO"), help="all intervals from one to another, both included"
     )

@@ -67,8 +67,11 @@ class PostgresInput(SqlInput):
 
 
 def _libpq(url: sa.URL) -> str:
+    """As libpq reads it, to which a plus is no space."""
     options = {"application_name": "skdeploy batch", "connect_timeout": "10", "options": "-c timezone=UTC"}
-    return url.update_query_dict(options).render_as_string(hide_password=False)
+    text = url.update_query_dict(options).render_as_string(hide_password=False)
+    server, _, query = text.partition("?")
+    return f"{server}?{query.replace('+', '%20')}"
 
 
 @contextlib.contextmanager

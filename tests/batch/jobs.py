@@ -1,0 +1,153 @@
+"""Jobs over real databases: a table of records, the command line, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from skdeploy.batch.databases.engines import make_engine, parse_url
+from skdeploy.batch.settings import BATCH_SETTINGS
+from skdeploy.settings import SETTINGS
+
+_ROOT = Path(__file__).resolve().parents[2]
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+KINDS = ("ash", "elm", "oak")
+# What a developer's shell may hold must neither help nor hurt.
+_OURS = {setting.name for setting in (*SETTINGS, *BATCH_SETTINGS)}
+
+
+def records(count: int, *, days: int = 3, first_id: int = 0, start: datetime = FIRST) -> list[dict[str, Any]]:
+    """Records that the small models take, evenly over some days; ids are not in the order of time."""
+    step = timedelta(days=days) / max(count, 1)
+    return [
+        {
+            "id": first_id + (place * 7919) % count,
+            "at": start + step * place,
+            "size": None if place % 9 == 0 else 10 + (place % 17) / 4,
+            "kind": KINDS[place % 3],
+            "age": place % 8 + 1,
+        }
+        for place in range(count)
+    ]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run of the command line that has ended."""
+
+    code: int
+    summary: dict[str, Any]
+    stderr: str
+    stdout: str
+
+
+@dataclass
+class Database:
+    """A database with a table of records, and the settings of a job over it."""
+
+    url: str
+    model: Path
+    table: str = "trees"
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def engine(self) -> sa.Engine:
+        """A connection per use, as the job's own."""
+        return make_engine(parse_url(self.url, "INPUT_URL"), "INPUT_URL", 10).execution_options(writes=True)
+
+    def fill(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Make the table if it is not there, and add records."""
+        table = self.records_table()
+        with self.engine().begin() as connection:
+            table.create(connection, checkfirst=True)
+            connection.execute(table.insert(), [self._written(row) for row in rows])
+
+    def records_table(self) -> sa.Table:
+        """As the records are in it; SQLite, which has no date-times, gets text as people write it."""
+        text = self.url.startswith("sqlite")
+        return sa.Table(
+            self.table,
+            sa.MetaData(),
+            sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column("at", sa.Text if text else sa.DateTime(timezone=True)),
+            sa.Column("size", sa.Double),
+            sa.Column("kind", sa.String(20)),
+            sa.Column("age", sa.BigInteger),
+        )
+
+    def execute(self, statement: str) -> None:
+        """Run a statement."""
+        with self.engine().begin() as connection:
+            connection.exec_driver_sql(statement)
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """What a SELECT gives."""
+        with self.engine().connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+    def predictions(self, table: str = "predictions") -> list[tuple[Any, ...]]:
+        """All of them, in an order."""
+        return self.rows(f"SELECT * FROM {table} ORDER BY job, model_digest, id")
+
+    def rejects(self, table: str = "predictions") -> list[tuple[Any, ...]]:
+        """All of them, in an order."""
+        return self.rows(f"SELECT * FROM {table}_rejects ORDER BY interval_start, row_key, column_name")
+
+    def ledger(self, columns: str, table: str = "predictions") -> list[tuple[Any, ...]]:
+        """Columns of the ledger, in the order of time."""
+        return self.rows(f"SELECT {columns} FROM {table}_ledger ORDER BY interval_start, scored_at")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The variables of a job."""
+        inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
+        job = {
+            "MODEL_URI": str(self.model),
+            "INPUT_URL": self.url,
+            "INPUT_TABLE": self.table,
+            "KEY_COLUMNS": "id",
+            "TIME_COLUMN": "at",
+            "EVENT_TZ": "UTC",
+        }
+        return inherited | job | self.settings | more
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        """The command line, in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "batch.score", *arguments],
+            cwd=_ROOT,
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def score(self, *arguments: str, **more: str) -> Finished:
+        """The command line, awaited."""
+        with self.start(*arguments, **more) as process:
+            return finished(process)
+
+    def _written(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        if not self.url.startswith("sqlite") or row["at"] is None:
+            return dict(row)
+        return {**row, "at": row["at"].strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def finished(process: subprocess.Popen[str], timeout: float = 120) -> Finished:
+    """What the process said; its last line on standard output is the summary."""
+    out, err = process.communicate(timeout=timeout)
+    lines = out.strip().splitlines()
+    summary = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+    return Finished(process.returncode, summary, err, out)
+
+
+def statuses(run: Finished) -> Sequence[str]:
+    """What became of each interval."""
+    return [interval["status"] for interval in run.summary["intervals"]]
