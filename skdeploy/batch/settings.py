@@ -22,9 +22,9 @@ def _zone(value: str) -> ZoneInfo | None:
         raise ValueError("a time zone's name, such as America/New_York") from None
 
 
-def _moment(value: str) -> datetime | None:
+def _moment(value: str) -> str | None:
     try:
-        return datetime.fromisoformat(value) if value else None
+        return datetime.fromisoformat(value).isoformat() if value else None
     except ValueError:
         raise ValueError("a date or date-time, such as 2013-11-05") from None
 
@@ -113,7 +113,7 @@ class BatchSettings:
     pushgateway_url: str = field(repr=False)
     interval: str
     schedule_delay: float
-    schedule_start: datetime | None
+    schedule_start: str | None
     schedule_lookback: int
     schedule_retry: float
     max_catchup: int
