@@ -63,9 +63,7 @@ def test_missed_days_are_caught_up_with(database: Database) -> None:
 
 
 def test_the_schedule_begins_where_it_is_told(database: Database) -> None:
-    """SCHEDULE_START is the first interval ever; MAX_CATCHUP bounds what one round does."""
-    score(database, at(3), SCHEDULE_START="2026-03-01", MAX_CATCHUP="2")
-    assert completed(database) == ["2026-03-01", "2026-03-02"]
+    """SCHEDULE_START is the first interval ever; however few fit in a round, all that is due is scored."""
     score(database, at(3), SCHEDULE_START="2026-03-01", MAX_CATCHUP="2")
     assert completed(database) == ["2026-03-01", "2026-03-02", "2026-03-03"]
 
@@ -96,6 +94,15 @@ def test_the_first_failure_ends_a_round(database: Database) -> None:
     database.execute("ALTER TABLE trees RENAME COLUMN years TO age")
     score(database, at(3))
     assert completed(database) == ["2026-03-01", "2026-03-02", "2026-03-03"]
+
+
+def test_a_start_that_never_was_is_said_at_once(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A day that the zone's calendar skipped is no first interval."""
+    settings = database.environment(EVENT_TZ="Pacific/Apia", SCHEDULE_START="2011-12-30")
+    assert main(settings) == 2
+    assert "SCHEDULE_START" in capsys.readouterr().err
 
 
 def test_a_wrong_setting_is_said_at_once(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
