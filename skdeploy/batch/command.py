@@ -51,9 +51,9 @@ def _decide(opened: Opened, options: argparse.Namespace) -> list[Decision]:
     entries = ledger(opened.job, wanted)
     decisions = choose(wanted, entries, options.reprocess)
     if options.lookback:
-        earlier = lookback(opened.calendar, wanted[0], options.lookback)
+        earlier = lookback(opened.calendar, min(wanted), options.lookback)
         decisions = [
-            Decision(interval, score=True, reason="looked back at") for interval in earlier
+            Decision(interval, score=True, reason="looked back at", again=True) for interval in earlier
         ] + decisions
     return decisions
 

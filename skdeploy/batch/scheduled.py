@@ -8,10 +8,10 @@ import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from skdeploy.batch.chunks import Outcome
+from skdeploy.batch.chunks import Entry, Outcome
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.opening import Opened, open_job
-from skdeploy.batch.plan import due, lookback
+from skdeploy.batch.plan import Due, due, lookback
 from skdeploy.batch.run import attempt
 from skdeploy.batch.schedule import run_schedule
 from skdeploy.batch.stopping import told_to_stop
@@ -27,6 +27,7 @@ def main(environ: Mapping[str, str]) -> int:
         try:
             # Everything is tried once before there is a schedule: a wrong setting is said at once.
             opened = open_job(environ, stop)
+            _start(opened)
         except (SettingsError, ModelUnavailable, BatchError) as error:
             print(f"The scheduler does not start: {error}", file=sys.stderr)
             return code_of(error)
@@ -42,20 +43,33 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 def tick(environ: Mapping[str, str], stop: threading.Event, now: datetime) -> None:
-    """Score what is due at `now`, the oldest first; a summary per run goes to standard output.
+    """Score what is due at `now`, the oldest first; a summary per round goes to standard output.
 
-    Raises what is wrong, of the first interval that fails: those behind it are then due the next time.
+    Finished intervals are looked back at when what is due is done. Raises what is wrong with the first
+    interval that fails: those behind it are due the next time.
     """
     opened = open_job(environ, stop)
-    intervals = _due(opened, now)
-    if not intervals:
-        return
+    back = opened.batch.schedule_lookback
+    while _round(opened, now, back) and not stop.is_set():
+        back = 0
+
+
+def _round(opened: Opened, now: datetime, back: int) -> int:
+    """Score MAX_CATCHUP intervals at most; how many more are due."""
+    before = opened.job.output.last(opened.job.name)
+    found = _due(opened, now, before)
+    if not found.intervals:
+        return 0
+    intervals = found.intervals
+    if before is not None:
+        intervals = intervals + lookback(opened.calendar, intervals[0], back)
     outcomes = _score(opened, intervals)
     code = exit_code(outcomes, opened.batch.max_rejected)
     report(opened.batch, opened.job, outcomes, code)
     last = outcomes[-1]
     if last.status != "completed" and code != STOPPED:
         raise BatchError(f"{last.interval.label} is {last.status}: {last.error}")
+    return found.left_out
 
 
 def _score(opened: Opened, intervals: list[Interval]) -> list[Outcome]:
@@ -69,21 +83,25 @@ def _score(opened: Opened, intervals: list[Interval]) -> list[Outcome]:
     return outcomes
 
 
-def _due(opened: Opened, now: datetime) -> list[Interval]:
-    """What has ended and is not completed, behind the finished intervals that are looked back at."""
-    batch, calendar = opened.batch, opened.calendar
-    last = opened.job.output.last(opened.job.name)
-    start = batch.schedule_start
+def _due(opened: Opened, now: datetime, last: Entry | None) -> Due:
+    """What has ended, and comes behind the last interval that was completed."""
     found = due(
-        calendar,
+        opened.calendar,
         now,
-        timedelta(seconds=batch.schedule_delay),
+        timedelta(seconds=opened.batch.schedule_delay),
         None if last is None else last.interval,
-        None if start is None else calendar.parse(start),
-        batch.max_catchup,
+        _start(opened),
+        opened.batch.max_catchup,
     )
     if found.left_out:
-        _log.warning("%d more intervals are due, and left for the next time", found.left_out)
-    if not found.intervals or last is None:
-        return found.intervals
-    return lookback(calendar, found.intervals[0], batch.schedule_lookback) + found.intervals
+        _log.info("%d intervals are due, and %d more behind them", len(found.intervals), found.left_out)
+    return found
+
+
+def _start(opened: Opened) -> datetime | None:
+    """SCHEDULE_START in the calendar's zone; SettingsError if its clock never showed that."""
+    text = opened.batch.schedule_start
+    try:
+        return None if text is None else opened.calendar.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"SCHEDULE_START: {error}") from None

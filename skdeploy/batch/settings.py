@@ -84,7 +84,10 @@ BATCH_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("SCHEDULE_RETRY", "60", patience, "seconds after which the scheduler tries again what failed"),
     Setting(
-        "MAX_CATCHUP", "100", whole(1, 10**6), "the most missed intervals that the scheduler scores at once"
+        "MAX_CATCHUP",
+        "100",
+        whole(1, 10**6),
+        "the most intervals of one round of the scheduler, and so of one summary",
     ),
 )
 
