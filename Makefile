@@ -17,7 +17,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo test check lint types imports test-all image bench lock format coverage-table clean
+.PHONY: help serve train mlflow-demo batch-demo test check lint types imports test-all image bench bench-batch lock format coverage-table clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -58,6 +58,9 @@ image: ## build the Docker image skdeploy
 
 bench: .venv/dev.done ## measure skdeploy beside other servers, 15 minutes (ROUNDS=3, ONLY="flask skdeploy")
 	$(BIN)/python -m benchmarks run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
+
+bench-batch: .venv/dev.done ## measure a batch job, PostgreSQL to PostgreSQL, beside the naive loop (ROUNDS=3, ONLY="naive interval")
+	$(BIN)/python -m benchmarks.batch run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
 format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .
