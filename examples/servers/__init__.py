@@ -3,6 +3,7 @@
 process.py         a server's process: started, awaited, ended by its own id
 s3.py              an S3 server, SeaweedFS
 mlflow_server.py   an MLflow tracking server whose artifacts are in S3
+postgres.py        a PostgreSQL server
 
-`make .venv-mlflow-server/done` installs both.
+`make .venv-mlflow-server/done` installs S3 and MLflow, `apt-get install postgresql` PostgreSQL.
 """

@@ -63,6 +63,7 @@ class Process:
     log_file      what it prints is added here
     is_ready      whether it answers; called until it does
     folder        where it runs; default: where this process does
+    ended_by      the signal that asks it to end
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Process:
         log_file: Path,
         is_ready: Callable[[], bool],
         folder: Path | None = None,
+        ended_by: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
         self.log_file = log_file
@@ -80,6 +82,7 @@ class Process:
         self._environment = dict(environment)
         self._is_ready = is_ready
         self._folder = folder
+        self._ended_by = ended_by
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = 120) -> None:
@@ -108,7 +111,7 @@ class Process:
         """End it as an operator does; what does not end within 15 seconds is killed."""
         try:
             if self._process is not None and self._process.poll() is None:
-                self._process.terminate()
+                self._process.send_signal(self._ended_by)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_STOP_SECONDS)
         finally:
@@ -118,10 +121,13 @@ class Process:
     def kill(self) -> None:
         """End it and its children at once, as a crash does."""
         if self._process is not None:
+            children = _children(self._process.pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+            for child in children:
+                _end(child)
 
     def _require_running(self, process: subprocess.Popen[bytes], deadline: float, seconds: float) -> None:
         code = process.poll()
@@ -130,3 +136,20 @@ class Process:
         what = f"did not answer within {seconds:g} seconds" if code is None else f"ended with {code}"
         tail = self.log_file.read_text(errors="replace")[-2000:]
         raise ServerError(f"{self.name} {what}. The end of its log:\n{tail}")
+
+
+def _children(pid: int) -> list[int]:
+    """Also those in sessions of their own, as PostgreSQL's are, where no group's signal reaches them."""
+    with contextlib.suppress(OSError):
+        tasks = Path(f"/proc/{pid}/task").glob("*/children")
+        return [int(child) for task in tasks for child in task.read_text().split()]
+    return []
+
+
+def _end(pid: int) -> None:
+    """Kill what was a child, and wait until it holds nothing any more."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+        # A zombie that nobody reaps has no command line.
+        while Path(f"/proc/{pid}/cmdline").read_bytes():
+            time.sleep(0.01)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from skdeploy.batch.chunks import Chunk, Key
+from skdeploy.batch.databases.engines import postgres_arguments
 from skdeploy.batch.databases.event_time import EventTime
 from skdeploy.batch.databases.relation import Statements, require_columns
 from skdeploy.batch.databases.sql_input import SqlInput, Wanted
@@ -33,10 +34,13 @@ class PostgresInput(SqlInput):
         with self._reader(statement) as reader:
             yield from rechunk(_told(iter(reader)), size, list(self.key_types))
 
+    _lock_timeout: float
+
     def _look(
         self, connection: sa.Connection, wanted: Wanted
     ) -> tuple[Mapping[str, pa.DataType], Statements]:
         del connection  # the types are Arrow's
+        self._lock_timeout = wanted.lock_timeout
         every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
         with self._reader(every) as reader:
             found = reader.schema
@@ -57,7 +61,7 @@ class PostgresInput(SqlInput):
         text = str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
         url = self._engine.url.set(drivername="postgresql")
         with _telling():
-            connection = dbapi.connect(_libpq(url), autocommit=True)
+            connection = dbapi.connect(_libpq(url, self._lock_timeout), autocommit=True)
         with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
             with _telling():
@@ -66,10 +70,10 @@ class PostgresInput(SqlInput):
             yield reader
 
 
-def _libpq(url: sa.URL) -> str:
+def _libpq(url: sa.URL, lock_timeout: float) -> str:
     """As libpq reads it, to which a plus is no space."""
-    options = {"application_name": "skdeploy batch", "connect_timeout": "10", "options": "-c timezone=UTC"}
-    text = url.update_query_dict(options).render_as_string(hide_password=False)
+    arguments = {name: str(value) for name, value in postgres_arguments(lock_timeout).items()}
+    text = url.update_query_dict(arguments).render_as_string(hide_password=False)
     server, _, query = text.partition("?")
     return f"{server}?{query.replace('+', '%20')}"
 
