@@ -25,7 +25,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from skdeploy.batch.chunks import Counts, Entry, Key, Output, Reject, Scored, Task, Writing
-from skdeploy.batch.files.carriers import plain_type
+from skdeploy.batch.files.kinds import plain_type
 from skdeploy.batch.files.ledger import Ledger
 from skdeploy.batch.files.manifest import DIGEST_DIGITS, PREDICTIONS, REJECTS, Manifest, Part, Scoring
 from skdeploy.batch.files.parts import PartWriter
