@@ -6,6 +6,8 @@
     skdeploy_batch_last_run_timestamp_seconds          when it ended
     skdeploy_batch_last_run_exit_code                  batch/README.md says what it means
     skdeploy_batch_last_success_timestamp_seconds      when a run ended with 0, this one or an earlier one
+    skdeploy_batch_completed_interval_end_timestamp_seconds   of the latest interval of the last run that
+                                                       had one which is scored, or was before
     skdeploy_batch_model_info{model,version,sha256,engine}
 
 All are gauges with the label `batch_job`, for Prometheus has a `job` of its own. What cannot be told
@@ -17,6 +19,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +39,10 @@ _log = logging.getLogger(__name__)
 
 _PREFIX = "skdeploy_batch"
 _SUCCESS = "last_success_timestamp_seconds"
+_COMPLETED = "completed_interval_end_timestamp_seconds"
+# What a run that has none of them leaves as it was.
+_KEPT = {f"{_PREFIX}_{name}" for name in (_SUCCESS, _COMPLETED)}
+_READABLE = 0o644
 _MODEL = ("model", "version", "sha256", "engine")
 _RESULTS = ("read", "predicted", "rejected")
 _STATUSES = ("completed", "skipped", "failed", "held", "interrupted", "not tried")
@@ -79,8 +86,13 @@ def _families(job: Job, outcomes: Sequence[Outcome], code: int) -> list[Metric]:
         _gauge(job, "last_run_exit_code", "The exit code of the last run.", {(): code}),
         _gauge(job, "model_info", "The model of the last run.", {which: 1}, *_MODEL),
     ]
-    # Who scrapes or keeps an earlier success is told nothing of it by a run that is none.
-    return [*found, _gauge(job, _SUCCESS, "When a run last ended with 0.", {(): now})] if code == 0 else found
+    if code == 0:
+        found.append(_gauge(job, _SUCCESS, "When a run last ended with 0.", {(): now}))
+    ends = [outcome.interval.end for outcome in outcomes if outcome.status in ("completed", "skipped")]
+    if ends:
+        end = max(map(datetime.timestamp, ends))
+        found.append(_gauge(job, _COMPLETED, "The end of the latest interval that is scored.", {(): end}))
+    return found
 
 
 def _gauge(job: Job, name: str, meaning: str, values: _Values, *labels: str) -> Metric:
@@ -96,18 +108,14 @@ def _write(path: Path, job: str, families: Sequence[Metric]) -> None:
     from prometheus_client import generate_latest
 
     try:
-        before = [] if _has_success(families) else _success_before(path, job)
-        writing.write(path, generate_latest(_registry([*families, *before])))
+        kept = _kept(path, job, _KEPT - {family.name for family in families})
+        writing.write(path, generate_latest(_registry([*families, *kept])), _READABLE)
     except OSError as error:
         _log.error("METRICS_FILE: %s cannot be written: %s", path, error.strerror or error)
 
 
-def _has_success(families: Sequence[Metric]) -> bool:
-    return any(family.name == f"{_PREFIX}_{_SUCCESS}" for family in families)
-
-
-def _success_before(path: Path, job: str) -> list[Metric]:
-    """The job's last success, from the file that is there."""
+def _kept(path: Path, job: str, names: set[str]) -> list[Metric]:
+    """Of the file that is there, the job's metrics of these names."""
     from prometheus_client.parser import text_string_to_metric_families
 
     try:
@@ -117,7 +125,7 @@ def _success_before(path: Path, job: str) -> list[Metric]:
     return [
         family
         for family in there
-        if _has_success([family]) and all(sample.labels == {"batch_job": job} for sample in family.samples)
+        if family.name in names and all(sample.labels == {"batch_job": job} for sample in family.samples)
     ]
 
 

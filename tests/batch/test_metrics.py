@@ -26,6 +26,7 @@ from skdeploy.batch.chunks import Counts, Outcome
 from skdeploy.batch.intervals import Calendar
 from skdeploy.batch.metrics import publish
 from skdeploy.batch.opening import Opened, open_job
+from tests.batch.jobs import Database, records
 from tests.live import wait_until
 from tests.stores import closed_server, refusing_server, silent_server, within
 
@@ -36,6 +37,7 @@ OUTCOMES = [
     Outcome(DAILY.next(DAY), "completed", Counts(50, 50, 0), 0.5),
     Outcome(DAILY.next(DAILY.next(DAY)), "skipped"),
 ]
+KEPT = ("last_success_timestamp_seconds", "completed_interval_end_timestamp_seconds")
 FAILED = [replace(OUTCOMES[0], status="failed", counts=Counts())]
 
 
@@ -94,7 +96,9 @@ def test_a_file_says_what_became_of_the_last_run(opened: Opened, tmp_path: Path)
     )
     engine = opened.job.model.engine.name
     assert found.pop(f"model_info engine={engine} model=tree version={passport.version}") == 1
+    assert path.stat().st_mode & 0o777 == 0o644
     assert found == {
+        "completed_interval_end_timestamp_seconds": OUTCOMES[2].interval.end.timestamp(),
         "last_run_rows result=read": 150,
         "last_run_rows result=predicted": 147,
         "last_run_rows result=rejected": 3,
@@ -111,16 +115,16 @@ def test_a_file_says_what_became_of_the_last_run(opened: Opened, tmp_path: Path)
 
 
 def test_a_failure_does_not_forget_the_last_success(opened: Opened, tmp_path: Path) -> None:
-    """The time of it stays in the file, for as many failures as there are; at first there is none."""
+    """Its time and interval stay in the file, for as many failures as there are; at first there is none."""
     path = tmp_path / "job.prom"
     told(opened, FAILED, 1, metrics_file=str(path))
-    assert "last_success_timestamp_seconds" not in samples(path.read_text())
+    assert not set(KEPT) & set(samples(path.read_text()))
     told(opened, OUTCOMES, 0, metrics_file=str(path))
-    success = samples(path.read_text())["last_success_timestamp_seconds"]
+    before = {name: samples(path.read_text())[name] for name in KEPT}
     for _ in range(2):
         told(opened, FAILED, 1, metrics_file=str(path))
         found = samples(path.read_text())
-        assert found["last_success_timestamp_seconds"] == success
+        assert {name: found[name] for name in KEPT} == before
         assert (found["last_run_exit_code"], found["last_run_intervals status=failed"]) == (1, 1)
     path.write_text("no metrics {")
     told(opened, FAILED, 1, metrics_file=str(path))
@@ -135,6 +139,22 @@ def test_a_file_that_cannot_be_written_is_in_the_log(
         caplog.clear()
         told(opened, OUTCOMES, 0, metrics_file=str(path))
         assert f"METRICS_FILE: {path} cannot be written: " in caplog.text
+
+
+def test_a_run_of_the_command_is_told(tmp_path: Path, regressor_file: Path) -> None:
+    """In the file as in the summary; a gateway that is down is said, and changes neither."""
+    database = Database(f"sqlite:///{tmp_path / 'trees.db'}", regressor_file)
+    database.fill(records(30, days=1))
+    database.execute("UPDATE trees SET kind = 'palm' WHERE id = 4")
+    path = tmp_path / "job.prom"
+    settings = {"METRICS_FILE": str(path), "PUSHGATEWAY_URL": "http://me:s3cret@127.0.0.1:1"}
+    run = database.score_here("--interval", "daily", "--at", "2026-03-01", JOB='trees "north"', **settings)
+    found = samples(path.read_text())
+    rows = {result: found[f"last_run_rows result={result}"] for result in ("read", "predicted", "rejected")}
+    assert rows == run.summary["rows"] == {"read": 30, "predicted": 29, "rejected": 1}
+    assert found["last_run_exit_code"] == run.code == 0
+    assert "PUSHGATEWAY_URL: the metrics could not be pushed: " in run.stderr
+    assert "s3cret" not in run.stderr
 
 
 def test_without_settings_nothing_is_told(opened: Opened, tmp_path: Path) -> None:
