@@ -39,7 +39,7 @@ class Read(NamedTuple):
 
 
 class Ledger:
-    """The manifests of a table: `table/job=.../interval=.../_manifest.json`."""
+    """The manifests of a table: `table/job_name=.../interval=.../_manifest.json`."""
 
     def __init__(self, storage: Storage, table: str) -> None:
         self._storage = storage
@@ -48,7 +48,7 @@ class Ledger:
     def folder(self, job: str, label: str, kind: str = PREDICTIONS) -> str:
         """Where an interval's files are; ends with a slash."""
         table = self._table if kind == PREDICTIONS else f"{self._table}_{kind}"
-        return f"{quote(table, safe='')}/job={quote(job, safe='')}/interval={quote(label, safe='+')}/"
+        return f"{quote(table, safe='')}/job_name={quote(job, safe='')}/interval={quote(label, safe='+')}/"
 
     def part_folder(self, task: Task, kind: str) -> str:
         """Where a task's predictions or rejects are; ends with a slash."""

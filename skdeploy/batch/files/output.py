@@ -1,12 +1,16 @@
 """Predictions and rejects as Parquet files, an interval per manifest.
 
-    predictions/job=JOB/interval=LABEL/_manifest.json
-    predictions/job=JOB/interval=LABEL/model=DIGEST/part-00000-CONTENT.parquet
-    predictions_rejects/job=JOB/interval=LABEL/model=DIGEST/part-00000-CONTENT.parquet
+    predictions/job_name=JOB/interval=LABEL/_manifest.json
+    predictions/job_name=JOB/interval=LABEL/model=DIGEST/part-00000-CONTENT.parquet
+    predictions_rejects/job_name=JOB/interval=LABEL/model=DIGEST/part-00000-CONTENT.parquet
     predictions/_columns.json
 
+The folders' names are columns to pandas, Spark and DuckDB; `job` they could not be, for a file has it.
 Who reads what the manifests name sees of an interval all predictions or none, of one run. Who reads
 whatever is in the folders sees, until the files of an earlier run are deleted, both.
+
+A record whose event time was changed keeps its prediction in the interval where it was, until that one is
+scored again: a database deletes it at once.
 
 A large interval is nothing special here: a run that died left files that nobody sees, and the next one
 makes them anew, but does not upload again those that are there.

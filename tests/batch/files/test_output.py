@@ -35,7 +35,7 @@ def test_an_interval_is_files_and_a_manifest(place: Place) -> None:
     output = output_at(place("out"), part_rows=1000)
     write(output, task(), scored(0, 700), scored(700, 1500, rejects=2), scored(1500, 2500))
     seen = Seen(place("out"))
-    folder = "predictions/job=flights%2FNYC/interval=2013-11-05/model=0123456789abcdef/part-0000"
+    folder = "predictions/job_name=flights%2FNYC/interval=2013-11-05/model=0123456789abcdef/part-0000"
     assert [name[: len(folder) + 1] for name in seen.names() if "rejects" not in name] == [
         f"{folder}{number}" for number in range(3)
     ]

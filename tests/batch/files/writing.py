@@ -59,11 +59,13 @@ class Seen:
     def names(self, suffix: str = ".parquet") -> list[str]:
         return [file.name for file in self.storage.files("") if file.name.endswith(suffix)]
 
+    def manifests(self) -> list[Manifest]:
+        contents = [self.storage.read(name) for name in self.names("_manifest.json")]
+        return [Manifest.from_bytes(found[0]) for found in contents if found]
+
     def manifest(self) -> Manifest:
-        (name,) = self.names("_manifest.json")
-        found = self.storage.read(name)
-        assert found is not None
-        return Manifest.from_bytes(found[0])
+        (manifest,) = self.manifests()
+        return manifest
 
     def table(self, kind: str = "predictions") -> pa.Table:
         manifest = self.manifest()
