@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from skdeploy.batch.chunks import Chunk, Key
-from skdeploy.batch.databases.engines import postgres_arguments
+from skdeploy.batch.databases.engines import lock_remedy, postgres_arguments
 from skdeploy.batch.databases.event_time import EventTime
 from skdeploy.batch.databases.relation import Statements, require_columns
-from skdeploy.batch.databases.sql_input import SqlInput, Wanted
+from skdeploy.batch.databases.sql_input import READING, SqlInput, Wanted
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.rechunk import rechunk
 from skdeploy.errors import InputError
@@ -28,13 +28,13 @@ _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-cal
 class PostgresInput(SqlInput):
     """Records of a table or query, in chunks of Arrow's columns."""
 
+    _lock_timeout: float
+
     def chunks(self, interval: Interval, size: int, after: Key | None = None) -> Iterator[Chunk]:
         """The interval's records behind `after`; see `Input`."""
         statement = self._statements.records(interval, after)
         with self._reader(statement) as reader:
             yield from rechunk(_told(iter(reader)), size, list(self.key_types))
-
-    _lock_timeout: float
 
     def _look(
         self, connection: sa.Connection, wanted: Wanted
@@ -86,7 +86,8 @@ def _telling() -> Iterator[None]:
         yield
     except Error as error:
         lines = str(error).strip().splitlines() or [""]
-        raise InputError(f"Reading the input failed: {redacted(' '.join(lines[:2]))}") from None
+        said = redacted(" ".join(lines[:2]))
+        raise InputError(f"{READING} failed: {said}{lock_remedy(said)}") from None
 
 
 def _told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
