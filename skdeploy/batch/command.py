@@ -7,8 +7,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -26,9 +26,18 @@ from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
 _log = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Score intervals; a summary goes to standard output, all else to standard error. The exit code."""
-    options = _parser().parse_args(argv)
+def main(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    program: str = "python -m batch.score",
+    placed: Callable[[Opened], AbstractContextManager[Opened]] = nullcontext,
+) -> int:
+    """Score intervals; a summary goes to standard output, all else to standard error. The exit code.
+
+    placed   the job where it is to run: a cluster, say
+    """
+    options = _parser(program).parse_args(argv)
     with told_to_stop() as stop:
         try:
             opened = open_job(environ, stop, interval=options.interval, make_tables=not options.dry_run)
@@ -36,7 +45,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             if options.dry_run:
                 _say_what_would_be_done(opened.job, decisions)
                 return 0
-            return score(opened, decisions)
+            with placed(opened) as ready:
+                return score(ready, decisions)
         except (SettingsError, ModelUnavailable, BatchError) as error:
             print(f"Nothing is scored: {error}", file=sys.stderr)
             return _code(error)
@@ -124,10 +134,10 @@ def _say_what_would_be_done(job: Job, decisions: Sequence[Decision]) -> None:
           f"{job.model.passport.version}; nothing was written.")  # fmt: skip
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m batch.score",
+        prog=program,
         description="Score the records of an interval, or of several. Settings are environment variables: "
         "batch/README.md lists them.",
         epilog=f"exit codes:\n{codes}",

@@ -13,12 +13,16 @@ import sqlalchemy as sa
 from skdeploy.batch.chunks import Counts, Entry, Output, Task, Writing
 from skdeploy.batch.databases.engines import told_as
 from skdeploy.batch.databases.locks import hold, lock_name
+from skdeploy.batch.databases.spread import SpreadWriting, SqlStage
 from skdeploy.batch.databases.tables import Tables
 from skdeploy.batch.databases.writing import StagedWriting, WholeWriting, ledger_row
 from skdeploy.batch.intervals import Interval
+from skdeploy.batch.spreading import Spreading
 from skdeploy.errors import OutputError
 
 WRITING = "Writing the output"
+# Seconds that a process of a cluster waits for a lock on its staging table, which nobody holds for long.
+_PATIENCE = 30.0
 
 
 class SqlOutput(Output):
@@ -80,6 +84,36 @@ class SqlOutput(Output):
             hold(connection, self._tables.locks, name, task.interval),
         ):
             yield kind(connection, self._tables, task, name)
+
+    @contextlib.contextmanager
+    def spreading(self, task: Task) -> Iterator[Spreading]:
+        """Begin to write an interval from many processes; leaving it without `finish` undoes it."""
+        name = lock_name(self._name, task)
+        stage = self._stage(task, name)
+        with (
+            told_as(OutputError, WRITING),
+            self._engine.connect() as connection,
+            hold(connection, self._tables.locks, name, task.interval),
+        ):
+            writing = SpreadWriting(connection, self._tables, task, name, stage)
+            try:
+                yield writing
+            finally:
+                writing.undo()
+
+    def _stage(self, task: Task, name: str) -> SqlStage:
+        url = self._engine.url
+        if url.get_backend_name() == "sqlite":
+            raise OutputError("OUTPUT_URL: a cluster cannot write to SQLite, which is a file of one machine.")
+        return SqlStage(
+            url=url.render_as_string(hide_password=False),
+            lock_timeout=_PATIENCE,
+            table=self._name,
+            staging=name,
+            key_types=self._tables.key_types,
+            predicted=self._tables.predicted,
+            task=task,
+        )
 
     def fail(self, task: Task, error: str) -> None:
         """Note that a task failed, unless the interval is completed already."""
