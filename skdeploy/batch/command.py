@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from skdeploy.batch import metrics
-from skdeploy.batch.chunks import Outcome
 from skdeploy.batch.intervals import KINDS, Calendar, Interval
 from skdeploy.batch.job import Job
 from skdeploy.batch.opening import Opened, open_job
 from skdeploy.batch.plan import Decision, choose, lookback
 from skdeploy.batch.progress import Bar
 from skdeploy.batch.run import ledger, run
-from skdeploy.batch.summary import MEANINGS, NO_DATABASE, NO_MODEL, WRONGLY_CALLED, exit_code, summary
+from skdeploy.batch.stopping import told_to_stop
+from skdeploy.batch.summary import MEANINGS, code_of, exit_code, report
 from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
-
-_log = logging.getLogger(__name__)
 
 
 def main(
@@ -49,7 +43,7 @@ def main(
                 return score(ready, decisions)
         except (SettingsError, ModelUnavailable, BatchError) as error:
             print(f"Nothing is scored: {error}", file=sys.stderr)
-            return _code(error)
+            return code_of(error)
 
 
 def score(opened: Opened, decisions: Sequence[Decision]) -> int:
@@ -58,33 +52,8 @@ def score(opened: Opened, decisions: Sequence[Decision]) -> int:
         job = replace(opened.job, progress=bar.records)
         outcomes = run(job, decisions, bar.interval)
     code = exit_code(outcomes, opened.batch.max_rejected)
-    metrics.publish(opened.batch, job, outcomes, code)
-    print(summary(job, outcomes, code, _without_time(job, outcomes)), flush=True)
+    report(opened.batch, job, outcomes, code)
     return code
-
-
-@contextmanager
-def told_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; a second one ends the process at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _frame: object) -> None:
-        _log.warning("Told to stop by %s", signal.Signals(number).name)
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _code(error: Exception) -> int:
-    if isinstance(error, SettingsError):
-        return WRONGLY_CALLED
-    return NO_MODEL if isinstance(error, ModelUnavailable) else NO_DATABASE
 
 
 def _decide(opened: Opened, options: argparse.Namespace) -> list[Decision]:
@@ -93,7 +62,7 @@ def _decide(opened: Opened, options: argparse.Namespace) -> list[Decision]:
     entries = ledger(opened.job, wanted)
     decisions = choose(wanted, entries, options.reprocess)
     if options.lookback:
-        earlier = lookback(opened.calendar, wanted[0], options.lookback)
+        earlier = lookback(opened.calendar, min(wanted), options.lookback)
         decisions = [
             Decision(interval, score=True, reason="looked back at") for interval in earlier
         ] + decisions
@@ -110,19 +79,6 @@ def _wanted(calendar: Calendar, options: argparse.Namespace) -> list[Interval]:
     except ValueError as error:
         raise SettingsError(str(error)) from None
     return intervals[::-1] if options.backwards else intervals
-
-
-def _without_time(job: Job, outcomes: Sequence[Outcome]) -> int | None:
-    """None where nothing was read, or it could not be asked."""
-    if not any(outcome.status == "completed" for outcome in outcomes):
-        return None
-    try:
-        count = job.input.without_time()
-    except BatchError:
-        return None
-    if count:
-        _log.warning("%d records have no event time, and belong to no interval", count)
-    return count
 
 
 def _say_what_would_be_done(job: Job, decisions: Sequence[Decision]) -> None:

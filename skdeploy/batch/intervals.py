@@ -61,8 +61,8 @@ class Interval:
     kind: str
 
     def __post_init__(self) -> None:
-        if not as_utc(self.start) < as_utc(self.end):
-            raise ValueError(f"No interval: {self.start.isoformat()} is not before {self.end.isoformat()}.")
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError(f"An interval needs a zone: {self.start.isoformat()}, {self.end.isoformat()}.")
 
     def __eq__(self, other: object) -> bool:
         return self._order() == other._order() if isinstance(other, Interval) else NotImplemented
@@ -220,8 +220,9 @@ class Calendar:
 
     def _full_hour_after(self, moment: datetime) -> datetime:
         while True:
-            full = moment + _STEPS["hourly"] - _past_hour(moment.astimezone(self.zone))
-            if self._offset(full) == self._offset(moment):
+            local = moment.astimezone(self.zone)
+            full = moment + _STEPS["hourly"] - _past_hour(local)
+            if self._offset(full) == local.utcoffset():
                 return full
             moment = self._turn(moment, full)
             if not _past_hour(moment.astimezone(self.zone)):
@@ -238,7 +239,7 @@ class Calendar:
         return first
 
     def _shown(self, reading: datetime) -> tuple[datetime, datetime]:
-        """When the clock shows `reading` first, and when next; where it is skipped, the second comes first."""
+        """When the clock shows `reading` first, and when last; where it skips it, the second comes first."""
         once = reading.replace(tzinfo=self.zone)
         return once.astimezone(UTC), once.replace(fold=1).astimezone(UTC)
 

@@ -73,6 +73,5 @@ def ledger(job: Job, intervals: Sequence[Interval]) -> dict[Interval, Entry]:
     """What the ledger says of these intervals, which are in order of time, either way."""
     if not intervals:
         return {}
-    start = min(interval.start for interval in intervals)
-    end = max(interval.end for interval in intervals)
-    return {entry.interval: entry for entry in job.output.entries(job.name, start, end)}
+    found = job.output.entries(job.name, min(intervals).start, max(intervals).end)
+    return {entry.interval: entry for entry in found}

@@ -1,6 +1,9 @@
 from __future__ import annotations
+
 import json
+
 import pyarrow as pa
+
 from skdeploy.batch.chunks import *
 from skdeploy.schema import RecordReader
 

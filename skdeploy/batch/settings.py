@@ -22,9 +22,9 @@ def _zone(value: str) -> ZoneInfo | None:
         raise ValueError("a time zone's name, such as America/New_York") from None
 
 
-def _moment(value: str) -> datetime | None:
+def _moment(value: str) -> str | None:
     try:
-        return datetime.fromisoformat(value) if value else None
+        return datetime.fromisoformat(value).isoformat() if value else None
     except ValueError:
         raise ValueError("a date or date-time, such as 2013-11-05") from None
 
@@ -84,7 +84,10 @@ BATCH_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("SCHEDULE_RETRY", "60", patience, "seconds after which the scheduler tries again what failed"),
     Setting(
-        "MAX_CATCHUP", "100", whole(1, 10**6), "the most missed intervals that the scheduler scores at once"
+        "MAX_CATCHUP",
+        "100",
+        whole(1, 10**6),
+        "the most intervals of one round of the scheduler, and so of one summary",
     ),
 )
 
@@ -113,7 +116,7 @@ class BatchSettings:
     pushgateway_url: str = field(repr=False)
     interval: str
     schedule_delay: float
-    schedule_start: datetime | None
+    schedule_start: str | None
     schedule_lookback: int
     schedule_retry: float
     max_catchup: int

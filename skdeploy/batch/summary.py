@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from skdeploy.batch.chunks import Outcome
 from skdeploy.batch.job import Job
+from skdeploy.batch.metrics import publish
+from skdeploy.batch.settings import BatchSettings
+from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
+
+_log = logging.getLogger(__name__)
 
 DONE = 0
 FAILED = 1
@@ -47,6 +53,32 @@ def too_many_rejected(outcome: Outcome, most: float) -> bool:
     """Whether a larger share of the interval's records than `most` was rejected, or all of them."""
     rejected, read = outcome.counts.rejected, outcome.counts.read
     return rejected > 0 and (rejected == read or rejected > most * read)
+
+
+def code_of(error: Exception) -> int:
+    """Why there is no job at all."""
+    if isinstance(error, SettingsError):
+        return WRONGLY_CALLED
+    return NO_MODEL if isinstance(error, ModelUnavailable) else NO_DATABASE
+
+
+def report(batch: BatchSettings, job: Job, outcomes: Sequence[Outcome], code: int) -> None:
+    """Tell Prometheus, if it is to be told, and say on standard output what became of a run."""
+    publish(batch, job, outcomes, code)
+    print(summary(job, outcomes, code, _without_time(job, outcomes)), flush=True)
+
+
+def _without_time(job: Job, outcomes: Sequence[Outcome]) -> int | None:
+    """None where nothing was read, or it could not be asked."""
+    if not any(outcome.status == "completed" for outcome in outcomes):
+        return None
+    try:
+        count = job.input.without_time()
+    except BatchError:
+        return None
+    if count:
+        _log.warning("%d records have no event time, and belong to no interval", count)
+    return count
 
 
 def summary(job: Job, outcomes: Sequence[Outcome], code: int, without_time: int | None) -> str:

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from skdeploy.batch.chunks import Task
-from skdeploy.batch.intervals import Interval
+from skdeploy.batch.intervals import Interval, as_utc
 from skdeploy.errors import IntervalHeld
 
 
 def lock_name(table: str, task: Task) -> str:
     """What nobody else may hold while `task` is written to `table`."""
-    start = task.interval.start.isoformat()
+    start = as_utc(task.interval.start).isoformat()
     return hashlib.sha256(f"{table}\0{task.job}\0{start}".encode()).hexdigest()[:16]
 
 
