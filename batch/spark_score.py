@@ -21,4 +21,6 @@ if __name__ == "__main__":
         format="[%(asctime)s] [%(levelname)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S %z",
     )
+    # Of every call to the JVM.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     raise SystemExit(main(sys.argv[1:], os.environ))

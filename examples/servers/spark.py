@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,14 @@ from examples.servers.process import LogSays, Process, ServerNotInstalled, free_
 
 _VENV = Path(__file__).resolve().parents[2] / ".venv-spark"
 _DEPLOY = "org.apache.spark.deploy"
-# They start in a third less time, and have little to do.
-_DAEMON = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dspark.master.rest.enabled=false"
+# A JVM that lives for a minute starts with two thirds of the work.
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_SUBMIT = {
+    "spark.ui.enabled": "false",
+    "spark.driver.extraJavaOptions": _SHORT_LIVED,
+    "spark.executor.extraJavaOptions": _SHORT_LIVED,
+    "spark.executor.memory": "600m",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Cluster:
     python        of drivers and executors alike
     spark_submit  the program
     environment   all variables that a driver on this machine needs
+    folder        with the logs
     """
 
     url: str
@@ -34,6 +42,7 @@ class Cluster:
     environment: Mapping[str, str]
     master: Process
     workers: Sequence[Process]
+    folder: Path
 
 
 @contextlib.contextmanager
@@ -71,8 +80,10 @@ def spark_cluster(folder: Path, workers: int = 2, cores: int = 1, memory: str = 
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda worker: worker.start(), started))
         python = _VENV / "bin" / "python"
-        driver = {**environment, "SPARK_MASTER": url}
-        yield Cluster(url, python, home / "bin" / "spark-submit", driver, master, started)
+        options = [f"--conf={name}={value}" for name, value in _SUBMIT.items()]
+        submit = {"PYSPARK_SUBMIT_ARGS": shlex.join([*options, "pyspark-shell"])}
+        driver = {**environment, "SPARK_MASTER": url, **submit}
+        yield Cluster(url, python, home / "bin" / "spark-submit", driver, master, started, folder)
 
 
 def _daemon(name: str, log_file: Path, environment: Mapping[str, str], *arguments: str, says: str) -> Process:
@@ -85,7 +96,7 @@ def _daemon(name: str, log_file: Path, environment: Mapping[str, str], *argument
 def _environment(home: Path) -> dict[str, str]:
     inherited = {
         name: os.environ[name]
-        for name in ("PATH", "HOME", "TMPDIR", "JAVA_HOME", "LANG")
+        for name in ("PATH", "HOME", "TMPDIR", "JAVA_HOME", "LANG", "TZ")
         if name in os.environ
     }
     python = str(_VENV / "bin" / "python")
@@ -94,7 +105,7 @@ def _environment(home: Path) -> dict[str, str]:
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m",
-        "SPARK_DAEMON_JAVA_OPTS": _DAEMON,
+        "SPARK_DAEMON_JAVA_OPTS": f"{_SHORT_LIVED} -Dspark.master.rest.enabled=false",
         "PYSPARK_PYTHON": python,
         "PYSPARK_DRIVER_PYTHON": python,
     }

@@ -45,6 +45,8 @@ class SqlStage(Stage):
         engine = make_engine(parse_url(self.url, "OUTPUT_URL"), "OUTPUT_URL", self.lock_timeout)
         tables = Tables(self.table, self.key_types, self.predicted)
         with told_as(OutputError, "Writing the output"), engine.connect() as connection:
+            # COPY passes SQLAlchemy by, which would know of no transaction to commit.
+            connection.begin()
             yield SqlPart(connection, with_attempt(tables.staging(self.staging)), self.task, attempt)
 
 

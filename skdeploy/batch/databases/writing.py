@@ -70,15 +70,21 @@ class StagedWriting(Writing):
         self._update({})
         _delete(connection, (tables.predictions, tables.rejects), self._task)
         _delete_moved(connection, tables, self._staged(self._predictions), self._task)
-        for made, table in ((self._predictions, tables.predictions), (self._rejects, tables.rejects)):
-            staged = self._staged(made)
-            columns = [column.name for column in staged.columns]
-            connection.execute(table.insert().from_select(columns, sa.select(staged)))
+        moved = self._move(self._predictions, tables.predictions)
+        if moved not in (-1, self.counts.predicted):
+            raise OutputError(f"{moved} predictions are staged, and {self.counts.predicted} should be.")
+        self._move(self._rejects, tables.rejects)
         _complete(connection, tables, self._task, self.counts)
         connection.execute(tables.progress.delete().where(*_here(tables.progress, self._task)))
         connection.commit()
         _drop(connection, self._predictions, self._rejects)
         connection.commit()
+
+    def _move(self, made: sa.Table, table: sa.Table) -> int:
+        """How many rows they were, if the database says so; else -1."""
+        staged = self._staged(made)
+        columns = [column.name for column in staged.columns]
+        return self._connection.execute(table.insert().from_select(columns, sa.select(staged))).rowcount
 
     def _staging(self, name: str) -> tuple[sa.Table, sa.Table]:
         """The tables of the interval's own."""

@@ -10,6 +10,7 @@ carriers.py   types that a sort would change, in the dress of such that it keeps
 manifest.py   the ledger: a document per interval, replaced whole
 parts.py      rows -> files whose names follow from their content
 output.py     predictions and rejects -> parts, and the manifest last
+writing.py    an interval being written; spread.py: by processes of a cluster
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ class ParquetInput(Input):
     columns    the model's
     memory     what a sort may hold, as DuckDB writes it; beyond it is written to temporary files
 
+    `types` are the columns that are read, the key's first, and what they hold.
+
     Records with the same key come in any order among themselves; nulls come first, NaN last.
     Raises InputError.
     """
@@ -54,10 +56,10 @@ class ParquetInput(Input):
     ) -> None:
         self._records = open_records(url, [*keys, time, *columns])
         schema = self._records.dataset.schema
-        self._types = {name: schema.field(name).type for name in dict.fromkeys([*keys, *columns])}
+        self.types = {name: schema.field(name).type for name in dict.fromkeys([*keys, *columns])}
         self._keys = list(keys)
         self._memory = memory
-        self.key_types: Mapping[str, pa.DataType] = {name: self._types[name] for name in keys}
+        self.key_types: Mapping[str, pa.DataType] = {name: self.types[name] for name in keys}
         for name, kind in self.key_types.items():
             if not sorts(kind):
                 raise InputError(
@@ -65,6 +67,16 @@ class ParquetInput(Input):
                 )
         self._time, self._time_type = self._event_time(time, schema.field(time).type)
         self.wall = not (pa.types.is_timestamp(self._time_type) and self._time_type.tz)
+
+    @property
+    def files(self) -> list[str]:
+        """The files' paths, or bucket/key, in order."""
+        return list(self._records.dataset.files)
+
+    @property
+    def mixed(self) -> Mapping[str, str]:
+        """Columns of which the files have different types, and which."""
+        return self._records.mixed
 
     def _event_time(self, name: str, kind: pa.DataType) -> tuple[ds.Expression, pa.DataType]:
         if name in self._records.instants:
@@ -117,7 +129,7 @@ class ParquetInput(Input):
         )
 
     def _sorted(self, wanted: ds.Expression, size: int) -> Iterator[pa.RecordBatch]:
-        types = list(self._types.items())
+        types = list(self.types.items())
         # Names of our own: to DuckDB, "a" and "A" are the same one.
         columns = {f"c{place}": carried(name, kind) for place, (name, kind) in enumerate(types)}
         order = ", ".join(f"c{place} ASC NULLS FIRST" for place in range(len(self._keys)))
@@ -128,7 +140,7 @@ class ParquetInput(Input):
                 arrays = [
                     restored(column, kind) for column, (_, kind) in zip(batch.columns, types, strict=True)
                 ]
-                yield pa.RecordBatch.from_arrays(arrays, names=list(self._types))
+                yield pa.RecordBatch.from_arrays(arrays, names=list(self.types))
 
     def _scanner(self, columns: Mapping[str, ds.Expression], wanted: ds.Expression) -> ds.Scanner:
         return self._records.dataset.scanner(

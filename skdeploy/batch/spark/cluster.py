@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import re
 import signal
 import sys
 import tempfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +27,9 @@ _log = logging.getLogger(__name__)
 
 _PACKAGE = Path(skdeploy.__file__).parent
 _JARS = Path(sys.prefix) / "jars"
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_UTC = "-Duser.timezone=UTC"
+# Of executors. The database's driver reads timestamps by its machine's clock, which may skip an hour; and
+# a task has one CPU.
+_ENVIRONMENT = {"TZ": "UTC", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _SQL = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",
@@ -37,6 +40,7 @@ _SQL = {
 _OURS = re.compile(r"skdeploy\.errors\.(\w+): (.+)")
 _DATABASE = re.compile(r"org\.postgresql\.util\.PSQLException: (.+)")
 _NO_DRIVER = re.compile(r"ClassNotFoundException: org\.postgresql\.Driver")
+_LACKS = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _KINDS = {"InputError": InputError, "OutputError": OutputError}
 
 
@@ -125,6 +129,10 @@ class Cluster:
     def _begin(self) -> Any:
         from pyspark.sql import SparkSession
 
+        # Executors take the first python3 on their path where nothing is said.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        # Nothing here goes through pandas.
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
         builder = SparkSession.builder.appName(self._name)
         if self._master:
             builder = builder.master(self._master)
@@ -139,7 +147,7 @@ class Cluster:
 
     def _ship(self, context: Any) -> None:
         """Send the model and this package to every executor, once."""
-        # Dates and times of the database's driver are this process's too.
+        # As in the executors; with the master local[*] this is the one JVM.
         utc = context._jvm.java.util.TimeZone.getTimeZone("UTC")
         context._jvm.java.util.TimeZone.setDefault(utc)
         folder = Path(self._files.enter_context(tempfile.TemporaryDirectory(prefix="skdeploy-")))
@@ -172,6 +180,11 @@ def told_by(error: Exception, what: str) -> BatchError:
         return _KINDS.get(ours[1], BatchError)(ours[2].strip())
     if database := _DATABASE.search(text):
         return InputError(f"Reading the input failed: {redacted(database[1].strip())}")
+    if lacks := _LACKS.search(text):
+        return BatchError(
+            f"An executor's Python has no {lacks[1]}: let PYSPARK_PYTHON name one, on all machines, that has "
+            "the packages of this one."
+        )
     first = text.strip().splitlines() or [""]
     return BatchError(
         f"Spark gave up on {what} ({type(error).__name__}: {redacted(first[0][:200])}); its logs say why."
@@ -180,15 +193,14 @@ def told_by(error: Exception, what: str) -> BatchError:
 
 def _settings() -> dict[str, str]:
     """What a session is begun with; what the user gave to spark-submit is kept."""
-    from pyspark import SparkConf
+    from pyspark import SparkConf, SparkContext
 
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        # spark-submit has begun this process; only the JVM knows what it was given.
+        SparkContext._ensure_initialized()
     given = SparkConf()
-    settings = dict(_SQL)
-    for place in ("driver", "executor"):
-        name = f"spark.{place}.extraJavaOptions"
-        settings[name] = f"{given.get(name, '')} {_UTC}".strip()
-    for name in _ONE_THREAD:
-        settings[f"spark.executorEnv.{name}"] = "1"
+    settings = {**_SQL, "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
+    settings |= {f"spark.executorEnv.{name}": value for name, value in _ENVIRONMENT.items()}
     jars = ",".join(str(path) for path in sorted(_JARS.glob("*.jar")))
     if jars and not given.get("spark.jars", ""):
         settings["spark.jars"] = jars
