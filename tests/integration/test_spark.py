@@ -153,9 +153,9 @@ def test_a_killed_executor_and_a_killed_worker_change_nothing(
 ) -> None:
     """With half of the work done an executor is killed, then a worker: each record is predicted once."""
     database = _database(postgres, regressor_file, "killed")
-    database.fill(records(60_000, days=1))
-    job = database.environment(CHUNK_RECORDS="200", OUTPUT_TABLE="many")
-    one = database.score(*DAY, CHUNK_RECORDS="200", OUTPUT_TABLE="one")
+    database.fill(records(20_000, days=1))
+    job = database.environment(CHUNK_RECORDS="100", OUTPUT_TABLE="many")
+    one = database.score(*DAY, CHUNK_RECORDS="100", OUTPUT_TABLE="one")
     with start(cluster, job, *DAY) as process:
         wait_until(lambda: _staged(database) > 0, "a part is staged", 120)
         os.kill(executors(cluster)[0], signal.SIGKILL)
@@ -165,7 +165,7 @@ def test_a_killed_executor_and_a_killed_worker_change_nothing(
         many = finished(process, timeout=240)
     cluster.workers[0].start()
     _require_same(one, many)
-    assert many.summary["rows"]["predicted"] == 60_000
+    assert many.summary["rows"]["predicted"] == 20_000
     _require_same_rows(database, "one", "many", "id")
 
 
@@ -185,11 +185,12 @@ def test_a_driver_that_is_killed_or_stopped_leaves_nothing(
 ) -> None:
     """Killed, then run again and told to stop, then run by one machine: what an undisturbed run leaves."""
     database = _database(postgres, regressor_file, "driver")
-    database.fill(records(60_000, days=1))
+    database.fill(records(20_000, days=1))
     database.score(*DAY, OUTPUT_TABLE="one")
-    job = database.environment(CHUNK_RECORDS="200", OUTPUT_TABLE="many")
+    job = database.environment(CHUNK_RECORDS="100", OUTPUT_TABLE="many")
     for signal_number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
         with start(cluster, job, *DAY) as process:
+            wait_until(lambda: _staged(database) == 0, "what was staged before is gone", 120)
             wait_until(lambda: _staged(database) > 0, "a part is staged", 120)
             process.send_signal(signal_number)
             assert finished(process).code == code

@@ -102,7 +102,9 @@ class ParquetReading(Reading):
         return frame.repartitionByRange(parts, *keys).sortWithinPartitions(*keys)
 
     def _address(self, path: str) -> str:
-        return f"s3a://{path}" if self._base.startswith("s3a://") else Path(path).absolute().as_uri()
+        # Spark takes a path for a pattern, and decodes nothing.
+        plain = re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
+        return f"s3a://{plain}" if self._base.startswith("s3a://") else f"file://{Path(plain).absolute()}"
 
 
 def jdbc(url: sa.URL) -> tuple[str, dict[str, str]]:
@@ -153,7 +155,7 @@ def base_folder(url: str) -> str:
     if found:
         return f"s3a://{found[1]}"
     path = Path(re.split(r"[*?\[]", url.removeprefix("file://"), maxsplit=1)[0])
-    return (path if path.is_dir() else path.parent).absolute().as_uri()
+    return f"file://{(path if path.is_dir() else path.parent).absolute()}"
 
 
 def _quoted(name: str) -> str:
