@@ -17,7 +17,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo test check lint types imports test-all image bench lock format coverage-table clean
+.PHONY: help serve train mlflow-demo batch-demo test check lint types imports test-all image bench bench-batch lock format coverage-table clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -31,6 +31,9 @@ train: .venv/dev.done ## train on the flights of 2013 and write model.bin (ARGS=
 
 mlflow-demo: .venv/dev.done $(SERVERS)/done ## train, register, serve, promote, serve again, with real servers (ARGS=--keep leaves them running)
 	$(BIN)/python -m examples.mlflow_demo $(ARGS)
+
+batch-demo: .venv/dev.done ## load the flights into SQLite, score a month by day, draw what came of it (ARGS="--keep folder" keeps the database)
+	$(BIN)/python -m examples.batch_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
 	$(BIN)/python -m pytest -m "not heavy"
@@ -55,6 +58,9 @@ image: ## build the Docker image skdeploy
 
 bench: .venv/dev.done ## measure skdeploy beside other servers, 15 minutes (ROUNDS=3, ONLY="flask skdeploy")
 	$(BIN)/python -m benchmarks run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
+
+bench-batch: .venv/dev.done ## measure a batch job, PostgreSQL to PostgreSQL, beside the naive loop (ROUNDS=3, ONLY="naive interval")
+	$(BIN)/python -m benchmarks.batch run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
 format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .

@@ -29,16 +29,21 @@ def sections(document: Document) -> tuple[str, str]:
     return "\n".join(short), "\n".join([*long, summary(document, table)])
 
 
-def current(path: Path) -> str:
+def current(path: Path, begin: str = _BEGIN) -> str:
     """What stands between the markers of a document."""
-    return path.read_text().split(_BEGIN)[1].split(_END)[0]
+    return path.read_text().split(begin)[1].split(_END)[0]
 
 
 def write(document: Document) -> None:
     """Write the sections into the documents."""
     for path, section in zip(DOCUMENTS, sections(document), strict=True):
-        before, _, rest = path.read_text().partition(_BEGIN)
-        path.write_text(before + _BEGIN + section + _END + rest.partition(_END)[2])
+        replace_between(path, _BEGIN, section)
+
+
+def replace_between(path: Path, begin: str, section: str) -> None:
+    """Write a section into a document, behind the marker that begins it."""
+    before, _, rest = path.read_text().partition(begin)
+    path.write_text(before + begin + section + _END + rest.partition(_END)[2])
 
 
 def machine(document: Document) -> str:
@@ -70,7 +75,7 @@ def server_table(table: Iterable[Row]) -> str:
         lines.append([f"**{row.label}**" if row.kind == "ours" else row.label, *cells])
     head = ["", "requests/s, 16 connections", "p50 / p99, ms", "p50 at 1 connection, ms"]
     head += ["records/s, 1,000 a request", "start, s", "memory, MB", "install, MB"]
-    return _table(head, lines)
+    return markdown(head, lines)
 
 
 def target_table(reached: Iterable[Target]) -> str:
@@ -84,7 +89,7 @@ def target_table(reached: Iterable[Target]) -> str:
         ]
         for target in reached
     ]
-    return _table(["skdeploy", "target", "value", "reached"], lines, "---")
+    return markdown(["skdeploy", "target", "value", "reached"], lines, "---")
 
 
 def _quantity(value: float, unit: str) -> str:
@@ -98,7 +103,7 @@ def latency_table(table: Iterable[Row]) -> str:
         for row in table
     ]
     head = ["", "requests/s, 16 connections", "p50, ms", "p90", "p99"]
-    return _table([*head, "p50 at 1 connection", "p90", "p99"], lines)
+    return markdown([*head, "p50 at 1 connection", "p90", "p99"], lines)
 
 
 def _milliseconds(value: float) -> str:
@@ -113,7 +118,7 @@ def column_table(document: Document) -> str:
         [SERVERS[key].label, *(f"{median(rates[count]):,.0f}" for count in counts)]
         for key, rates in measured.items()
     ]
-    return _table(["requests/s, 16 connections", *(f"{count} columns" for count in counts)], lines)
+    return markdown(["requests/s, 16 connections", *(f"{count} columns" for count in counts)], lines)
 
 
 def version_list(document: Document) -> str:
@@ -123,7 +128,7 @@ def version_list(document: Document) -> str:
         for key, measured in document["servers"].items()
         if SERVERS[key].kind == "peer"
     ]
-    return _table(["", "versions"], lines, "---")
+    return markdown(["", "versions"], lines, "---")
 
 
 def summary(document: Document, table: Sequence[Row]) -> str:
@@ -143,6 +148,7 @@ def summary(document: Document, table: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]], rule: str = "---:") -> str:
+def markdown(head: Sequence[str], lines: Iterable[Sequence[str]], rule: str = "---:") -> str:
+    """A table, whose first column is to the left and the others as `rule` says."""
     ruled = [head, ["---", *[rule] * (len(head) - 1)], *lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in ruled)

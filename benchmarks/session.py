@@ -81,13 +81,7 @@ def run(keys: Sequence[str], rounds: int, seconds: int, *, extras: bool) -> dict
 
 def _description(keys: Sequence[str], rounds: int, seconds: int) -> dict[str, Any]:
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-            "python": platform.python_version(),
-        },
+        **where_and_when(),
         "rounds": rounds,
         "seconds": seconds,
         "servers": {
@@ -99,6 +93,19 @@ def _description(keys: Sequence[str], rounds: int, seconds: int) -> dict[str, An
             for key in keys
         },
         "in_process": [],
+    }
+
+
+def where_and_when() -> dict[str, Any]:
+    """What a document says of its machine and its day."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+            "python": platform.python_version(),
+        },
     }
 
 

@@ -19,6 +19,7 @@
         ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
         ├── OutputError           predictions cannot be written: unreachable, another table than meant
         ├── IntervalHeld          another run is scoring the interval
+        ├── IntervalCompleted     another run has scored the interval meanwhile
         └── Interrupted           the job was told to stop
 
 A record that is valid and still cannot be scored is no exception but a result
@@ -152,6 +153,10 @@ class OutputError(BatchError):
 
 class IntervalHeld(BatchError):
     """Another run is scoring this interval; only one may write it."""
+
+
+class IntervalCompleted(BatchError):
+    """Another run has completed this interval since it was looked at."""
 
 
 class Interrupted(BatchError):

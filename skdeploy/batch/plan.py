@@ -13,11 +13,15 @@ Reprocess = Literal["completed", "failed", "all"]
 
 
 class Decision(NamedTuple):
-    """Whether an interval is scored, and why (not), for a person."""
+    """Whether an interval is scored, and why (not), for a person.
+
+    again   even if it is completed when its turn comes; else another run's work would be done twice
+    """
 
     interval: Interval
     score: bool
     reason: str
+    again: bool = False
 
 
 class Due(NamedTuple):
@@ -56,7 +60,7 @@ def _decide(interval: Interval, entry: Entry | None, reprocess: Reprocess | None
         "failed": status == "failed",
         "all": True,
     }[reprocess]
-    return Decision(interval, score, _reason(status, score))
+    return Decision(interval, score, _reason(status, score), again=status == "completed")
 
 
 def _reason(status: str | None, score: bool) -> str:

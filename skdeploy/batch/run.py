@@ -40,14 +40,17 @@ def _one(job: Job, decision: Decision, before: Sequence[Outcome]) -> Outcome:
     failed = [outcome.status in ("failed", "not tried") for outcome in before[-_MOST_IN_A_ROW:]]
     if len(failed) == _MOST_IN_A_ROW and all(failed):
         return Outcome(interval, "not tried")
-    return attempt(job, interval)
+    return attempt(job, interval, again=decision.again)
 
 
-def attempt(job: Job, interval: Interval) -> Outcome:
-    """Score an interval; what goes wrong is an outcome, in the log, and in the ledger."""
+def attempt(job: Job, interval: Interval, *, again: bool = True) -> Outcome:
+    """Score an interval; what goes wrong is an outcome, in the log, and in the ledger.
+
+    again   see `Job.score`
+    """
     began = time.monotonic()
     try:
-        return job.score(interval)
+        return job.score(interval, again=again)
     except Interrupted as error:
         _log.warning("%s", error)
         return Outcome(interval, "interrupted", Counts(), time.monotonic() - began)

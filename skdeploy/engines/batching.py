@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from skdeploy.engines import Engine
-from skdeploy.schema import Table
+from skdeploy.schema import Table, as_list
 
 
 class BatchingEngine(Engine):
@@ -163,9 +163,8 @@ def _joined(calls: list[_Call]) -> Table:
     if len(calls) == 1:
         return calls[0].table
     columns = zip(*(call.table.cells for call in calls), strict=True)
-    return Table(
-        [list(chain.from_iterable(column)) for column in columns], sum(call.table.count for call in calls)
-    )
+    joined = [list(chain.from_iterable(map(as_list, column))) for column in columns]
+    return Table(joined, sum(call.table.count for call in calls))
 
 
 def _split(output: Any, counts: list[int]) -> list[Any]:

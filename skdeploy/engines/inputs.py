@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdeploy.schema import Column, Schema, Table
+from skdeploy.schema import Coded, Column, Schema, Table, as_list
 
 try:
     from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found]
@@ -22,7 +22,7 @@ except ImportError:  # before pandas 3
 _NULLS: dict[str, Any] = {"nan": np.nan, "none": None, "NA": pd.NA, "NaT": pd.NaT}
 
 Build = Callable[[Table], Any]
-ToArray = Callable[[list[Any]], Any]
+ToArray = Callable[[Any], Any]
 
 
 class InputBuilder:
@@ -47,7 +47,7 @@ class InputBuilder:
         into floats or objects. Records with such a null are kept apart, so that no record's answer
         depends on its neighbours.
         """
-        fragile = [table.cells[place] for place in self._fragile if None in table.cells[place]]
+        fragile = [as_list(table.cells[place]) for place in self._fragile if None in table.cells[place]]
         if not fragile:
             return [list(range(table.count))]
         groups: dict[tuple[bool, ...], list[int]] = {}
@@ -76,12 +76,18 @@ def _frame(columns: Sequence[Column]) -> Build:
     def build(table: Table) -> pd.DataFrame:
         made: list[tuple[Any, Any]] = []
         for dtype, places in blocks:
-            made.append((np.array([table.cells[place] for place in places], dtype=dtype), places))
+            rows = [_as_numbers(table.cells[place], dtype) for place in places]
+            made.append((np.array(rows, dtype=dtype), places))
         for to_array, places in single:
             made.append((_as_block(to_array(table.cells[places[0]])), places))
         return _from_blocks(made, pd.RangeIndex(table.count), names)
 
     return build
+
+
+def _as_numbers(cells: Any, dtype: Any) -> Any:
+    """What numpy reads as numbers."""
+    return np.array(cells.values, dtype=dtype).take(cells.codes) if isinstance(cells, Coded) else cells
 
 
 def _as_block(array: Any) -> Any:
@@ -125,7 +131,7 @@ def _series(columns: Sequence[Column]) -> Build:
 
 
 def _texts(_columns: Sequence[Column]) -> Build:
-    return lambda table: table.cells[0]
+    return lambda table: as_list(table.cells[0])
 
 
 def _dicts(columns: Sequence[Column]) -> Build:
@@ -139,7 +145,7 @@ def _dicts(columns: Sequence[Column]) -> Build:
                 for name, cell in zip(names, row, strict=True)
                 if cell is not None or name not in omitted
             }
-            for row in zip(*table.cells, strict=True)
+            for row in zip(*map(as_list, table.cells), strict=True)
         ]
 
     return build
@@ -160,6 +166,15 @@ _NUMPY = frozenset(
 
 def _to_array(column: Column) -> ToArray:
     """A function from a column's cells to its array, numpy's or pandas'."""
+    make = _of_list(column)
+
+    def to_array(cells: Any) -> Any:
+        return make(cells.values).take(cells.codes) if isinstance(cells, Coded) else make(as_list(cells))
+
+    return to_array
+
+
+def _of_list(column: Column) -> Callable[[list[Any]], Any]:
     if column.dtype == "category":
         return _categorical(column)
     null = _NULLS.get(column.null)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from skdeploy.engines.graph import Feature, Lookup, Number, WideLookup, Words
-from skdeploy.schema import Table
+from skdeploy.schema import Coded, Table, as_list
 
 # A record alone is packed from tuples; tables with more numbers than this stay arrays.
 _MOST_IN_TUPLES = 100_000
+# An array is compared with each cell that is changed, where those are so few.
+_MOST_COMPARED = 100
 
 
 class Packer:
@@ -46,9 +48,7 @@ class Packer:
         packed = np.empty((table.count, self.width))
         apart = np.zeros(table.count, dtype=bool)
         for number, place in self._numbers:
-            cells, changed = table.cells[number.column], number.changed
-            # numpy reads None as NaN.
-            packed[:, place] = [changed.get(cell, cell) for cell in cells] if changed else cells
+            packed[:, place] = _numbers(number.changed, table.cells[number.column])
             if self._largest is not None:
                 apart |= np.abs(packed[:, place]) > self._largest
         for feature, place in self._others:
@@ -111,14 +111,42 @@ def _plan(features: Sequence[Feature]) -> list[_Entry] | None:
     return plan
 
 
-def _codes(feature: Lookup | WideLookup, cells: list[Any], apart: Any) -> Any:
-    found = map(feature.codes.get, cells, repeat(0))
-    codes = np.fromiter(found, dtype=np.intp, count=len(cells))
+def _numbers(changed: dict[Any, float], cells: Any) -> Any:
+    """What numpy reads as doubles, None as NaN."""
+    if isinstance(cells, Coded):
+        return np.array(_numbers(changed, cells.values), dtype=np.float64).take(cells.codes)
+    if not changed:
+        return cells
+    if isinstance(cells, list) or len(changed) > _MOST_COMPARED:
+        return [changed.get(cell, cell) for cell in as_list(cells)]
+    numbers = cells.astype(np.float64)
+    for cell, number in changed.items():
+        numbers[_equal(cells, cell)] = number
+    return numbers
+
+
+def _equal(cells: Any, cell: Any) -> Any:
+    if cell is None:
+        return np.isnan(cells)
+    # Compared with a double, an integer would become one.
+    return cells == (int(cell) if cells.dtype.kind != "f" and float(cell).is_integer() else cell)
+
+
+def _codes(feature: Lookup | WideLookup, cells: Any, apart: Any) -> Any:
+    if isinstance(cells, Coded):
+        codes = _found(feature, cells.values).take(cells.codes)
+    else:
+        codes = _found(feature, as_list(cells))
     apart |= feature.apart.take(codes)
     return codes
 
 
-def _look_up(feature: Lookup, cells: list[Any], block: Any, apart: Any) -> None:
+def _found(feature: Lookup | WideLookup, cells: list[Any]) -> Any:
+    found = map(feature.codes.get, cells, repeat(0))
+    return np.fromiter(found, dtype=np.intp, count=len(cells))
+
+
+def _look_up(feature: Lookup, cells: Any, block: Any, apart: Any) -> None:
     codes = _codes(feature, cells, apart)
     if feature.width == 1:
         block[:, 0] = feature.rows[:, 0].take(codes)
@@ -126,17 +154,17 @@ def _look_up(feature: Lookup, cells: list[Any], block: Any, apart: Any) -> None:
         block[:] = feature.rows.take(codes, axis=0)
 
 
-def _look_up_wide(feature: WideLookup, cells: list[Any], block: Any, apart: Any) -> None:
+def _look_up_wide(feature: WideLookup, cells: Any, block: Any, apart: Any) -> None:
     codes = _codes(feature, cells, apart)
     block[:] = 0.0
     block[np.arange(len(codes)), feature.places[codes]] = feature.values[codes]
 
 
-def _count_words(feature: Words, cells: list[Any], block: Any, apart: Any) -> None:
+def _count_words(feature: Words, cells: Any, block: Any, apart: Any) -> None:
     """Counts, weighted as TfidfTransformer does it; only of words that occur, since most do not."""
     get, width = feature.vocabulary.get, feature.width
     found: list[int] = []
-    for row, text in enumerate(cells):
+    for row, text in enumerate(as_list(cells)):
         if text is None:
             apart[row] = True
             continue

@@ -104,7 +104,7 @@ def expectation(column: Column, *, strict: bool = False, reveal: bool = True) ->
 
 
 def describe(value: Any) -> str:
-    """A value as an error message shows it: its JSON type, and itself if short."""
+    """A value as an error message shows it: its JSON type, else Python's, and itself if short."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, list):
@@ -113,7 +113,11 @@ def describe(value: Any) -> str:
         return "object"
     if isinstance(value, str):
         return "string " + describe_key(value)
-    return f"number {shorten(str(value))}"
+    if isinstance(value, numbers.Number):
+        return f"number {shorten(str(value))}"
+    if isinstance(value, bytes):
+        return f"bytes {shorten(value[:_LONGEST_GOT].hex())}"
+    return f"{type(value).__name__} {shorten(str(value))}"
 
 
 def describe_key(key: str) -> str:

@@ -13,25 +13,13 @@ from skdeploy.schema.cells import Unfit, compile_check, describe, describe_key, 
 from skdeploy.schema.column import Schema
 from skdeploy.schema.fast import compile_fast
 from skdeploy.schema.plain import parse_json
+from skdeploy.schema.table import Table
 
 _MISSING = "nothing: the column is missing"
 # A small body can hold many records that lack every column. Past this many bad cells the records are
 # still found bad, but no longer described.
 _MOST_LISTED = 10_000
 _ID_EXPECTED = "string or 64-bit integer, passed through"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Checked records by column: `cells[c][r]`, columns in the schema's order; None is null."""
-
-    cells: list[list[Any]]
-    count: int
-
-    def rows(self, indices: Iterable[int]) -> Table:
-        """The records at `indices`, in that order."""
-        chosen = list(indices)
-        return Table([[column[i] for i in chosen] for column in self.cells], len(chosen))
 
 
 @dataclass(frozen=True, slots=True)

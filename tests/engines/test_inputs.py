@@ -11,7 +11,7 @@ import pytest
 
 from skdeploy.engines import inputs
 from skdeploy.engines.inputs import InputBuilder
-from skdeploy.schema import Column, Schema, Table
+from skdeploy.schema import Coded, Column, Schema, Table
 from tests.counting import calls
 
 MOMENT = datetime(2013, 1, 1, 5, tzinfo=UTC)
@@ -28,7 +28,7 @@ COLUMNS: list[tuple[Column, list[Any], pd.Series]] = [
         pd.Series([1, None], dtype="Int64"),
     ),
     (Column(name="real", type="float", dtype="float64"), [0.1, None], pd.Series([0.1, np.nan])),
-    (Column(name="single", type="float", dtype="float32"), [0.1, 2], pd.Series([0.1, 2], dtype="float32")),
+    (Column(name="single", type="float", dtype="float32"), [0.1, 2.0], pd.Series([0.1, 2], dtype="float32")),
     (Column(name="flag", type="bool", dtype="bool"), [True, False], pd.Series([True, False])),
     (
         Column(name="flag or none", type="bool", dtype="bool", nullable=True, null="none"),
@@ -94,6 +94,41 @@ def test_a_frame_is_its_own(made: pd.DataFrame) -> None:
     for name in made.columns:
         made[name] = 0
     assert (made == 0).all(axis=None)
+
+
+def as_array(column: Column, cells: list[Any]) -> Any:
+    """The cells as the batch door has them."""
+    if column.type == "float":
+        return np.array(cells, dtype=np.float64)
+    if column.type == "int" and None not in cells:
+        return np.array(cells, dtype=np.int64)
+    values = list(dict.fromkeys(cells))
+    return Coded(values, np.array([values.index(cell) for cell in cells]))
+
+
+@pytest.mark.parametrize("container", ["frame", "array", "dicts", "series", "texts"])
+def test_arrays_make_what_lists_make(container: Any) -> None:
+    """The same inputs, types and nulls, and the same groups of records, for every container."""
+    for column, (one, other), _ in COLUMNS:
+        cells = [one, other, one, one, other]
+        builder = InputBuilder(Schema(container=container, columns=[column]))
+        table, arrays = Table([cells], 5), Table([as_array(column, cells)], 5)
+        assert builder.null_patterns(arrays) == builder.null_patterns(table)
+        assert same(builder.build(arrays), builder.build(table)), column.name
+        for rows in [*builder.null_patterns(table), [3], []]:
+            assert same(builder.build(arrays.rows(rows)), builder.build(table.rows(rows))), column.name
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, with the same types and nulls."""
+    if isinstance(one, pd.DataFrame):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+        return all(same(one[name], other[name]) for name in other)
+    if isinstance(one, pd.Series):
+        return bool(one.dtype == other.dtype) and same(list(one), list(other))
+    if isinstance(one, np.ndarray):
+        return bool(one.dtype == other.dtype) and same(one.ravel().tolist(), other.ravel().tolist())
+    return repr(one) == repr(other)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float64", "str", "object", "mixed"])

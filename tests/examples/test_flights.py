@@ -90,6 +90,18 @@ def test_every_flown_flight_is_there(flights: tuple[pd.DataFrame, pd.Series]) ->
     assert y.notna().all()
 
 
+def test_the_table_has_every_flight() -> None:
+    """Cancelled ones, too, without an air time; ids count from 1, moments are in UTC, hours New York's."""
+    table = data.flights_table()
+    assert table.shape == (336_776, 16)
+    assert list(table.columns) == ["flight_id", "time_hour", *data.DESCRIPTIONS, "air_time"]
+    assert table["flight_id"].tolist() == list(range(1, 336_777))
+    assert table["air_time"].isna().sum() == 9_430
+    local = table["time_hour"].dt.tz_convert("America/New_York")
+    assert (local.dt.hour == table["hour"]).all()
+    assert (local.dt.month == table["month"]).all()
+
+
 def test_the_columns_have_deliberate_dtypes(flights: tuple[pd.DataFrame, pd.Series]) -> None:
     """Codes are str, whole numbers int64, weather float64: the schema follows from these."""
     X, y = flights

@@ -6,7 +6,7 @@ sql_input.py        row by row, from whatever SQLAlchemy speaks to
 postgres_input.py   by columns, through ADBC
 tables.py           what a job writes to
 sql_output.py       the ledger, and who may write an interval; locks.py
-writing.py          an interval in one transaction, or by chunks beside it; inserting.py
+writing.py          an interval in one transaction, or by chunks beside it; keys.py, inserting.py
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def open_database_input(batch: BatchSettings, schema: Schema) -> Input:
         keys=batch.key_columns,
         time_column=batch.time_column,
         schema=schema,
+        lock_timeout=batch.lock_timeout,
     )
     kind = PostgresInput if url.get_backend_name() == "postgresql" else SqlInput
     return kind(make_engine(url, "INPUT_URL", batch.lock_timeout), wanted)

@@ -24,7 +24,7 @@ def parse_url(text: str, variable: str) -> URL:
     """The URL with its driver named; SettingsError, without the URL, if it is none."""
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise SettingsError(
             f"{variable} is no URL of a database: give one such as postgresql://user:password@host/database."
         ) from None
@@ -52,12 +52,22 @@ def _arguments(backend: str, lock_timeout: float) -> dict[str, Any]:
         # Reading, and committing, happen in threads of their own, one connection in one thread at a time.
         return {"timeout": lock_timeout, "check_same_thread": False}
     if backend == "postgresql":
-        return {
-            "connect_timeout": _CONNECT_SECONDS,
-            "application_name": "skdeploy batch",
-            "options": f"-c lock_timeout={math.ceil(lock_timeout * 1000)} -c timezone=UTC",
-        }
+        return postgres_arguments(lock_timeout)
+    if backend in ("mysql", "mariadb"):
+        return {"init_command": f"SET innodb_lock_wait_timeout={math.ceil(lock_timeout)}"}
     return {}
+
+
+def postgres_arguments(lock_timeout: float) -> dict[str, Any]:
+    """What libpq is told beside the URL; a server that is gone without a word is noticed in two minutes."""
+    return {
+        "connect_timeout": _CONNECT_SECONDS,
+        "application_name": "skdeploy batch",
+        "options": f"-c lock_timeout={math.ceil(lock_timeout * 1000)} -c timezone=UTC",
+        "keepalives_idle": 60,
+        "keepalives_interval": 20,
+        "keepalives_count": 3,
+    }
 
 
 def _take_over_transactions(engine: sa.Engine) -> None:

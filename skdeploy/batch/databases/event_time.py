@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from skdeploy.batch.intervals import Interval
 from skdeploy.errors import InputError
 
+_DATED = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE)
 
 
@@ -50,14 +51,26 @@ class EventTime:
         """Seconds since 1970, rounded down; null for what is no event time of this form."""
         if self.form == "seconds":
             return sa.case((sa.func.typeof(self.column).in_(["integer", "real"]), self.column))
-        zoned = sa.or_(
-            *(self.column.op("GLOB")(sa.literal_column(f"'{pattern}'")) for pattern in _ZONED_IN_SQLITE)
-        )
-        fits = sa.and_(sa.func.typeof(self.column) == "text", sa.not_(zoned) if self.wall else zoned)
+        zoned = sa.or_(*(_like(self.column, pattern) for pattern in _ZONED_IN_SQLITE))
+        # SQLite takes "now" and the like for moments as well.
+        dated = _like(self.column, _DATED_IN_SQLITE)
+        fits = sa.and_(sa.func.typeof(self.column) == "text", dated, sa.not_(zoned) if self.wall else zoned)
         return sa.case((fits, sa.cast(sa.func.strftime("%s", self.column), sa.BigInteger)))
 
 
 _ZONED_IN_SQLITE = ("*[Zz]", "*[+-][0-9][0-9]:[0-9][0-9]")
+_DATED_IN_SQLITE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+
+
+def _like(column: sa.ColumnElement[Any], pattern: str) -> sa.ColumnElement[bool]:
+    return column.op("GLOB", return_type=sa.Boolean())(sa.literal_column(f"'{pattern}'"))
+
+
+def telling(column: sa.ColumnElement[Any], backend: str) -> sa.ColumnElement[bool]:
+    """Whether a value shows what the event time looks like; a lone text that is none decides nothing."""
+    if backend != "sqlite":
+        return column.is_not(None)
+    return sa.or_(sa.func.typeof(column).in_(["integer", "real"]), _like(column, _DATED_IN_SQLITE))
 
 
 def _as_utc_seconds(bound: datetime) -> float:
@@ -65,19 +78,19 @@ def _as_utc_seconds(bound: datetime) -> float:
     return (bound - datetime(1970, 1, 1, tzinfo=bound.tzinfo)).total_seconds()
 
 
-def recognise(column: sa.ColumnElement[Any], sample: Any, backend: str) -> EventTime:
+def recognise(column: sa.ColumnClause[Any], sample: Any, backend: str) -> EventTime:
     """The event time as one of its values shows it; None is the sample of an empty table."""
     if isinstance(sample, datetime):
         return EventTime(column, "moment", wall=sample.tzinfo is None)
     if isinstance(sample, date):
         return EventTime(column, "date", wall=True)
-    if backend == "sqlite" and isinstance(sample, str):
+    if backend == "sqlite" and isinstance(sample, str) and _DATED.match(sample):
         return EventTime(column, "text", wall=_ZONE.search(sample) is None)
     if backend == "sqlite" and isinstance(sample, int | float):
         return EventTime(column, "seconds", wall=False)
     if sample is None:
         return EventTime(column, "moment" if backend != "sqlite" else "text", wall=True)
     raise InputError(
-        f"TIME_COLUMN is {type(sample).__name__}, no date-time: name another column, or "
+        f"TIME_COLUMN {column.name} holds {type(sample).__name__}, no date-time: name another column, or "
         "convert it in INPUT_QUERY."
     )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from skdeploy.batch.chunks import Chunk, Key
-from skdeploy.batch.databases.engines import told_as
+from skdeploy.batch.databases.engines import postgres_arguments, told_as
 from skdeploy.batch.databases.event_time import EventTime
 from skdeploy.batch.databases.relation import Statements, require_columns
 from skdeploy.batch.databases.sql_input import READING, SqlInput, Wanted
@@ -54,10 +54,13 @@ class PostgresInput(SqlInput):
         with self._reader(statement) as reader:
             yield from rechunk(_told(iter(reader)), size, list(self.key_types))
 
+    _lock_timeout: float
+
     def _look(
         self, connection: sa.Connection, wanted: Wanted
     ) -> tuple[Mapping[str, pa.DataType], Statements]:
         del connection  # the types are Arrow's
+        self._lock_timeout = wanted.lock_timeout
         every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
         with self._reader(every) as reader:
             found = reader.schema
@@ -79,7 +82,7 @@ class PostgresInput(SqlInput):
         text = as_text(statement)
         url = self._engine.url.set(drivername="postgresql")
         with _telling():
-            connection = dbapi.connect(_libpq(url), autocommit=True)
+            connection = dbapi.connect(_libpq(url, self._lock_timeout), autocommit=True)
         with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
             with _telling():
@@ -93,10 +96,10 @@ def as_text(element: sa.ClauseElement) -> str:
     return str(element.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
 
 
-def _libpq(url: sa.URL) -> str:
+def _libpq(url: sa.URL, lock_timeout: float) -> str:
     """As libpq reads it, to which a plus is no space."""
-    options = {"application_name": "skdeploy batch", "connect_timeout": "10", "options": "-c timezone=UTC"}
-    text = url.update_query_dict(options).render_as_string(hide_password=False)
+    arguments = {name: str(value) for name, value in postgres_arguments(lock_timeout).items()}
+    text = url.update_query_dict(arguments).render_as_string(hide_password=False)
     server, _, query = text.partition("?")
     return f"{server}?{query.replace('+', '%20')}"
 

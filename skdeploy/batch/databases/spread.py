@@ -100,12 +100,20 @@ class SpreadWriting(StagedWriting, Spreading):
         """Drop what was staged in vain; who still writes to it fails."""
         if self._finished:
             return
-        connection = self._connection
+        self._connection.rollback()
+        self._forget()
+
+    def _drop_staged(self) -> None:
+        """After the commit: an attempt that nobody waits for may hold a table for a while."""
+        self._connection.commit()
+        self._forget()
+
+    def _forget(self) -> None:
         try:
-            connection.rollback()
-            forget_progress(connection, self._tables, self._task, self._name)
-            connection.commit()
+            forget_progress(self._connection, self._tables, self._task, self._name)
+            self._connection.commit()
         except SQLAlchemyError as error:
+            self._connection.rollback()
             _log.warning("What was staged is left for the next run to drop: %s", first_line(error))
 
     def _go_on(self) -> None:

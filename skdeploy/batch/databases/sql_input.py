@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from skdeploy.batch.chunks import Chunk, Input, Key
 from skdeploy.batch.databases.engines import told_as
-from skdeploy.batch.databases.event_time import recognise
+from skdeploy.batch.databases.event_time import recognise, telling
 from skdeploy.batch.databases.relation import Source, Statements, require_columns
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.rechunk import rechunk_rows
@@ -28,12 +28,16 @@ _ROWS_AT_ONCE = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a job wants of its input: which columns of which table or query."""
+    """What a job wants of its input: which columns of which table or query.
+
+    lock_timeout   seconds to wait for who has locked it
+    """
 
     source: Source
     keys: Sequence[str]
     time_column: str
     schema: Schema
+    lock_timeout: float = 30
 
     @property
     def names(self) -> list[str]:
@@ -74,14 +78,18 @@ class SqlInput(Input):
         """The types of the key, and what to ask, as one of the records shows them."""
         every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(wanted.source).limit(0)
         require_columns([*connection.execute(every).keys()], [*wanted.names, wanted.time_column])
-        time: sa.ColumnElement[Any] = sa.column(wanted.time_column)
+        time: sa.ColumnClause[Any] = sa.column(wanted.time_column)
         columns: list[sa.ColumnElement[Any]] = [sa.column(name) for name in wanted.names]
         keys = columns[: len(wanted.keys)]
-        sample = connection.execute(
-            sa.select(*keys, time).select_from(wanted.source).where(time.is_not(None)).limit(1)
-        ).first()
-        values = (None,) * (len(keys) + 1) if sample is None else tuple(sample)
         backend = connection.dialect.name
+        sample = connection.execute(
+            sa.select(*keys, time).select_from(wanted.source).where(telling(time, backend)).limit(1)
+        ).first()
+        if sample is None:
+            sample = connection.execute(
+                sa.select(*keys, time).select_from(wanted.source).where(time.is_not(None)).limit(1)
+            ).first()
+        values = (None,) * (len(keys) + 1) if sample is None else tuple(sample)
         types = {name: _arrow_type(value) for name, value in zip(wanted.keys, values, strict=False)}
         event_time = recognise(time, values[-1], backend)
         return types, Statements(wanted.source, keys, columns[len(keys) :], event_time, backend)

@@ -18,7 +18,7 @@ from skdeploy.batch.databases.tables import Tables
 from skdeploy.batch.databases.writing import StagedWriting, WholeWriting, ledger_row
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.spreading import Spreading
-from skdeploy.errors import OutputError
+from skdeploy.errors import IntervalCompleted, OutputError
 
 WRITING = "Writing the output"
 # Seconds that a process of a cluster waits for a lock on its staging table, which nobody holds for long.
@@ -32,6 +32,7 @@ class SqlOutput(Output):
         self._engine = engine.execution_options(writes=True)
         self._name = table
         self._made: Tables | None = None
+        self._is_new = False
 
     @property
     def _tables(self) -> Tables:
@@ -45,6 +46,7 @@ class SqlOutput(Output):
         """Make tables that are not there, if `make`; refuse those that do not fit."""
         self._made = Tables(self._name, key_types, predicted)
         if not make:
+            self._look()
             return
         with told_as(OutputError, WRITING), self._engine.connect() as connection:
             if connection.dialect.name == "sqlite":
@@ -56,12 +58,23 @@ class SqlOutput(Output):
             _require_fit(connection, self._tables.predictions)
             connection.commit()
 
+    def _look(self) -> None:
+        """See what is there of the tables, and change nothing."""
+        engine = self._engine.execution_options(writes=False)
+        with told_as(OutputError, "Reading the ledger"), engine.connect() as connection:
+            found = sa.inspect(connection).get_table_names(schema=self._tables.schema)
+            self._is_new = self._tables.ledger.name not in found
+            if self._tables.predictions.name in found:
+                _require_fit(connection, self._tables.predictions)
+
     def entries(self, job: str, start: datetime, end: datetime) -> list[Entry]:
         """What the ledger says of the intervals that start in [start, end)."""
         ledger = self._tables.ledger
         wanted = (ledger.c.job == job, ledger.c.interval_start >= start, ledger.c.interval_start < end)
         latest: dict[Interval, Entry] = {}
-        for entry in self._read(sa.select(ledger).where(*wanted).order_by(ledger.c.scored_at)):
+        for entry in self._read(
+            sa.select(ledger).where(*wanted).order_by(ledger.c.is_current, ledger.c.scored_at)
+        ):
             known = latest.get(entry.interval)
             if known is None or entry.status == "completed" or known.status != "completed":
                 latest[entry.interval] = entry
@@ -83,6 +96,7 @@ class SqlOutput(Output):
             self._engine.connect() as connection,
             hold(connection, self._tables.locks, name, task.interval),
         ):
+            self._require_wanted(connection, task)
             yield kind(connection, self._tables, task, name)
 
     @contextlib.contextmanager
@@ -95,6 +109,7 @@ class SqlOutput(Output):
             self._engine.connect() as connection,
             hold(connection, self._tables.locks, name, task.interval),
         ):
+            self._require_wanted(connection, task)
             writing = SpreadWriting(connection, self._tables, task, name, stage)
             try:
                 yield writing
@@ -120,13 +135,28 @@ class SqlOutput(Output):
         ledger = self._tables.ledger
         mine = (ledger.c.job == task.job, ledger.c.interval_start == task.interval.start)
         with told_as(OutputError, WRITING), self._engine.begin() as connection:
-            completed = sa.select(sa.func.count()).where(*mine, ledger.c.status == "completed")
-            if connection.execute(completed).scalar_one():
+            if self._is_completed(connection, task):
                 return
-            connection.execute(ledger.delete().where(*mine))
+            # Not one that another run completes at this very moment.
+            connection.execute(ledger.delete().where(*mine, ledger.c.status == "failed"))
             connection.execute(ledger.insert().values(ledger_row(task, Counts(), "failed", error)))
 
+    def _require_wanted(self, connection: sa.Connection, task: Task) -> None:
+        if not task.again and self._is_completed(connection, task):
+            raise IntervalCompleted(f"Another run has completed {task.interval.label}.")
+
+    def _is_completed(self, connection: sa.Connection, task: Task) -> bool:
+        ledger = self._tables.ledger
+        completed = sa.select(sa.func.count()).where(
+            ledger.c.job == task.job,
+            ledger.c.interval_start == task.interval.start,
+            ledger.c.status == "completed",
+        )
+        return bool(connection.execute(completed).scalar_one())
+
     def _read(self, statement: sa.Select[Any]) -> list[Entry]:
+        if self._is_new:
+            return []
         with told_as(OutputError, "Reading the ledger"), self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(statement)]
 
@@ -157,12 +187,37 @@ _MAKING = 0x736B6465706C6F79
 
 def _require_fit(connection: sa.Connection, table: sa.Table) -> None:
     """Raise OutputError if a table of that name is there and is another."""
-    found = {column["name"] for column in sa.inspect(connection).get_columns(table.name, schema=table.schema)}
-    missing = [column.name for column in table.columns if column.name not in found]
-    extra = sorted(found - {column.name for column in table.columns})
-    if missing or extra:
-        said = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)}"] * bool(extra)
+    columns = sa.inspect(connection).get_columns(table.name, schema=table.schema)
+    found = {column["name"]: column["type"] for column in columns}
+    said = [f"lacks {column.name}" for column in table.columns if column.name not in found]
+    said += [f"has {name}" for name in found if name not in table.columns]
+    said += [
+        f"has {column.name} as {found[column.name]}, not {column.type.compile(connection.dialect)}"
+        for column in table.columns
+        if column.name in found and not _alike(found[column.name], column.type)
+    ]
+    if said:
         raise OutputError(
-            f"The table {table.fullname} {' and '.join(said)}: it was made for another key or another kind "
+            f"The table {table.fullname} {', '.join(said)}: it was made for another key or another kind "
             "of model. Name another OUTPUT_TABLE, or change it by hand."
         )
+
+
+def _alike(found: sa.types.TypeEngine[Any], needed: sa.types.TypeEngine[Any]) -> bool:
+    """Whether a column can hold what is to be in it; of types that not every database has, it is hoped."""
+    if isinstance(needed, sa.types.TypeDecorator):
+        return True
+    sorts = [sort for sort in _HOLDS if isinstance(found, sort)]
+    return not sorts or any(isinstance(needed, _HOLDS[sort]) for sort in sorts)
+
+
+# What a column of a type can hold; MySQL's booleans are integers.
+_HOLDS: dict[type, tuple[type, ...]] = {
+    sa.Boolean: (sa.Boolean,),
+    sa.Integer: (sa.Integer, sa.Boolean),
+    sa.Numeric: (sa.Numeric, sa.Integer),
+    sa.String: (sa.String,),
+    sa.DateTime: (sa.DateTime,),
+    sa.Date: (sa.Date,),
+    sa.LargeBinary: (sa.LargeBinary,),
+}

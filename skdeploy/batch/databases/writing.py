@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from skdeploy.batch.chunks import Counts, Key, Reject, Scored, Task, Writing
 from skdeploy.batch.databases.inserting import insert
+from skdeploy.batch.databases.keys import key_as_text, key_from_text
 from skdeploy.batch.databases.tables import DIGEST_DIGITS, Tables
 from skdeploy.errors import OutputError
 
@@ -76,9 +76,13 @@ class StagedWriting(Writing):
         self._move(self._rejects, tables.rejects)
         _complete(connection, tables, self._task, self.counts)
         connection.execute(tables.progress.delete().where(*_here(tables.progress, self._task)))
+        if connection.dialect.name in _DROPS_COMMIT:
+            connection.commit()
+        self._drop_staged()
         connection.commit()
-        _drop(connection, self._predictions, self._rejects)
-        connection.commit()
+
+    def _drop_staged(self) -> None:
+        _drop(self._connection, self._predictions, self._rejects)
 
     def _move(self, made: sa.Table, table: sa.Table) -> int:
         """How many rows they were, if the database says so; else -1."""
@@ -157,6 +161,7 @@ def _complete(connection: sa.Connection, tables: Tables, task: Task, counts: Cou
     connection.execute(ledger.delete().where(*here, ledger.c.status == "failed"))
     connection.execute(ledger.update().where(*here).values(is_current=0))
     connection.execute(ledger.insert().values(ledger_row(task, counts, "completed")))
+    _delete_moved_of_others(connection, tables, task)
 
 
 def _insert_moved_too(connection: sa.Connection, tables: Tables, rows: pa.Table, task: Task) -> None:
@@ -193,14 +198,31 @@ def _delete_elsewhere(connection: sa.Connection, tables: Tables, rows: pa.Table,
 def _delete_moved(connection: sa.Connection, tables: Tables, staged: sa.FromClause, task: Task) -> None:
     """The same for all keys of a staged interval."""
     table = tables.predictions
-    same = sa.and_(*(table.c[name] == staged.c[name] for name in tables.keys))
-    connection.execute(
-        table.delete().where(
-            table.c.job == task.job,
-            table.c.model_digest == _digest(task),
-            sa.exists().where(same).select_from(staged),
+    keys = sa.select(*(staged.c[name] for name in tables.keys))
+    mine = (table.c.job == task.job, table.c.model_digest == _digest(task))
+    connection.execute(table.delete().where(*mine, _has_key_of(tables, keys)))
+
+
+def _delete_moved_of_others(connection: sa.Connection, tables: Tables, task: Task) -> None:
+    """The same for other models' predictions: they are the latest ones of the intervals that they are of."""
+    table, ledger = tables.predictions, tables.ledger
+    other = (ledger.c.job == task.job, ledger.c.is_current == 1, ledger.c.model_digest != _digest(task))
+    digests = connection.execute(sa.select(ledger.c.model_digest).distinct().where(*other)).scalars().all()
+    here = (*_here(table, task), table.c.model_digest == _digest(task))
+    keys = sa.select(*(table.c[name] for name in tables.keys)).where(*here)
+    for digest in digests:
+        # A model at a time, so that its keys are found by the table's own index.
+        elsewhere = (table.c.model_digest == digest, table.c.interval_start != task.interval.start)
+        connection.execute(
+            table.delete().where(table.c.job == task.job, *elsewhere, _has_key_of(tables, keys))
         )
-    )
+
+
+def _has_key_of(tables: Tables, keys: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    """IN, not EXISTS, for which SQLite would look at every prediction that there is."""
+    columns = [tables.predictions.c[name] for name in tables.keys]
+    key: sa.ColumnElement[Any] = columns[0] if len(columns) == 1 else sa.tuple_(*columns)
+    return key.in_(keys)
 
 
 def _delete(connection: sa.Connection, tables: Sequence[sa.Table], task: Task) -> None:
@@ -211,10 +233,13 @@ def _delete(connection: sa.Connection, tables: Sequence[sa.Table], task: Task) -
 
 
 def forget_progress(connection: sa.Connection, tables: Tables, task: Task, name: str) -> None:
-    """What another run staged, and will not go on with."""
-    gone = connection.execute(tables.progress.delete().where(*_here(tables.progress, task)))
-    if gone.rowcount:
-        _drop(connection, *tables.staging(name))
+    """What another run staged, and will not go on with, or had no time to drop."""
+    connection.execute(tables.progress.delete().where(*_here(tables.progress, task)))
+    _drop(connection, *tables.staging(name))
+
+
+# Where DROP TABLE ends the transaction that it stands in.
+_DROPS_COMMIT = ("mysql", "mariadb", "oracle")
 
 
 def _drop(connection: sa.Connection, *staged: sa.Table) -> None:
@@ -267,25 +292,3 @@ def as_rejects(rejects: Sequence[Reject], task: Task) -> pa.Table:
     columns = list(zip(*rejects, strict=True)) or [()] * len(_REJECTS)
     arrays = [pa.array(column, pa.string()) for column in columns]
     return _with_task(pa.Table.from_arrays(arrays, schema=_REJECTS), task)
-
-
-def key_as_text(key: Key) -> str:
-    """A key that `key_from_text` makes the same values of."""
-    return json.dumps([[type(value).__name__, _plain(value)] for value in key])
-
-
-def key_from_text(text: str) -> Key:
-    """The key that `key_as_text` wrote."""
-    return tuple(_READ.get(kind, _itself)(value) for kind, value in json.loads(text))
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-# A datetime is a date as well; `type` tells them apart.
-_READ = {"datetime": datetime.fromisoformat, "date": date.fromisoformat}

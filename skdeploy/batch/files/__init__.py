@@ -15,6 +15,8 @@ writing.py    an interval being written; spread.py: by processes of a cluster
 
 from __future__ import annotations
 
+import re
+
 from skdeploy.batch.chunks import Input, Output
 from skdeploy.batch.files.storage import split
 from skdeploy.batch.settings import BatchSettings
@@ -26,7 +28,8 @@ __all__ = ["is_files", "open_file_input", "open_file_output"]
 
 def is_files(url: str) -> bool:
     """Whether a URL names Parquet files: a path, file:///folder, or s3://bucket/prefix."""
-    return split(url)[0] in ("file", "s3")
+    # postgresql:/user@host is a mistyped URL, not a folder to be made.
+    return split(url)[0] in ("file", "s3") and re.match(r"\w[\w+.-]*:(?!//)", url) is None
 
 
 def open_file_input(batch: BatchSettings, schema: Schema) -> Input:

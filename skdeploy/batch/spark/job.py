@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skdeploy.batch.chunks import Counts, Outcome
+from skdeploy.batch.chunks import Counts, Task
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.job import Job
 from skdeploy.batch.spark.cluster import Cluster
 from skdeploy.batch.spark.executor import Work
 from skdeploy.batch.spark.reading import Reading
 from skdeploy.batch.spreading import Receipt, SpreadOutput, Stage, total
-from skdeploy.errors import Interrupted, IntervalHeld
+from skdeploy.errors import Interrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,23 +33,18 @@ class SparkJob(Job):
     proba: bool
     strict: bool
 
-    def score(self, interval: Interval) -> Outcome:
-        """Score an interval as a whole, as `Job.score` does."""
-        began = time.monotonic()
+    def _write(self, task: Task, count: int) -> tuple[Counts, bool]:
+        """Score and stage an interval in parts, and put them in their place; never a half-done one."""
         if self.stop.is_set():
-            raise Interrupted(f"Told to stop before scoring {interval.label}.")
-        try:
-            with self.spread.spreading(self.task(interval)) as spreading:
-                receipts = self._receipts(interval, spreading.stage)
-                spreading.finish(receipts)
-        except IntervalHeld as held:
-            return Outcome(interval, "held", Counts(), time.monotonic() - began, str(held))
+            raise Interrupted(f"Told to stop before scoring {task.interval.label}.")
+        with self.spread.spreading(task) as spreading:
+            receipts = self._receipts(task.interval, count, spreading.stage)
+            spreading.finish(receipts)
         counts = total(receipts)
         self.progress(counts.read)
-        return Outcome(interval, "completed", counts, time.monotonic() - began)
+        return counts, False
 
-    def _receipts(self, interval: Interval, stage: Stage) -> Sequence[Receipt]:
-        count = self.input.count(interval)
+    def _receipts(self, interval: Interval, count: int, stage: Stage) -> Sequence[Receipt]:
         if not count:
             return []
         work = Work(

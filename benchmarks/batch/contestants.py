@@ -1,0 +1,98 @@
+"""What is measured: a process over one of the two tables, and how many seconds of it count."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks.batch import naive
+from benchmarks.batch.tables import FIRST_MONTH, MONTH, YEARS, last_month
+from examples.flights import data
+from skdeploy.batch.settings import BATCH_SETTINGS
+from skdeploy.settings import SETTINGS
+
+OUTPUT = "batch_predictions"
+_SETTINGS = {setting.name for setting in (*SETTINGS, *BATCH_SETTINGS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A process of the benchmark.
+
+    kind       "naive", "ours", "stage" or "spark"
+    table      what it reads
+    output     what it writes, if it does
+    arguments  its command line without Python, for so many rows, from a database
+    work       of what it said, the seconds without start and loading
+    settings   of a job
+    """
+
+    key: str
+    label: str
+    kind: str
+    table: str
+    output: str | None
+    arguments: Callable[[str, int], list[str]]
+    work: Callable[[str], float] = float
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def command(self, url: str, rows: int) -> list[str]:
+        """The process."""
+        return [sys.executable, *self.arguments(url, rows)]
+
+    def environment(self, url: str) -> dict[str, str]:
+        """Our own, with a job's settings, and none of the user's."""
+        inherited = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
+        job = {
+            "MODEL_URI": "model.bin",
+            "INPUT_URL": url,
+            "INPUT_TABLE": self.table,
+            "OUTPUT_TABLE": OUTPUT,
+            "KEY_COLUMNS": data.KEY,
+            "TIME_COLUMN": data.EVENT_TIME,
+            "INTERVAL": "monthly",
+        }
+        return inherited | job | self.settings
+
+
+def _ours(key: str, label: str, table: str, **settings: str) -> Contestant:
+    def arguments(_url: str, rows: int) -> list[str]:
+        months = (FIRST_MONTH, last_month(rows)) if table == YEARS else (FIRST_MONTH,) * 2
+        return ["-m", "batch.score", "--backfill", *(f"{month}-01" for month in months)]
+
+    return Contestant(key, label, "ours", table, OUTPUT, arguments, _seconds_of_intervals, settings)
+
+
+def _seconds_of_intervals(said: str) -> float:
+    return float(sum(interval["seconds"] for interval in json.loads(said)["intervals"]))
+
+
+def _stage(name: str, label: str, output: str | None = None) -> Contestant:
+    def arguments(_url: str, _rows: int) -> list[str]:
+        return ["-m", "benchmarks.batch.stages", name, f"{FIRST_MONTH}-01"]
+
+    return Contestant(name, label, "stage", MONTH, output, arguments)
+
+
+CONTESTANTS = {
+    contestant.key: contestant
+    for contestant in (
+        Contestant(
+            "naive",
+            "naive loop: pandas, scikit-learn",
+            "naive",
+            MONTH,
+            naive.OUTPUT,
+            lambda url, _rows: ["-m", "benchmarks.batch.naive", url, MONTH],
+        ),
+        _ours("interval", "skdeploy, one interval", MONTH),
+        _ours("staged", "skdeploy, one interval, staged", MONTH, LARGE_INTERVAL="0"),
+        _ours("months", "skdeploy, by months", YEARS),
+        _stage("read", "reading alone"),
+        _stage("predict", "predicting alone"),
+        _stage("write", "writing alone", OUTPUT),
+    )
+}
