@@ -13,12 +13,16 @@ import sqlalchemy as sa
 from skdeploy.batch.chunks import Counts, Entry, Output, Task, Writing
 from skdeploy.batch.databases.engines import told_as
 from skdeploy.batch.databases.locks import hold, lock_name
+from skdeploy.batch.databases.spread import SpreadWriting, SqlStage
 from skdeploy.batch.databases.tables import Tables
 from skdeploy.batch.databases.writing import StagedWriting, WholeWriting, ledger_row
 from skdeploy.batch.intervals import Interval
+from skdeploy.batch.spreading import Spreading
 from skdeploy.errors import IntervalCompleted, OutputError
 
 WRITING = "Writing the output"
+# Seconds that a process of a cluster waits for a lock on its staging table, which nobody holds for long.
+_PATIENCE = 30.0
 
 
 class SqlOutput(Output):
@@ -95,9 +99,39 @@ class SqlOutput(Output):
             self._engine.connect() as connection,
             hold(connection, self._tables.locks, name, task.interval),
         ):
-            if not task.again and self._is_completed(connection, task):
-                raise IntervalCompleted(f"Another run has completed {task.interval.label}.")
+            self._require_wanted(connection, task)
             yield kind(connection, self._tables, task, name)
+
+    @contextlib.contextmanager
+    def spreading(self, task: Task) -> Iterator[Spreading]:
+        """Begin to write an interval from many processes; leaving it without `finish` undoes it."""
+        name = lock_name(self._name, task)
+        stage = self._stage(task, name)
+        with (
+            told_as(OutputError, WRITING),
+            self._engine.connect() as connection,
+            hold(connection, self._tables.locks, name, task.interval),
+        ):
+            self._require_wanted(connection, task)
+            writing = SpreadWriting(connection, self._tables, task, name, stage)
+            try:
+                yield writing
+            finally:
+                writing.undo()
+
+    def _stage(self, task: Task, name: str) -> SqlStage:
+        url = self._engine.url
+        if url.get_backend_name() == "sqlite":
+            raise OutputError("OUTPUT_URL: a cluster cannot write to SQLite, which is a file of one machine.")
+        return SqlStage(
+            url=url.render_as_string(hide_password=False),
+            lock_timeout=_PATIENCE,
+            table=self._name,
+            staging=name,
+            key_types=self._tables.key_types,
+            predicted=self._tables.predicted,
+            task=task,
+        )
 
     def fail(self, task: Task, error: str) -> None:
         """Note that a task failed, unless the interval is completed already."""
@@ -109,6 +143,10 @@ class SqlOutput(Output):
             # Not one that another run completes at this very moment.
             connection.execute(ledger.delete().where(*mine, ledger.c.status == "failed"))
             connection.execute(ledger.insert().values(ledger_row(task, Counts(), "failed", error)))
+
+    def _require_wanted(self, connection: sa.Connection, task: Task) -> None:
+        if not task.again and self._is_completed(connection, task):
+            raise IntervalCompleted(f"Another run has completed {task.interval.label}.")
 
     def _is_completed(self, connection: sa.Connection, task: Task) -> bool:
         ledger = self._tables.ledger
