@@ -48,8 +48,7 @@ def on_cluster(opened: Opened, environ: Mapping[str, str]) -> Iterator[Opened]:
         trusted=settings.skops_trusted,
     )
     content = _content(settings, job.model.digest)
-    master = environ.get("SPARK_MASTER", "")
-    cluster = Cluster(master, f"skdeploy batch {job.name}", shipped, content, job.stop)
+    cluster = Cluster(opened.batch.spark_master, f"skdeploy batch {job.name}", shipped, content, job.stop)
     spread = SparkJob(
         **{field.name: getattr(job, field.name) for field in fields(job)},
         cluster=cluster,
