@@ -69,7 +69,10 @@ class Forks:
         print(json.dumps(whole), file=self._process.stdin, flush=True)
         said = json.loads(self._process.stdout.readline())
         texts = [{name: Path(path).read_text() for name, path in own.items()} for own in files]
-        return [Died(*ended, own["stdout"], own["stderr"]) for ended, own in zip(said, texts, strict=True)]
+        return [
+            Died(code, seconds, own["stdout"], own["stderr"])
+            for (code, seconds), own in zip(said, texts, strict=True)
+        ]
 
 
 @contextlib.contextmanager

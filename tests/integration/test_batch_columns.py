@@ -110,10 +110,8 @@ def test_an_event_time_that_lost_its_zone_is_a_clocks(database: Database) -> Non
 def test_both_ways_to_read_a_table_give_the_same_records(database: Database) -> None:
     """ADBC's columns and SQLAlchemy's rows: the same chunks, from the start and from any key on."""
     database.execute("ALTER TABLE trees ADD COLUMN code text, ADD COLUMN day date")
-    database.execute(
-        "UPDATE trees SET code = CASE id % 3 WHEN 0 THEN 'Ž''x' WHEN 1 THEN '100%:n' ELSE '\\' END"
-    )
-    database.execute("UPDATE trees SET day = at::date")
+    odd = "(ARRAY['Ž''x', '100%:n', '\\'])[1 + id % 3]"
+    database.execute(f"UPDATE trees SET code = {odd}, day = at::date")
     engine = make_engine(parse_url(database.url, "INPUT_URL"), "INPUT_URL", 10)
     schema = skdeploy.load(database.model).schema
     day = Calendar("daily", ZoneInfo("UTC"), wall=False).containing(datetime(2026, 3, 1, tzinfo=UTC))
@@ -130,8 +128,6 @@ def test_both_ways_to_read_a_table_give_the_same_records(database: Database) -> 
 def _rows(records: SqlInput, day: object, after: tuple[object, ...] | None) -> list[list[object]]:
     found: list[list[object]] = []
     for chunk in records.chunks(day, 7, after):  # type: ignore[arg-type]
-        columns = [
-            cells if isinstance(cells, list) else cells.to_pylist() for cells in chunk.columns.values()
-        ]
-        found += map(list, zip(*columns, strict=True))
+        cells = [one if isinstance(one, list) else one.to_pylist() for one in chunk.columns.values()]
+        found += map(list, zip(*cells, strict=True))
     return found

@@ -27,7 +27,8 @@ def database(tmp_path_factory: pytest.TempPathFactory, regressor_file: Path) -> 
         database.fill([])
         for day, first, count in (("2026-03-01", 2_000_000, 100_000), ("2026-03-02", 0, 1_000_000)):
             database.execute(
-                f"INSERT INTO trees SELECT {first} + i, '{day}'::timestamptz + i % 86400 * interval '1 second', "
+                f"INSERT INTO trees SELECT {first} + i, "
+                f"'{day}'::timestamptz + i % 86400 * interval '1 second', "
                 f"10 + i % 17 / 4.0, (ARRAY['ash', 'elm', 'oak'])[1 + i % 3], 1 + i % 8 "
                 f"FROM generate_series(0, {count - 1}) i"
             )
