@@ -17,12 +17,15 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 _ROOT = Path(__file__).resolve().parents[2]
+
+
+_STREAMS = ("stdout", "stderr")
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,27 @@ class Forks:
         self._folder = folder
 
     def run(
-        self, arguments: tuple[str, ...], environ: Mapping[str, str], kill_after: float | None = None
+        self, arguments: Sequence[str], environ: Mapping[str, str], kill_after: float | None = None
     ) -> Died:
         """Run the command line; kill it after some seconds of CPU time: a busy machine has no say in it."""
+        return self._run([{"arguments": arguments, "environ": dict(environ), "kill_after": kill_after}])[0]
+
+    def together(self, lines: Sequence[Sequence[str]], environ: Mapping[str, str]) -> list[Died]:
+        """Run several command lines, all begun at once."""
+        return self._run([{"arguments": line, "environ": dict(environ)} for line in lines])
+
+    def _run(self, tasks: Sequence[dict[str, Any]]) -> list[Died]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        files = {name: str(self._folder / name) for name in ("stdout", "stderr")}
-        task = {"arguments": arguments, "environ": dict(environ), "kill_after": kill_after, **files}
-        print(json.dumps(task), file=self._process.stdin, flush=True)
+        files = [{name: f"{self._folder / name}_{place}" for name in _STREAMS} for place in range(len(tasks))]
+        whole = [task | own for task, own in zip(tasks, files, strict=True)]
+        print(json.dumps(whole), file=self._process.stdin, flush=True)
         said = json.loads(self._process.stdout.readline())
-        texts = {name: Path(path).read_text() for name, path in files.items()}
-        return Died(said["code"], said["seconds"], **texts)
+        texts = [{name: Path(path).read_text() for name, path in own.items()} for own in files]
+        return [
+            Died(code, seconds, own["stdout"], own["stderr"])
+            for (code, seconds), own in zip(said, texts, strict=True)
+        ]
 
 
 @contextlib.contextmanager
@@ -80,12 +93,17 @@ def forks(folder: Path, environ: Mapping[str, str]) -> Iterator[Forks]:
 
 def _serve() -> None:
     for line in sys.stdin:
-        task = json.loads(line)
-        child = os.fork()
-        if not child:
-            _score(task)
-        code, seconds = _ended(child, task["kill_after"])
-        print(json.dumps({"code": code, "seconds": seconds}), flush=True)
+        tasks = json.loads(line)
+        children = [_forked(task) for task in tasks]
+        ended = [_ended(child, task.get("kill_after")) for child, task in zip(children, tasks, strict=True)]
+        print(json.dumps(ended), flush=True)
+
+
+def _forked(task: Mapping[str, Any]) -> int:
+    child = os.fork()
+    if not child:
+        _score(task)
+    return child
 
 
 def _score(task: Mapping[str, Any]) -> NoReturn:

@@ -60,8 +60,7 @@ class SqlOutput(Output):
     def _is_ready(self) -> bool:
         """Whether all tables are there; no lock is taken, which a run at another interval may hold."""
         tables = self._tables
-        engine = self._engine.execution_options(writes=False)
-        with told_as(OutputError, "Reading the ledger"), engine.connect() as connection:
+        with told_as(OutputError, "Reading the ledger"), self._reading() as connection:
             inspector = sa.inspect(connection)
             found = {*inspector.get_table_names(tables.schema), *inspector.get_view_names(tables.schema)}
             self._is_new = tables.ledger.name not in found
@@ -157,10 +156,13 @@ class SqlOutput(Output):
         )
         return bool(connection.execute(completed).scalar_one())
 
+    def _reading(self) -> sa.Connection:
+        return self._engine.execution_options(writes=False).connect()
+
     def _read(self, statement: sa.Select[Any]) -> list[Entry]:
         if self._is_new:
             return []
-        with told_as(OutputError, "Reading the ledger"), self._engine.connect() as connection:
+        with told_as(OutputError, "Reading the ledger"), self._reading() as connection:
             return [_entry(row) for row in connection.execute(statement)]
 
 
