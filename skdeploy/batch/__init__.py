@@ -5,6 +5,7 @@ intervals.py    hours, days, weeks and months of a time zone
 chunks.py       what passes between the parts, and what they promise each other
 plain.py        what Arrow holds -> plain values
 columns.py      cells by column -> checked records
+keys.py         the keys of a chunk, and what is wrong with them
 scoring.py      a chunk of records -> predictions and rejects
 job.py          one interval: reading, predicting and writing, overlapped
 plan.py         which intervals are scored

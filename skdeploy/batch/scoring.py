@@ -1,31 +1,142 @@
+"""A chunk of records -> its predictions and its rejects."""
+
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from skdeploy.batch.chunks import *
-from skdeploy.schema import RecordReader
+from skdeploy.batch.chunks import Chunk, Reject, Scored
+from skdeploy.batch.columns import ColumnReader
+from skdeploy.batch.keys import Fault, Keys
+from skdeploy.errors import SettingsError
+from skdeploy.model import Model, Predictions
+from skdeploy.model.outputs import class_key
+from skdeploy.schema import Checked
+
+_PREDICTION = "a prediction"
+
+
+class _Column(NamedTuple):
+    """A column of the output: whose numbers it has, and where they are in a record's prediction."""
+
+    field: pa.Field
+    proba: bool
+    path: tuple[str, ...]
 
 
 class Scorer:
-    def __init__(self, model, keys, *, proba, strict):
-        self.model = model
-        self.keys = keys
-        self.reader = RecordReader(model.schema, strict=strict)
-        self.predicted = pa.schema([("prediction", pa.float64())])
+    """Scores chunks; safe to call from several threads.
 
-    def score(self, chunk):
-        cols = {n: (c if isinstance(c, list) else c.to_pylist()) for n, c in chunk.columns.items()}
-        names = self.model.schema.names
-        recs = [{n: cols[n][i] for n in names} for i in range(chunk.count)]
-        ch = self.reader.read(recs)
-        p = self.model.predict(ch.table)
-        t = {k: pa.array([cols[k][i] for i in ch.positions], ty) for k, ty in self.keys.items()}
-        t["prediction"] = pa.array(p.values, pa.float64())
-        rej = [
-            Reject(json.dumps({k: cols[k][i] for k in self.keys}), b.column, b.expected, b.got)
-            for i, bs in ch.bad.items()
-            for b in bs
-        ]
-        return Scored(pa.table(t), rej, len(ch.bad), tuple(cols[k][-1] for k in self.keys))
+    keys     the key columns and their types, in the key's order
+    proba    adds the probability per class
+    strict   refuses categories unseen in training even where the pipeline accepts them
+
+    Raises SettingsError if the model has no probabilities, or columns would have the same name.
+    """
+
+    def __init__(self, model: Model, keys: Mapping[str, pa.DataType], *, proba: bool, strict: bool) -> None:
+        if proba and not model.passport.output.probabilities:
+            raise SettingsError(
+                f"PROBA is 1, but the model {model.passport.name} has no probabilities: remove PROBA."
+            )
+        self._model = model
+        self._keys = dict(keys)
+        self._proba = proba
+        self._reader = ColumnReader(model.schema, strict=strict)
+        self._columns = _columns(model, proba)
+        self.predicted = pa.schema([column.field for column in self._columns])
+        _require_distinct([*self._keys, *self.predicted.names])
+
+    def score(self, chunk: Chunk) -> Scored:
+        """The chunk's predictions and rejects; each of its records is in one of them.
+
+        Rejected are records with a bad cell; valid ones on which the pipeline fails; and those whose
+        key is not theirs alone, has a null, or a value of another type than its column.
+        """
+        checked = self._reader.read(chunk)
+        predictions = self._model.predict(checked.table, proba=self._proba)
+        keys = Keys(chunk, self._keys)
+        faults = _faults(keys, checked, predictions)
+        rows = sorted(faults)
+        texts = zip(rows, keys.texts(rows), strict=True)
+        rejects = [Reject(text, *fault) for row, text in texts for fault in faults[row]]
+        return Scored(self._table(keys, checked, predictions, faults), rejects, len(faults), keys.last)
+
+    def _table(
+        self, keys: Keys, checked: Checked, predictions: Predictions, faults: Mapping[int, Any]
+    ) -> pa.Table:
+        arrays, values, probabilities = keys.arrays, predictions.values, predictions.probabilities
+        if faults:
+            good = [place for place, row in enumerate(checked.positions) if row not in faults]
+            rows = pa.array([checked.positions[place] for place in good], pa.int64())
+            arrays = {name: array.take(rows) for name, array in arrays.items()}
+            values = [values[place] for place in good]
+            probabilities = probabilities and [probabilities[place] for place in good]
+        made = [_array(column, probabilities if column.proba else values) for column in self._columns]
+        fields = [pa.field(name, array.type) for name, array in arrays.items()]
+        return pa.table([*arrays.values(), *made], schema=pa.schema([*fields, *self.predicted]))
+
+
+def _faults(keys: Keys, checked: Checked, predictions: Predictions) -> dict[int, list[Fault]]:
+    """Record -> all that is wrong with it: first its key, then its cells, then what comes of them."""
+    faults = {row: list(found) for row, found in keys.faults.items()}
+    for row, cells in checked.bad.items():
+        found = [Fault(cell.column, cell.expected, cell.got) for cell in cells]
+        faults.setdefault(row, []).extend(found)
+    for place, reason in predictions.unscorable.items():
+        faults.setdefault(checked.positions[place], []).append(Fault(None, _PREDICTION, reason))
+    return faults
+
+
+def _array(column: _Column, values: Any) -> pa.Array:
+    for key in column.path:
+        values = [value[key] for value in values]
+    if pa.types.is_string(column.field.type):
+        values = [class_key(value) for value in values]
+    return pa.array(values, column.field.type)
+
+
+def _columns(model: Model, proba: bool) -> list[_Column]:
+    """Those of the labels, or numbers; then those of the probabilities."""
+    output = model.passport.output
+    paths: list[tuple[str, ...]] = [()] if output.names is None else [(name,) for name in output.names]
+    classes = [output.classes] if output.names is None else output.classes or [None] * len(paths)
+    found = []
+    for path, labels in zip(paths, classes, strict=True):
+        type_ = pa.float64() if output.kind == "regression" else _type(labels or _probed(model, path))
+        found.append(_Column(pa.field("_".join(("prediction", *path)), type_), False, path))
+    for path, labels in zip(paths, classes, strict=True) if proba else ():
+        for label in map(class_key, labels or ()):
+            name = "_".join(("probability", *path, label))
+            found.append(_Column(pa.field(name, pa.float64()), True, (*path, label)))
+    return found
+
+
+def _probed(model: Model, path: tuple[str, ...]) -> list[Any]:
+    """What a model predicts that does not say what it can predict, such as one that finds clusters."""
+    values = model.predict(model.probe).values
+    for key in path:
+        values = [value[key] for value in values]
+    return values
+
+
+def _type(labels: list[Any]) -> pa.DataType:
+    kinds = set(map(type, labels))
+    if kinds == {bool}:
+        return pa.bool_()
+    if kinds == {int}:
+        return pa.int64()
+    return pa.float64() if kinds <= {int, float} else pa.string()
+
+
+def _require_distinct(names: list[str]) -> None:
+    """Columns whose names differ in their case alone are one to most databases."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.lower(), name)) is not name:
+            raise SettingsError(
+                f"The predictions would have the columns {other!r} and {name!r}, which are the same to a "
+                "database: give the key another name in a query, or leave the probabilities away."
+            )
