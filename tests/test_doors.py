@@ -21,12 +21,12 @@ Records = Sequence[Mapping[str, Any]]
 # By record: its prediction and probabilities, or what is wrong with it: column, expected, got.
 Answers = list[Any]
 
-TREES = [
+TREES: list[dict[str, Any]] = [
     {"size": 10.5, "kind": "ash", "age": 3},
     {"size": None, "kind": "oak", "age": 8},
     {"size": 7, "kind": "elm", "age": 1},
 ]
-BAD_TREES = [
+BAD_TREES: list[dict[str, Any]] = [
     {"size": 10.5, "kind": "fir", "age": 3},
     {"size": 10.5, "kind": None, "age": None},
     {"size": 2**53 + 1, "kind": "ash", "age": 3},
@@ -37,7 +37,8 @@ def by_web(model: Model, records: Records, *, proba: bool = False) -> Answers:
     """What POST /predict says of each record."""
     query = "?errors=partial" + ("&proba=true" if proba else "")
     client = create_app(model, Settings.from_env({})).test_client()
-    items = client.post(f"/predict{query}", data=json.dumps(records)).json["predictions"]
+    answer = client.post(f"/predict{query}", data=json.dumps(records))
+    items = json.loads(answer.data)["predictions"]
     return [
         {(bad["column"], bad["expected"], bad["got"]) for bad in item["error"]["errors"]}
         if "error" in item

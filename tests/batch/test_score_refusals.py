@@ -45,9 +45,9 @@ def test_bad_records_are_rejected_beside_good_ones(database: Database) -> None:
     assert dict(database.rows("SELECT id, prediction FROM predictions")) == good
     assert reasons(database) == [
         ('{"id": 0}', "kind", 'string, one of "ash", "elm", "oak"', "null"),
-        ('{"id": 1}', "age", "integer", "2.9"),
-        ('{"id": 1}', "kind", 'string, one of "ash", "elm", "oak"', '"palm"'),
-        ('{"id": 2}', "age", "integer", '"twelve"'),
+        ('{"id": 1}', "age", "integer", "number 2.9"),
+        ('{"id": 1}', "kind", 'string, one of "ash", "elm", "oak"', 'string "palm" (not seen in training)'),
+        ('{"id": 2}', "age", "integer", 'string "twelve"'),
     ]
     assert database.ledger("status, rows_rejected") == [("completed", 3)]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from skdeploy.batch.chunks import Chunk, Key
-from skdeploy.batch.databases.engines import postgres_arguments, told_as
+from skdeploy.batch.databases.engines import lock_remedy, postgres_arguments, told_as
 from skdeploy.batch.databases.event_time import EventTime
 from skdeploy.batch.databases.relation import Statements, require_columns
 from skdeploy.batch.databases.sql_input import READING, SqlInput, Wanted
@@ -48,13 +48,13 @@ class PostgresInput(SqlInput):
         with told_as(InputError, READING), self._engine.connect() as connection:
             return connection.execute(statement).scalar_one()
 
+    _lock_timeout: float
+
     def chunks(self, interval: Interval, size: int, after: Key | None = None) -> Iterator[Chunk]:
         """The interval's records behind `after`; see `Input`."""
         statement = self._statements.records(interval, after)
         with self._reader(statement) as reader:
             yield from rechunk(_told(iter(reader)), size, list(self.key_types))
-
-    _lock_timeout: float
 
     def _look(
         self, connection: sa.Connection, wanted: Wanted
@@ -112,7 +112,8 @@ def _telling() -> Iterator[None]:
         yield
     except Error as error:
         lines = str(error).strip().splitlines() or [""]
-        raise InputError(f"Reading the input failed: {redacted(' '.join(lines[:2]))}") from None
+        said = redacted(" ".join(lines[:2]))
+        raise InputError(f"{READING} failed: {said}{lock_remedy(said)}") from None
 
 
 def _told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -45,8 +45,7 @@ class SqlOutput(Output):
     ) -> None:
         """Make tables that are not there, if `make`; refuse those that do not fit."""
         self._made = Tables(self._name, key_types, predicted)
-        if not make:
-            self._look()
+        if self._is_ready() or not make:
             return
         with told_as(OutputError, WRITING), self._engine.connect() as connection:
             if connection.dialect.name == "sqlite":
@@ -55,17 +54,21 @@ class SqlOutput(Output):
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             _make(connection, self._tables)
-            _require_fit(connection, self._tables.predictions)
             connection.commit()
+        self._is_new = False
 
-    def _look(self) -> None:
-        """See what is there of the tables, and change nothing."""
+    def _is_ready(self) -> bool:
+        """Whether all tables are there; no lock is taken, which a run at another interval may hold."""
+        tables = self._tables
         engine = self._engine.execution_options(writes=False)
         with told_as(OutputError, "Reading the ledger"), engine.connect() as connection:
-            found = sa.inspect(connection).get_table_names(schema=self._tables.schema)
-            self._is_new = self._tables.ledger.name not in found
-            if self._tables.predictions.name in found:
-                _require_fit(connection, self._tables.predictions)
+            inspector = sa.inspect(connection)
+            found = {*inspector.get_table_names(tables.schema), *inspector.get_view_names(tables.schema)}
+            self._is_new = tables.ledger.name not in found
+            if tables.predictions.name in found:
+                _require_fit(connection, tables.predictions)
+            lets_read = connection.dialect.name != "sqlite" or _journal(connection) == "wal"
+        return lets_read and found.issuperset(tables.names)
 
     def entries(self, job: str, start: datetime, end: datetime) -> list[Entry]:
         """What the ledger says of the intervals that start in [start, end)."""
@@ -177,8 +180,12 @@ def _make(connection: sa.Connection, tables: Tables) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
     tables.metadata.create_all(connection)
-    if f"{tables.base}_current" not in sa.inspect(connection).get_view_names(schema=tables.schema):
+    if tables.current not in sa.inspect(connection).get_view_names(schema=tables.schema):
         connection.exec_driver_sql(tables.view(connection.dialect))
+
+
+def _journal(connection: sa.Connection) -> str:
+    return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
 
 
 # Any number that is no interval's.

@@ -65,6 +65,7 @@ class Tables:
         self.key_types = key_types
         self.predicted = predicted
         self.keys = list(key_types)
+        self.current = f"{base}_current"
         self.predictions = sa.Table(
             base,
             self.metadata,
@@ -79,6 +80,11 @@ class Tables:
             f"{base}_locks", self.metadata, sa.Column("name", sa.String(16), primary_key=True)
         )
         self.progress = sa.Table(f"{base}_progress", self.metadata, *_progress_columns())
+
+    @property
+    def names(self) -> list[str]:
+        """Those of all tables, and of the view."""
+        return [*(table.name for table in self.metadata.tables.values()), self.current]
 
     def staging(self, number: str) -> tuple[sa.Table, sa.Table]:
         """Tables for one large interval: predictions and rejects, without an index."""

@@ -6,8 +6,10 @@ s3.py         a bucket, or what speaks its protocol
 scratch.py    folders for temporary files, which go when their process has died too
 input.py      Parquet files -> the records of an interval, in key order
 dataset.py    many files as one: which they are, and whether they fit together
-carriers.py   types that a sort would change, in the dress of such that it keeps
-manifest.py   the ledger: a document per interval, replaced whole
+scanning.py   records of these files, in plain types; kinds.py says which those are
+sorting.py    more records than memory holds, in order
+manifest.py   a document per interval: what was scored, and which files count
+ledger.py     manifests, found and replaced
 parts.py      rows -> files whose names follow from their content
 output.py     predictions and rejects -> parts, and the manifest last
 writing.py    an interval being written; spread.py: by processes of a cluster

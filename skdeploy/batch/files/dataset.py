@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,20 +9,39 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow import fs
 
-from skdeploy.batch.files.carriers import plain_type
+from skdeploy.batch.files.kinds import plain_type
 from skdeploy.batch.files.storage import open_storage, split
 from skdeploy.errors import InputError
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
 _GLOB = re.compile(r"[*?\[]")
 _READERS = 8
-_PARTITION = re.compile(r"([^/=]+)=([^/]*)/")
+_FOLDER = re.compile(r"([^/=]+)=([^/]*)(?=/)")
+_WHOLE = re.compile(r"-?[1-9]\d{0,17}|0", re.ASCII)
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A Parquet file.
+
+    path, filesystem   where pyarrow finds it
+    fragment           what Arrow knows of it: the statistics of its groups of rows
+    schema             of the wanted columns, as they are stored
+    folders            those that the folders above it name, with their values
+    """
+
+    path: str
+    filesystem: fs.FileSystem
+    fragment: ds.ParquetFileFragment
+    schema: pa.Schema
+    folders: Mapping[str, int | str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +49,14 @@ class Records:
     """Files that are read as one table.
 
     where       for messages
-    dataset     the wanted columns, in plain types
+    schema      the wanted columns, in plain types that can hold all files' values
     instants    columns that are naive here and instants in truth: INT96, as Spark writes timestamps
-    mixed       columns of which the files have different types, and which
     """
 
     where: str
-    dataset: ds.FileSystemDataset
+    files: tuple[File, ...]
+    schema: pa.Schema
     instants: frozenset[str]
-    mixed: Mapping[str, str]
 
 
 def open_records(url: str, names: Sequence[str]) -> Records:
@@ -48,19 +65,21 @@ def open_records(url: str, names: Sequence[str]) -> Records:
     Every file must have each column of `names`, in itself or as a folder `name=value`: a column that some
     lack is missing, and not null. Raises InputError.
     """
-    where, files, filesystem = _files(url)
-    if not files:
+    where, paths, filesystem = _files(url)
+    if not paths:
         raise InputError(f"INPUT_URL: there is no Parquet file in {where}.")
-    partitions = _partition_schema(files, names)
-    file_format = ds.ParquetFileFormat()
-    fragments = [
-        file_format.make_fragment(path, filesystem, partition_expression=_partition(path, partitions))
-        for path in files
-    ]
-    schemas = _schemas(fragments, names, partitions)
-    schema, mixed = _unified(schemas, files)
-    dataset = ds.FileSystemDataset(fragments, schema, file_format, filesystem)
-    return Records(where, dataset, frozenset(_instants(fragments, schema)), mixed)
+    folders = _folder_columns(paths, names)
+    kinds = {name: _folder_type(name, folders) for name in folders[0]}
+
+    def opened(path: str, named: Mapping[str, int | str | None]) -> File:
+        fragment = ds.ParquetFileFormat().make_fragment(path, filesystem)
+        schema = _schema(fragment, names, kinds)
+        own = {name: value for name, value in named.items() if name not in fragment.physical_schema.names}
+        return File(path, filesystem, fragment, schema, own)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        files = tuple(pool.map(opened, paths, folders))
+    return Records(where, files, _unified(files), frozenset(_instants(files)))
 
 
 def _files(url: str) -> tuple[str, list[str], fs.FileSystem]:
@@ -86,7 +105,8 @@ def _files_of_bucket(url: str, rest: str) -> tuple[str, list[str], fs.FileSystem
     storage = open_storage(f"s3://{bucket}", "INPUT_URL", InputError)
     names = [file.name for file in storage.files(fixed)]
     if pattern:
-        names = [name for name in names if fnmatch.fnmatchcase(name, prefix)]
+        wanted = _as_regex(prefix)
+        names = [name for name in names if wanted.fullmatch(name)]
     elif fixed not in names:
         folder = f"{fixed}/" if fixed else ""
         names = [name for name in names if name.startswith(folder) and _counts(name[len(folder) :])]
@@ -95,35 +115,52 @@ def _files_of_bucket(url: str, rest: str) -> tuple[str, list[str], fs.FileSystem
     return url, [f"{bucket}/{name}" for name in sorted(names)], storage.filesystem()
 
 
+def _as_regex(pattern: str) -> re.Pattern[str]:
+    """A glob's, as `glob` reads it: `**/` is any number of folders."""
+    parts = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
+
+    def part(found: re.Match[str]) -> str:
+        text = found[0]
+        if found[1] is not None:
+            listed = found[1].replace("\\", r"\\")
+            return f"[^{listed[1:]}]" if listed.startswith("!") else f"[{listed}]"
+        return parts.get(text, re.escape(text))
+
+    return re.compile(re.sub(r"\*\*/|\[(!?[^\]]+)\]|.", part, pattern))
+
+
 def _counts(name: str) -> bool:
     """Whether a file of a folder is one of its records': not `_temporary/..`, and not hidden."""
     path = PurePosixPath(name)
     return path.suffix in _SUFFIXES and not any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _partition_schema(files: Sequence[str], names: Sequence[str]) -> pa.Schema:
-    """The wanted columns that all files' folders name, as `name=value`: whole numbers or texts."""
-    found = [dict(_PARTITION.findall(path)) for path in files]
-    fields = []
-    for name in dict.fromkeys(names):
-        values = {values.get(name) for values in found} - {_NO_VALUE}
-        if None not in values and values:
-            whole = all(re.fullmatch(r"-?[1-9]\d{0,17}|0", value) for value in values if value is not None)
-            fields.append(pa.field(name, pa.int64() if whole else pa.string()))
-    return pa.schema(fields)
+def _folder_columns(paths: Sequence[str], names: Sequence[str]) -> list[dict[str, int | str | None]]:
+    """Of each file the wanted columns that all files' folders name: whole numbers, or else texts."""
+    found = [dict(_FOLDER.findall(path)) for path in paths]
+    shared = [name for name in dict.fromkeys(names) if all(name in values for values in found)]
+    whole = {
+        name
+        for name in shared
+        if all(_WHOLE.fullmatch(values[name]) for values in found if values[name] != _NO_VALUE)
+    }
+    return [
+        {name: _folder_value(unquote(values[name]), name in whole) for name in shared} for values in found
+    ]
 
 
-def _partition(path: str, partitions: pa.Schema) -> ds.Expression:
-    return ds.partitioning(partitions, flavor="hive").parse(path.rpartition("/")[0] + "/")
+def _folder_value(text: str, whole: bool) -> int | str | None:
+    if text == _NO_VALUE:
+        return None
+    return int(text) if whole else text
 
 
-def _schemas(fragments: Sequence[Any], names: Sequence[str], partitions: pa.Schema) -> list[pa.Schema]:
-    """Of each file the wanted columns."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda fragment: _schema(fragment, names, partitions), fragments))
+def _folder_type(name: str, folders: Sequence[Mapping[str, int | str | None]]) -> pa.DataType:
+    return pa.string() if any(isinstance(values[name], str) for values in folders) else pa.int64()
 
 
-def _schema(fragment: Any, names: Sequence[str], partitions: pa.Schema) -> pa.Schema:
+def _schema(fragment: Any, names: Sequence[str], folders: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Of the wanted columns."""
     try:
         found = fragment.physical_schema
     except (OSError, pa.ArrowException) as error:
@@ -133,31 +170,29 @@ def _schema(fragment: Any, names: Sequence[str], partitions: pa.Schema) -> pa.Sc
         places = found.get_all_field_indices(name)
         if len(places) > 1:
             raise InputError(f"INPUT_URL: {fragment.path} has more than one column {name!r}.")
-        if not places and name not in partitions.names:
+        if not places and name not in folders:
             raise InputError(
                 f"INPUT_URL: {fragment.path} has no column {name!r}; it has {', '.join(found.names)}."
             )
-        field = found.field(places[0]) if places else partitions.field(name)
-        fields.append(pa.field(name, plain_type(field.type)))
+        fields.append(pa.field(name, found.field(places[0]).type if places else folders[name]))
     return pa.schema(fields)
 
 
-def _unified(schemas: Sequence[pa.Schema], files: Sequence[str]) -> tuple[pa.Schema, dict[str, str]]:
-    """A type for each column that can hold all files' values; and which columns have several."""
-    fields, mixed = [], {}
-    for name in schemas[0].names:
+def _unified(files: Sequence[File]) -> pa.Schema:
+    """A type for each column that can hold all files' values."""
+    fields = []
+    for name in files[0].schema.names:
         kinds: dict[pa.DataType, str] = {}
-        for schema, path in zip(schemas, files, strict=True):
-            kinds.setdefault(schema.field(name).type, path)
-        if len(kinds) > 1:
-            mixed[name] = ", ".join(f"{kind} in {path}" for kind, path in kinds.items())
-        fields.append(pa.field(name, _common(name, list(kinds), mixed)))
-    return pa.schema(fields), mixed
+        for file in files:
+            kinds.setdefault(plain_type(file.schema.field(name).type), file.path)
+        fields.append(pa.field(name, _common(name, kinds)))
+    return pa.schema(fields)
 
 
-def _common(name: str, kinds: list[pa.DataType], mixed: Mapping[str, str]) -> pa.DataType:
+def _common(name: str, kinds: Mapping[pa.DataType, str]) -> pa.DataType:
+    """One of types, or one that holds them all; `kinds` says which file has which."""
     if len(kinds) == 1:
-        return kinds[0]
+        return next(iter(kinds))
     in_utc = [
         pa.timestamp(kind.unit, "UTC") if pa.types.is_timestamp(kind) and kind.tz else kind for kind in kinds
     ]
@@ -165,16 +200,15 @@ def _common(name: str, kinds: list[pa.DataType], mixed: Mapping[str, str]) -> pa
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(name).type
     except pa.ArrowException:
-        raise InputError(
-            f"INPUT_URL: the files do not agree on the column {name!r}: {mixed[name]}."
-        ) from None
+        said = ", ".join(f"{kind} in {path}" for kind, path in kinds.items())
+        raise InputError(f"INPUT_URL: the files do not agree on column {name!r}: {said}.") from None
 
 
-def _instants(fragments: Sequence[Any], schema: pa.Schema) -> Iterator[str]:
+def _instants(files: Sequence[File]) -> Iterator[str]:
     """Columns whose values some file has as INT96."""
-    naive = {field.name for field in schema if field.type == pa.timestamp("ns")}
-    for fragment in fragments if naive else ():
-        columns = fragment.metadata.schema
-        for place in range(len(columns)):
-            if columns.column(place).name in naive and columns.column(place).physical_type == "INT96":
-                yield columns.column(place).name
+    for file in files:
+        naive = {field.name for field in file.schema if field.type == pa.timestamp("ns")}
+        columns = file.fragment.metadata.schema
+        for column in map(columns.column, range(len(columns) if naive else 0)):
+            if column.name in naive and column.physical_type == "INT96":
+                yield column.name

@@ -25,7 +25,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from skdeploy.batch.chunks import Counts, Entry, Output, Task, Writing
-from skdeploy.batch.files.carriers import plain_type
+from skdeploy.batch.files.kinds import plain_type
 from skdeploy.batch.files.ledger import Ledger
 from skdeploy.batch.files.manifest import Scoring
 from skdeploy.batch.files.scratch import scratch_folder

@@ -35,3 +35,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return lambda part: str(tmp_path / part)
     bucket = request.getfixturevalue("s3").bucket
     return lambda part: f"s3://{bucket}/{tmp_path.name}/{part}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Place:
+    """The same, of a folder alone."""
+    return lambda part: str(tmp_path / part)
