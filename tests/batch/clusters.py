@@ -42,7 +42,7 @@ def start(cluster: Cluster, environment: dict[str, str], *arguments: str) -> sub
 def score(cluster: Cluster, environment: dict[str, str], *arguments: str) -> Finished:
     """The command line, awaited."""
     with start(cluster, environment, *arguments) as process:
-        return finished(process, timeout=240)
+        return finished(process, timeout=300)
 
 
 def executors(cluster: Cluster) -> list[int]:
