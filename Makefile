@@ -50,7 +50,7 @@ types: .venv/dev.done
 imports: .venv/dev.done
 	$(BIN)/lint-imports
 
-test-all: .venv/dev.done $(SERVERS)/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3)
+test-all: .venv/dev.done $(SERVERS)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark)
 	$(BIN)/python -m pytest -m heavy
 
 image: ## build the Docker image skdeploy
@@ -127,4 +127,12 @@ $(SPARK)/pyvenv.cfg: | .venv-pipenv/done
 $(SPARK)/done: Pipfile.lock | $(SPARK)/pyvenv.cfg
 	$(SPARK_PIPENV) sync
 	$(SPARK_PIPENV) sync --categories "mlflow spark"
+	touch $@
+
+# PostgreSQL's JDBC driver, from wherever the machine's Maven settings say.
+POSTGRES_JDBC := org.postgresql:postgresql:42.7.8
+
+$(SPARK)/jars/postgresql.jar: | $(SPARK)/pyvenv.cfg
+	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+	  -Dartifact=$(POSTGRES_JDBC) -DoutputDirectory=$(CURDIR)/$(@D) -Dmdep.stripVersion=true
 	touch $@

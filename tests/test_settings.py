@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
+from skdeploy.batch.settings import BATCH_SETTINGS, BatchSettings
+from skdeploy.batch.summary import MEANINGS
 from skdeploy.errors import SettingsError
 from skdeploy.settings import SETTINGS, Settings
 
@@ -67,12 +70,38 @@ def test_every_setting_is_documented_with_its_default() -> None:
     ]
 
 
+def test_every_batch_setting_is_documented_with_its_default() -> None:
+    """The table in batch/README.md is BATCH_SETTINGS, row by row."""
+    document = (ROOT / "batch" / "README.md").read_text()
+    rows = re.findall(r"^\| `[A-Z_0-9]+` \|.*\|$", document, re.MULTILINE)
+    assert rows == [
+        f"| `{setting.name}` | {f'`{setting.default}`' if setting.default else ''} | {setting.meaning} |"
+        for setting in BATCH_SETTINGS
+    ]
+
+
+def test_every_batch_setting_has_a_field() -> None:
+    """BatchSettings and its table name the same variables, in the same order."""
+    assert [field.name.upper() for field in dataclasses.fields(BatchSettings)] == [
+        setting.name for setting in BATCH_SETTINGS
+    ]
+
+
+def test_every_exit_code_is_documented() -> None:
+    """The table in batch/README.md is what the command line's own help says."""
+    document = (ROOT / "batch" / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", document, re.MULTILINE)
+    assert [(int(code), meaning) for code, meaning in rows] == list(MEANINGS.items())
+
+
 def test_every_variable_of_the_code_is_a_setting() -> None:
     """Nothing in the package reads the environment behind the table's back."""
     for path in [*(ROOT / "skdeploy").rglob("*.py"), ROOT / "train.py"]:
         if path.name == "__main__.py":  # a composition root: it hands the environment on
             continue
         if path.name == "onnx.py":  # it writes one variable, since onnxruntime has no other way to be silent
+            continue
+        if path.match("batch/spark/cluster.py"):  # pyspark and spark-submit have no other way to be talked to
             continue
         assert not re.search(r"os\.environ\b(?!`)", path.read_text())
         assert "getenv" not in path.read_text()

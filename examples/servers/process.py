@@ -138,6 +138,23 @@ class Process:
         raise ServerError(f"{self.name} {what}. The end of its log:\n{tail}")
 
 
+class LogSays:
+    """Whether a log has said something since it was last found in it."""
+
+    def __init__(self, log_file: Path, words: str) -> None:
+        self._log_file = log_file
+        self._words = words
+        self._seen = 0
+
+    def __call__(self) -> bool:
+        """Once for every time that it says so."""
+        found = self._log_file.read_text(errors="replace").count(self._words)
+        if found <= self._seen:
+            return False
+        self._seen = found
+        return True
+
+
 def _children(pid: int) -> list[int]:
     """Also those in sessions of their own, as PostgreSQL's are, where no group's signal reaches them."""
     with contextlib.suppress(OSError):

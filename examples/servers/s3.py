@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.servers.process import Process, free_ports, program
+from examples.servers.process import LogSays, Process, free_ports, program
 
 REGION = "us-east-1"
 # Some cannot be turned off, and all have ports that another server may have.
@@ -56,8 +56,9 @@ def s3_server(folder: Path, bucket: str = "mlflow") -> Iterator[S3]:
         "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,
     }
+    # It answers before its bucket is there, and says "forbidden" whether it is or not.
     process = Process(
-        "the S3 server", _command(data, bucket, ports), environment, log_file, _LogSays(log_file, _READY)
+        "the S3 server", _command(data, bucket, ports), environment, log_file, LogSays(log_file, _READY)
     )
     process.start()
     try:
@@ -78,22 +79,3 @@ def _command(data: Path, bucket: str, ports: Mapping[str, int]) -> list[str]:
         # As with Amazon, a bucket that is not there is an error.
         "-s3.autoCreateBucket=false",
     ]
-
-
-class _LogSays:
-    """Whether a log has said something since it was last found in it.
-
-    The server answers before its bucket is there, and says "forbidden" whether it is or not.
-    """
-
-    def __init__(self, log_file: Path, words: str) -> None:
-        self._log_file = log_file
-        self._words = words
-        self._seen = 0
-
-    def __call__(self) -> bool:
-        found = self._log_file.read_text(errors="replace").count(self._words)
-        if found <= self._seen:
-            return False
-        self._seen = found
-        return True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,9 +20,18 @@ from skdeploy.batch.summary import MEANINGS, code_of, exit_code, report
 from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Score intervals; a summary goes to standard output, all else to standard error. The exit code."""
-    options = _parser().parse_args(argv)
+def main(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    program: str = "python -m batch.score",
+    placed: Callable[[Opened], AbstractContextManager[Opened]] = nullcontext,
+) -> int:
+    """Score intervals; a summary goes to standard output, all else to standard error. The exit code.
+
+    placed   the job where it is to run: a cluster, say
+    """
+    options = _parser(program).parse_args(argv)
     with told_to_stop() as stop:
         try:
             opened = open_job(environ, stop, interval=options.interval, make_tables=not options.dry_run)
@@ -29,7 +39,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             if options.dry_run:
                 _say_what_would_be_done(opened.job, decisions)
                 return 0
-            return score(opened, decisions)
+            with placed(opened) as ready:
+                return score(ready, decisions)
         except (SettingsError, ModelUnavailable, BatchError) as error:
             print(f"Nothing is scored: {error}", file=sys.stderr)
             return code_of(error)
@@ -79,10 +90,10 @@ def _say_what_would_be_done(job: Job, decisions: Sequence[Decision]) -> None:
           f"{job.model.passport.version}; nothing was written.")  # fmt: skip
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m batch.score",
+        prog=program,
         description="Score the records of an interval, or of several. Settings are environment variables: "
         "batch/README.md lists them.",
         epilog=f"exit codes:\n{codes}",

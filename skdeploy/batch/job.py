@@ -69,20 +69,26 @@ class Job:
         count = self.input.count(interval)
         task = self.task(interval, count, again=again)
         try:
-            with self.output.writing(task, large=count > self.large) as writing:
-                resumed = writing.after is not None
-                if resumed:
-                    _log.info("Going on with %s behind %d records", interval.label, writing.counts.read)
-                self._write(interval, writing)
-                writing.finish()
+            counts, resumed = self._write(task, count)
         except IntervalHeld as held:
             return Outcome(interval, "held", Counts(), time.monotonic() - began, str(held))
         except IntervalCompleted:
             return Outcome(interval, "skipped", Counts(), time.monotonic() - began)
         seconds = time.monotonic() - began
-        return Outcome(interval, "completed", writing.counts, seconds, resumed=resumed)
+        return Outcome(interval, "completed", counts, seconds, resumed=resumed)
 
-    def _write(self, interval: Interval, writing: Writing) -> None:
+    def _write(self, task: Task, count: int) -> tuple[Counts, bool]:
+        """Write an interval of about `count` records; whether a run that died had begun it."""
+        label = task.interval.label
+        with self.output.writing(task, large=count > self.large) as writing:
+            resumed = writing.after is not None
+            if resumed:
+                _log.info("Going on with %s behind %d records", label, writing.counts.read)
+            self._write_chunks(task.interval, writing)
+            writing.finish()
+        return writing.counts, resumed
+
+    def _write_chunks(self, interval: Interval, writing: Writing) -> None:
         chunks = self.input.chunks(interval, self.size, writing.after)
         self.progress(writing.counts.read)
         with mapped(self.scorer.score, chunks, self.threads) as results:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from itertools import pairwise
@@ -47,25 +47,23 @@ class Keys:
     @property
     def last(self) -> Key:
         """The key of the last record, in Python's values."""
-        return self._key(self._count - 1)
+        (key,) = self._keys([self._count - 1])
+        return key
 
-    def text(self, row: int) -> str:
-        """A record's key as a JSON object by column, always the same text for the same key."""
-        cells = map(_json_value, self._key(row))
-        text = json.dumps(dict(zip(self._cells, cells, strict=True)), ensure_ascii=False)
-        # Half a surrogate pair cannot be stored, but escaped it can.
-        return text.encode("utf-8", "backslashreplace").decode()
+    def texts(self, rows: Sequence[int]) -> list[str]:
+        """Records' keys as JSON objects by column, always the same text for the same key."""
+        return [_as_text(dict(zip(self._cells, key, strict=True))) for key in self._keys(rows)]
 
-    def _key(self, row: int) -> Key:
-        return tuple(plain_at(cells, np.array([row]))[0] for cells in self._cells.values())
+    def _keys(self, rows: Sequence[int]) -> list[Key]:
+        places = np.array(rows, dtype=np.intp)
+        return list(zip(*(plain_at(cells, places) for cells in self._cells.values()), strict=True))
 
     def _find_nulls(self, name: str, array: pa.Array) -> None:
         floating = pa.types.is_floating(array.type)
         if not array.null_count and not floating:
             return
-        nulls = pc.is_null(array, nan_is_null=floating).to_numpy(zero_copy_only=False)
-        for row in np.flatnonzero(nulls).tolist():
-            (cell,) = plain_at(self._cells[name], np.array([row]))
+        rows = np.flatnonzero(pc.is_null(array, nan_is_null=floating).to_numpy(zero_copy_only=False))
+        for row, cell in zip(rows.tolist(), plain_at(self._cells[name], rows), strict=True):
             null = cell is None or cell != cell
             expected = "a key" if null else f"a key of type {array.type}"
             self.faults.setdefault(row, []).append(Fault(name, expected, "null" if null else describe(cell)))
@@ -119,6 +117,12 @@ def _same_as_next(array: pa.Array) -> Any:
         values = plain(stored)
         return np.array([one is not None and one == other for one, other in pairwise(values)], dtype=bool)
     return same.fill_null(False).to_numpy(zero_copy_only=False)
+
+
+def _as_text(key: Mapping[str, Any]) -> str:
+    text = json.dumps({name: _json_value(cell) for name, cell in key.items()}, ensure_ascii=False)
+    # Half a surrogate pair cannot be stored, but escaped it can.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _json_value(cell: Any) -> Any:

@@ -60,7 +60,9 @@ class Scorer:
         predictions = self._predict(checked.table)
         keys = Keys(chunk, self._keys)
         faults = _faults(keys, checked, predictions)
-        rejects = [Reject(keys.text(row), *fault) for row in sorted(faults) for fault in faults[row]]
+        rows = sorted(faults)
+        texts = zip(rows, keys.texts(rows), strict=True)
+        rejects = [Reject(text, *fault) for row, text in texts for fault in faults[row]]
         return Scored(self._table(keys, checked, predictions, faults), rejects, len(faults), keys.last)
 
     def _predict(self, table: Table) -> Predictions:

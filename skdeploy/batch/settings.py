@@ -61,6 +61,12 @@ BATCH_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("PART_RECORDS", "1000000", whole(1), "the most records of one Parquet file"),
     Setting("PREDICT_THREADS", "0", whole(0, 256), "threads that predict; 0: one per usable CPU"),
+    Setting(
+        "SPARK_MASTER",
+        "",
+        text,
+        "the cluster of batch.spark_score, such as spark://host:7077; empty: what spark-submit says",
+    ),
     Setting("LOCK_TIMEOUT", "30", patience, "seconds to wait for a lock that somebody else holds"),
     Setting(
         "MAX_REJECTED",
@@ -110,6 +116,7 @@ class BatchSettings:
     large_interval: int
     part_records: int
     predict_threads: int
+    spark_master: str
     lock_timeout: float
     max_rejected: float
     metrics_file: str

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 
 class Coded(Sequence[Any]):
     """Cells that repeat: what occurs, and which of it each record has.
 
-    values   what occurs, and nothing else, in the order in which it first does; None is null
+    values   what occurs, and nothing else; None is null
     codes    (records,), numpy's integers: places in `values`
     """
 
@@ -39,9 +40,11 @@ class Coded(Sequence[Any]):
         """The cells at `indices`, numpy's integers."""
         import numpy as np
 
-        used, first, codes = np.unique(self.codes.take(indices), return_index=True, return_inverse=True)
-        order = first.argsort()
-        return Coded([self.values[place] for place in used[order].tolist()], order.argsort().take(codes))
+        codes = self.codes.take(indices)
+        used = np.bincount(codes, minlength=len(self.values)) > 0
+        if used.all():
+            return Coded(self.values, codes)
+        return Coded([*compress(self.values, used)], (used.cumsum() - 1).take(codes))
 
 
 def as_list(cells: Any) -> list[Any]:
@@ -68,13 +71,16 @@ class Table:
     def rows(self, indices: Iterable[int]) -> Table:
         """The records at `indices`, in that order."""
         chosen = list(indices)
-        return Table([_rows(column, chosen) for column in self.cells], len(chosen))
+        if all(isinstance(column, list) for column in self.cells):
+            return Table([[column[index] for index in chosen] for column in self.cells], len(chosen))
+        import numpy as np
+
+        places = np.array(chosen, dtype=np.intp)
+        return Table([_taken(column, places) for column in self.cells], len(chosen))
 
 
-def _rows(cells: Any, chosen: list[int]) -> Any:
+def _taken(cells: Any, places: Any) -> Any:
     if isinstance(cells, list):
-        return [cells[index] for index in chosen]
-    import numpy as np
-
-    taken = cells.take(np.array(chosen, dtype=np.intp))
-    return as_list(taken) if len(chosen) == 1 else taken
+        return [cells[place] for place in places.tolist()]
+    taken = cells.take(places)
+    return as_list(taken) if len(places) == 1 else taken

@@ -63,9 +63,10 @@ class Database:
     table: str = "trees"
     settings: dict[str, str] = field(default_factory=dict)
 
-    def engine(self) -> sa.Engine:
-        """A connection per use, as the job's own."""
-        return make_engine(parse_url(self.url, "INPUT_URL"), "INPUT_URL", 10).execution_options(writes=True)
+    def engine(self, *, writes: bool = True) -> sa.Engine:
+        """A connection per use, as the job's own; one that does not write waits for no job."""
+        engine = make_engine(parse_url(self.url, "INPUT_URL"), "INPUT_URL", 10)
+        return engine.execution_options(writes=writes)
 
     def fill(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Make the table if it is not there, and add records."""
@@ -90,12 +91,12 @@ class Database:
     def execute(self, statement: str) -> None:
         """Run a statement."""
         with self.engine().begin() as connection:
-            connection.exec_driver_sql(statement)
+            connection.execute(_text(statement))
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What a SELECT gives."""
-        with self.engine().connect() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(statement)]
+        with self.engine(writes=False).connect() as connection:
+            return [tuple(row) for row in connection.execute(_text(statement))]
 
     def predictions(self, table: str = "predictions") -> list[tuple[Any, ...]]:
         """All of them, in an order."""
@@ -108,6 +109,19 @@ class Database:
     def ledger(self, columns: str, table: str = "predictions") -> list[tuple[Any, ...]]:
         """Columns of the ledger, in the order of time."""
         return self.rows(f"SELECT {columns} FROM {table}_ledger ORDER BY interval_start, scored_at")
+
+    def dump(self, table: str = "predictions") -> dict[str, str]:
+        """All that a job left, as text that is equal if every bit is; but for when it was scored."""
+        columns = [column["name"] for column in self._inspector().get_columns(f"{table}_ledger")]
+        ledger = ", ".join(name for name in columns if name != "scored_at")
+        left = {
+            "predictions": self.predictions(table),
+            "rejects": self.rejects(table),
+            "ledger": self.rows(f"SELECT {ledger} FROM {table}_ledger ORDER BY job, interval_start"),
+            "progress": self.rows(f"SELECT * FROM {table}_progress"),
+            "staging": [(name,) for name in self.tables() if f"{table}_staging" in name],
+        }
+        return {name: "\n".join(map(repr, rows)) for name, rows in left.items()}
 
     def environment(self, **more: str) -> dict[str, str]:
         """The variables of a job."""
@@ -154,8 +168,11 @@ class Database:
 
     def tables(self) -> list[str]:
         """The names of all tables and views."""
-        inspector = sa.inspect(self.engine())
+        inspector = self._inspector()
         return sorted([*inspector.get_table_names(), *inspector.get_view_names()])
+
+    def _inspector(self) -> sa.Inspector:
+        return sa.inspect(self.engine(writes=False))
 
     def _written(self, row: Mapping[str, Any]) -> dict[str, Any]:
         if not self.url.startswith("sqlite") or row["at"] is None:
@@ -192,3 +209,8 @@ def _logged(to: io.StringIO, level: str) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.setLevel(before)
+
+
+def _text(statement: str) -> sa.TextClause:
+    """A colon is no parameter, a percent sign no placeholder."""
+    return sa.text(statement.replace(":", r"\:"))

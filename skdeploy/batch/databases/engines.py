@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,4 +98,11 @@ def first_line(error: Exception) -> str:
     """What a database's error says, without the values that follow in later lines."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     lines = str(cause).strip().splitlines() or [""]
-    return f"{type(cause).__name__}: {redacted(lines[0])}"
+    return f"{type(cause).__name__}: {redacted(lines[0])}{lock_remedy(lines[0])}"
+
+
+def lock_remedy(said: str) -> str:
+    """What to do if a database has waited for a lock in vain."""
+    if not re.search(r"lock timeout|Lock wait timeout|database is locked", said):
+        return ""
+    return ". Somebody else holds a lock for longer than LOCK_TIMEOUT: let them finish, or wait longer."

@@ -30,6 +30,9 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(as_csv(rows))
     except error_type as error:
+        if driver.closed:
+            # Else SQLAlchemy rolls back what is gone, and logs how that fails.
+            connection.invalidate()
         raise DBAPIError.instance(statement, None, error, error_type, hide_parameters=True) from error
 
 

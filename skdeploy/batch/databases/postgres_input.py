@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from skdeploy.batch.chunks import Chunk, Key
-from skdeploy.batch.databases.engines import postgres_arguments
+from skdeploy.batch.databases.engines import lock_remedy, postgres_arguments, told_as
 from skdeploy.batch.databases.event_time import EventTime
 from skdeploy.batch.databases.relation import Statements, require_columns
-from skdeploy.batch.databases.sql_input import SqlInput, Wanted
+from skdeploy.batch.databases.sql_input import READING, SqlInput, Wanted
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.rechunk import rechunk
 from skdeploy.errors import InputError
@@ -26,15 +26,35 @@ _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-cal
 
 
 class PostgresInput(SqlInput):
-    """Records of a table or query, in chunks of Arrow's columns."""
+    """Records of a table or query, in chunks of Arrow's columns.
+
+    types   the key's columns and the model's, as they come
+    """
+
+    types: Mapping[str, pa.DataType]
+
+    @property
+    def url(self) -> sa.URL:
+        """Where the records are; with credentials."""
+        return self._engine.url
+
+    @property
+    def statements(self) -> Statements:
+        """What is asked of the records."""
+        return self._statements
+
+    def value(self, statement: sa.Select[Any]) -> Any:
+        """The one value that a statement gives."""
+        with told_as(InputError, READING), self._engine.connect() as connection:
+            return connection.execute(statement).scalar_one()
+
+    _lock_timeout: float
 
     def chunks(self, interval: Interval, size: int, after: Key | None = None) -> Iterator[Chunk]:
         """The interval's records behind `after`; see `Input`."""
         statement = self._statements.records(interval, after)
         with self._reader(statement) as reader:
             yield from rechunk(_told(iter(reader)), size, list(self.key_types))
-
-    _lock_timeout: float
 
     def _look(
         self, connection: sa.Connection, wanted: Wanted
@@ -45,7 +65,8 @@ class PostgresInput(SqlInput):
         with self._reader(every) as reader:
             found = reader.schema
         require_columns(found.names, [*wanted.names, wanted.time_column])
-        columns = [_as_written(name, found.field(name).type) for name in wanted.keys]
+        self.types = {name: found.field(name).type for name in wanted.names}
+        columns = [as_written(name, found.field(name).type) for name in wanted.keys]
         types = {
             name: pa.string() if isinstance(column, sa.Label) else found.field(name).type
             for name, column in zip(wanted.keys, columns, strict=True)
@@ -58,7 +79,7 @@ class PostgresInput(SqlInput):
     def _reader(self, statement: sa.Select[Any]) -> Iterator[pa.RecordBatchReader]:
         from adbc_driver_postgresql import dbapi
 
-        text = str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+        text = as_text(statement)
         url = self._engine.url.set(drivername="postgresql")
         with _telling():
             connection = dbapi.connect(_libpq(url, self._lock_timeout), autocommit=True)
@@ -68,6 +89,11 @@ class PostgresInput(SqlInput):
                 cursor.execute(text)
                 reader = cursor.fetch_record_batch()
             yield reader
+
+
+def as_text(element: sa.ClauseElement) -> str:
+    """A statement, or a part of one, with its values in it."""
+    return str(element.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
 
 
 def _libpq(url: sa.URL, lock_timeout: float) -> str:
@@ -86,7 +112,8 @@ def _telling() -> Iterator[None]:
         yield
     except Error as error:
         lines = str(error).strip().splitlines() or [""]
-        raise InputError(f"Reading the input failed: {redacted(' '.join(lines[:2]))}") from None
+        said = redacted(" ".join(lines[:2]))
+        raise InputError(f"{READING} failed: {said}{lock_remedy(said)}") from None
 
 
 def _told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -98,8 +125,8 @@ def _told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def _as_written(name: str, kind: pa.DataType) -> sa.ColumnElement[Any]:
-    """A key's column; as text if its type is one that not every database has."""
+def as_written(name: str, kind: pa.DataType) -> sa.ColumnElement[Any]:
+    """A column; as text if its type is one that not every database has."""
     plain = (
         pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_date(kind)
         or pa.types.is_timestamp(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind)

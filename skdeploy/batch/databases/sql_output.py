@@ -13,12 +13,16 @@ import sqlalchemy as sa
 from skdeploy.batch.chunks import Counts, Entry, Output, Task, Writing
 from skdeploy.batch.databases.engines import told_as
 from skdeploy.batch.databases.locks import hold, lock_name
+from skdeploy.batch.databases.spread import SpreadWriting, SqlStage
 from skdeploy.batch.databases.tables import Tables
 from skdeploy.batch.databases.writing import StagedWriting, WholeWriting, ledger_row
 from skdeploy.batch.intervals import Interval
+from skdeploy.batch.spreading import Spreading
 from skdeploy.errors import IntervalCompleted, OutputError
 
 WRITING = "Writing the output"
+# Seconds that a process of a cluster waits for a lock on its staging table, which nobody holds for long.
+_PATIENCE = 30.0
 
 
 class SqlOutput(Output):
@@ -41,8 +45,7 @@ class SqlOutput(Output):
     ) -> None:
         """Make tables that are not there, if `make`; refuse those that do not fit."""
         self._made = Tables(self._name, key_types, predicted)
-        if not make:
-            self._look()
+        if self._is_ready() or not make:
             return
         with told_as(OutputError, WRITING), self._engine.connect() as connection:
             if connection.dialect.name == "sqlite":
@@ -51,17 +54,20 @@ class SqlOutput(Output):
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             _make(connection, self._tables)
-            _require_fit(connection, self._tables.predictions)
             connection.commit()
+        self._is_new = False
 
-    def _look(self) -> None:
-        """See what is there of the tables, and change nothing."""
-        engine = self._engine.execution_options(writes=False)
-        with told_as(OutputError, "Reading the ledger"), engine.connect() as connection:
-            found = sa.inspect(connection).get_table_names(schema=self._tables.schema)
-            self._is_new = self._tables.ledger.name not in found
-            if self._tables.predictions.name in found:
-                _require_fit(connection, self._tables.predictions)
+    def _is_ready(self) -> bool:
+        """Whether all tables are there; no lock is taken, which a run at another interval may hold."""
+        tables = self._tables
+        with told_as(OutputError, "Reading the ledger"), self._reading() as connection:
+            inspector = sa.inspect(connection)
+            found = {*inspector.get_table_names(tables.schema), *inspector.get_view_names(tables.schema)}
+            self._is_new = tables.ledger.name not in found
+            if tables.predictions.name in found:
+                _require_fit(connection, tables.predictions)
+            lets_read = connection.dialect.name != "sqlite" or _journal(connection) == "wal"
+        return lets_read and found.issuperset(tables.names)
 
     def entries(self, job: str, start: datetime, end: datetime) -> list[Entry]:
         """What the ledger says of the intervals that start in [start, end)."""
@@ -92,9 +98,39 @@ class SqlOutput(Output):
             self._engine.connect() as connection,
             hold(connection, self._tables.locks, name, task.interval),
         ):
-            if not task.again and self._is_completed(connection, task):
-                raise IntervalCompleted(f"Another run has completed {task.interval.label}.")
+            self._require_wanted(connection, task)
             yield kind(connection, self._tables, task, name)
+
+    @contextlib.contextmanager
+    def spreading(self, task: Task) -> Iterator[Spreading]:
+        """Begin to write an interval from many processes; leaving it without `finish` undoes it."""
+        name = lock_name(self._name, task)
+        stage = self._stage(task, name)
+        with (
+            told_as(OutputError, WRITING),
+            self._engine.connect() as connection,
+            hold(connection, self._tables.locks, name, task.interval),
+        ):
+            self._require_wanted(connection, task)
+            writing = SpreadWriting(connection, self._tables, task, name, stage)
+            try:
+                yield writing
+            finally:
+                writing.undo()
+
+    def _stage(self, task: Task, name: str) -> SqlStage:
+        url = self._engine.url
+        if url.get_backend_name() == "sqlite":
+            raise OutputError("OUTPUT_URL: a cluster cannot write to SQLite, which is a file of one machine.")
+        return SqlStage(
+            url=url.render_as_string(hide_password=False),
+            lock_timeout=_PATIENCE,
+            table=self._name,
+            staging=name,
+            key_types=self._tables.key_types,
+            predicted=self._tables.predicted,
+            task=task,
+        )
 
     def fail(self, task: Task, error: str) -> None:
         """Note that a task failed, unless the interval is completed already."""
@@ -107,6 +143,10 @@ class SqlOutput(Output):
             connection.execute(ledger.delete().where(*mine, ledger.c.status == "failed"))
             connection.execute(ledger.insert().values(ledger_row(task, Counts(), "failed", error)))
 
+    def _require_wanted(self, connection: sa.Connection, task: Task) -> None:
+        if not task.again and self._is_completed(connection, task):
+            raise IntervalCompleted(f"Another run has completed {task.interval.label}.")
+
     def _is_completed(self, connection: sa.Connection, task: Task) -> bool:
         ledger = self._tables.ledger
         completed = sa.select(sa.func.count()).where(
@@ -116,10 +156,13 @@ class SqlOutput(Output):
         )
         return bool(connection.execute(completed).scalar_one())
 
+    def _reading(self) -> sa.Connection:
+        return self._engine.execution_options(writes=False).connect()
+
     def _read(self, statement: sa.Select[Any]) -> list[Entry]:
         if self._is_new:
             return []
-        with told_as(OutputError, "Reading the ledger"), self._engine.connect() as connection:
+        with told_as(OutputError, "Reading the ledger"), self._reading() as connection:
             return [_entry(row) for row in connection.execute(statement)]
 
 
@@ -139,8 +182,12 @@ def _make(connection: sa.Connection, tables: Tables) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
     tables.metadata.create_all(connection)
-    if f"{tables.base}_current" not in sa.inspect(connection).get_view_names(schema=tables.schema):
+    if tables.current not in sa.inspect(connection).get_view_names(schema=tables.schema):
         connection.exec_driver_sql(tables.view(connection.dialect))
+
+
+def _journal(connection: sa.Connection) -> str:
+    return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
 
 
 # Any number that is no interval's.

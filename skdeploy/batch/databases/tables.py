@@ -62,9 +62,10 @@ class Tables:
         self.schema = schema or None
         self.base = base
         self.metadata = sa.MetaData(schema=self.schema)
-        self._key_types = key_types
-        self._predicted = predicted
+        self.key_types = key_types
+        self.predicted = predicted
         self.keys = list(key_types)
+        self.current = f"{base}_current"
         self.predictions = sa.Table(
             base,
             self.metadata,
@@ -79,6 +80,11 @@ class Tables:
             f"{base}_locks", self.metadata, sa.Column("name", sa.String(16), primary_key=True)
         )
         self.progress = sa.Table(f"{base}_progress", self.metadata, *_progress_columns())
+
+    @property
+    def names(self) -> list[str]:
+        """Those of all tables, and of the view."""
+        return [*(table.name for table in self.metadata.tables.values()), self.current]
 
     def staging(self, number: str) -> tuple[sa.Table, sa.Table]:
         """Tables for one large interval: predictions and rejects, without an index."""
@@ -109,9 +115,9 @@ class Tables:
             sa.Column("model_digest", sa.String(DIGEST_DIGITS), primary_key=primary, nullable=False),
             *(
                 sa.Column(name, _sql_type(kind), primary_key=primary, nullable=False, autoincrement=False)
-                for name, kind in self._key_types.items()
+                for name, kind in self.key_types.items()
             ),
-            *(sa.Column(field.name, _sql_type(field.type)) for field in self._predicted),
+            *(sa.Column(field.name, _sql_type(field.type)) for field in self.predicted),
             sa.Column("model_name", TEXT, nullable=False),
             sa.Column("model_version", TEXT, nullable=False),
         ]

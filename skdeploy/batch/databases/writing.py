@@ -27,14 +27,14 @@ class WholeWriting(Writing):
         self._connection = connection
         self._tables = tables
         self._task = task
-        _forget_progress(connection, tables, task, name)
+        forget_progress(connection, tables, task, name)
         _delete(connection, (tables.predictions, tables.rejects), task)
 
     def write(self, scored: Scored) -> None:
         """Take a chunk."""
-        rows = _as_predictions(scored.predictions, self._task)
+        rows = as_predictions(scored.predictions, self._task)
         _insert_moved_too(self._connection, self._tables, rows, self._task)
-        insert(self._connection, self._tables.rejects, _as_rows(scored.rejects, self._task))
+        insert(self._connection, self._tables.rejects, as_rejects(scored.rejects, self._task))
         self.counts.add(scored)
 
     def finish(self) -> None:
@@ -52,14 +52,14 @@ class StagedWriting(Writing):
         self._task = task
         self._name = name
         self._run = uuid.uuid4().hex
-        self._predictions, self._rejects = tables.staging(name)
+        self._predictions, self._rejects = self._staging(name)
         self.after, self.counts = self._go_on() or self._begin_anew()
         connection.commit()
 
     def write(self, scored: Scored) -> None:
         """Take a chunk, and commit it."""
-        insert(self._connection, self._predictions, _as_predictions(scored.predictions, self._task))
-        insert(self._connection, self._rejects, _as_rows(scored.rejects, self._task))
+        insert(self._connection, self._predictions, as_predictions(scored.predictions, self._task))
+        insert(self._connection, self._rejects, as_rejects(scored.rejects, self._task))
         self.counts.add(scored)
         self._update({"last_key": key_as_text(scored.last)} | _counts(self.counts))
         self._connection.commit()
@@ -69,16 +69,34 @@ class StagedWriting(Writing):
         connection, tables = self._connection, self._tables
         self._update({})
         _delete(connection, (tables.predictions, tables.rejects), self._task)
-        _delete_moved(connection, tables, self._predictions, self._task)
-        for staged, table in ((self._predictions, tables.predictions), (self._rejects, tables.rejects)):
-            columns = [column.name for column in staged.columns]
-            connection.execute(table.insert().from_select(columns, sa.select(staged)))
+        _delete_moved(connection, tables, self._staged(self._predictions), self._task)
+        moved = self._move(self._predictions, tables.predictions)
+        if moved not in (-1, self.counts.predicted):
+            raise OutputError(f"{moved} predictions are staged, and {self.counts.predicted} should be.")
+        self._move(self._rejects, tables.rejects)
         _complete(connection, tables, self._task, self.counts)
         connection.execute(tables.progress.delete().where(*_here(tables.progress, self._task)))
         if connection.dialect.name in _DROPS_COMMIT:
             connection.commit()
-        _drop(connection, self._predictions, self._rejects)
+        self._drop_staged()
         connection.commit()
+
+    def _drop_staged(self) -> None:
+        _drop(self._connection, self._predictions, self._rejects)
+
+    def _move(self, made: sa.Table, table: sa.Table) -> int:
+        """How many rows they were, if the database says so; else -1."""
+        staged = self._staged(made)
+        columns = [column.name for column in staged.columns]
+        return self._connection.execute(table.insert().from_select(columns, sa.select(staged))).rowcount
+
+    def _staging(self, name: str) -> tuple[sa.Table, sa.Table]:
+        """The tables of the interval's own."""
+        return self._tables.staging(name)
+
+    def _staged(self, table: sa.Table) -> sa.FromClause:
+        """What of such a table is put in its place."""
+        return table
 
     def _go_on(self) -> tuple[Key | None, Counts] | None:
         """Take over what a run left that died at the same task."""
@@ -90,7 +108,7 @@ class StagedWriting(Writing):
         return after, Counts(row.rows_read, row.rows_predicted, row.rows_rejected)
 
     def _begin_anew(self) -> tuple[None, Counts]:
-        _forget_progress(self._connection, self._tables, self._task, self._name)
+        forget_progress(self._connection, self._tables, self._task, self._name)
         self._predictions.metadata.create_all(self._connection)
         row = {
             "job": self._task.job,
@@ -177,7 +195,7 @@ def _delete_elsewhere(connection: sa.Connection, tables: Tables, rows: pa.Table,
     connection.execute(delete, keys.to_pylist())
 
 
-def _delete_moved(connection: sa.Connection, tables: Tables, staged: sa.Table, task: Task) -> None:
+def _delete_moved(connection: sa.Connection, tables: Tables, staged: sa.FromClause, task: Task) -> None:
     """The same for all keys of a staged interval."""
     table = tables.predictions
     keys = sa.select(*(staged.c[name] for name in tables.keys))
@@ -214,7 +232,7 @@ def _delete(connection: sa.Connection, tables: Sequence[sa.Table], task: Task) -
         connection.execute(table.delete().where(*mine))
 
 
-def _forget_progress(connection: sa.Connection, tables: Tables, task: Task, name: str) -> None:
+def forget_progress(connection: sa.Connection, tables: Tables, task: Task, name: str) -> None:
     """What another run staged, and will not go on with, or had no time to drop."""
     connection.execute(tables.progress.delete().where(*_here(tables.progress, task)))
     _drop(connection, *tables.staging(name))
@@ -258,7 +276,8 @@ def _with_task(rows: pa.Table, task: Task) -> pa.Table:
     return rows
 
 
-def _as_predictions(rows: pa.Table, task: Task) -> pa.Table:
+def as_predictions(rows: pa.Table, task: Task) -> pa.Table:
+    """A chunk's predictions as they stand in the table."""
     rows = _with_task(rows, task)
     for name, value in (("model_name", task.model_name), ("model_version", task.model_version)):
         rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
@@ -268,7 +287,8 @@ def _as_predictions(rows: pa.Table, task: Task) -> pa.Table:
 _REJECTS = pa.schema([(name, pa.string()) for name in ("row_key", "column_name", "expected", "got")])
 
 
-def _as_rows(rejects: Sequence[Reject], task: Task) -> pa.Table:
+def as_rejects(rejects: Sequence[Reject], task: Task) -> pa.Table:
+    """A chunk's rejects as they stand in the table."""
     columns = list(zip(*rejects, strict=True)) or [()] * len(_REJECTS)
     arrays = [pa.array(column, pa.string()) for column in columns]
     return _with_task(pa.Table.from_arrays(arrays, schema=_REJECTS), task)

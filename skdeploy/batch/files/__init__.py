@@ -12,6 +12,7 @@ manifest.py   a document per interval: what was scored, and which files count
 ledger.py     manifests, found and replaced
 parts.py      rows -> files whose names follow from their content
 output.py     predictions and rejects -> parts, and the manifest last
+writing.py    an interval being written; spread.py: by processes of a cluster
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ class ParquetInput(Input):
     columns   the model's
     memory    bytes that are sorted at once; about five times of that are held, however large an interval is
 
+    `types` are the columns that are read, the key's first, and what they hold.
+
     Records with the same key come in any order among themselves; nulls come first, then NaN.
     Raises InputError.
     """
@@ -37,6 +39,7 @@ class ParquetInput(Input):
         self._records = open_records(url, [*keys, time, *columns])
         schema = self._records.schema
         self._names = list(dict.fromkeys([*keys, *columns]))
+        self.types = {name: schema.field(name).type for name in self._names}
         self._keys = list(keys)
         self._time = time
         self._memory = memory
@@ -45,6 +48,19 @@ class ParquetInput(Input):
             if not sorts(kind):
                 raise InputError(f"KEY_COLUMNS: {name!r} is {kind}, which is no key: name another column.")
         self.wall = _is_wall(time, schema.field(time).type, time in self._records.instants)
+
+    @property
+    def files(self) -> list[str]:
+        """The files' paths, or bucket/key, in order."""
+        return [file.path for file in self._records.files]
+
+    @property
+    def mixed(self) -> Mapping[str, str]:
+        """Columns of which the files have different types, and which."""
+        found = {
+            name: {str(file.schema.field(name).type) for file in self._records.files} for name in self.types
+        }
+        return {name: ", ".join(sorted(kinds)) for name, kinds in found.items() if len(kinds) > 1}
 
     def count(self, interval: Interval) -> int:
         """How many records the interval has."""

@@ -42,7 +42,7 @@ class Ledger:
     """The manifests of a table: `table/job_name=.../interval=.../_manifest.json`."""
 
     def __init__(self, storage: Storage, table: str) -> None:
-        self._storage = storage
+        self.storage = storage
         self._table = table
 
     def folder(self, job: str, label: str, kind: str = PREDICTIONS) -> str:
@@ -66,7 +66,7 @@ class Ledger:
         there = found.manifest.interval
         if (there.start, there.end) != (task.interval.start, task.interval.end):
             raise OutputError(
-                f"{self._storage.where}: the interval {task.interval.label} of the job {task.job} was "
+                f"{self.storage.where}: the interval {task.interval.label} of the job {task.job} was "
                 f"scored as [{there.start.isoformat()}, {there.end.isoformat()}), in another time zone: set "
                 "EVENT_TZ as it was, or name another JOB."
             )
@@ -96,7 +96,7 @@ class Ledger:
         named = self.read(task).manifest.parts()
         for part in parts:
             if part.name not in named:
-                self._storage.remove(part.name)
+                self.storage.remove(part.name)
 
     def fail(self, task: Task, scoring: Scoring, run: str) -> None:
         """Note a failure, unless the interval is completed."""
@@ -129,7 +129,7 @@ class Ledger:
 
     def _labels(self, job: str) -> Iterable[str]:
         above = self.folder(job, "").removesuffix("interval=/")
-        for name in self._storage.folders(above):
+        for name in self.storage.folders(above):
             if name.startswith("interval="):
                 yield unquote(name.removeprefix("interval="))
 
@@ -143,14 +143,14 @@ class Ledger:
 
     def _load(self, folder: str) -> Read | None:
         name = f"{folder}_manifest.json"
-        found = self._storage.read(name)
+        found = self.storage.read(name)
         if found is None:
             return None
         try:
             return Read(Manifest.from_bytes(found[0]), found[1])
         except ValueError as error:
             raise OutputError(
-                f"{self._storage.where}{name} cannot be read: {error}. Another version of skdeploy may have "
+                f"{self.storage.where}{name} cannot be read: {error}. Another version of skdeploy may have "
                 "written it, or something else did."
             ) from None
 
@@ -159,10 +159,10 @@ class Ledger:
         name = f"{self.folder(new.job, new.label)}_manifest.json"
         content = new.to_bytes()
         try:
-            return self._storage.replace(name, content, old.tag)
+            return self.storage.replace(name, content, old.tag)
         except Conflict:
             # A request that is sent again because its answer was lost conflicts with itself.
-            found = self._storage.read(name)
+            found = self.storage.read(name)
             return found[1] if found and found[0] == content else None
 
     def _unnamed(self, manifest: Manifest) -> list[str]:
@@ -171,7 +171,7 @@ class Ledger:
         return [
             file.name
             for kind in (PREDICTIONS, REJECTS)
-            for file in self._storage.files(self.folder(manifest.job, manifest.label, kind))
+            for file in self.storage.files(self.folder(manifest.job, manifest.label, kind))
             if (part := _PART.search(file.name))
             and int(part[1] or 1) <= manifest.generation
             and file.name not in named
@@ -188,7 +188,7 @@ class Ledger:
 
     def _sweep(self, found: Read) -> None:
         for name in self._unnamed(found.manifest):
-            self._storage.remove(name)
+            self.storage.remove(name)
         if found.manifest.swept:
             return
         if self._replace(found, replace(found.manifest, swept=True)) is None:

@@ -22,29 +22,24 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 
-from skdeploy.batch.chunks import Counts, Entry, Key, Output, Reject, Scored, Task, Writing
+from skdeploy.batch.chunks import Counts, Entry, Output, Task, Writing
 from skdeploy.batch.files.kinds import plain_type
 from skdeploy.batch.files.ledger import Ledger
-from skdeploy.batch.files.manifest import DIGEST_DIGITS, PREDICTIONS, REJECTS, Manifest, Part, Scoring
-from skdeploy.batch.files.parts import PartWriter
+from skdeploy.batch.files.manifest import Scoring
 from skdeploy.batch.files.scratch import scratch_folder
-from skdeploy.batch.files.storage import Conflict, open_storage
+from skdeploy.batch.files.spread import FileSpreading, FileStage
+from skdeploy.batch.files.storage import Conflict, open_storage, split
+from skdeploy.batch.files.writing import HEAD, INTERVAL, MODEL, FileWriting, make_writers, told_writing
+from skdeploy.batch.spreading import Spreading
 from skdeploy.errors import OutputError
 
 _log = logging.getLogger(__name__)
-
-_INSTANT = pa.timestamp("us", tz="UTC")
-_INTERVAL = [pa.field("interval_start", _INSTANT), pa.field("interval_end", _INSTANT)]
-_HEAD = [pa.field("job", pa.string()), pa.field("model_digest", pa.string())]
-_MODEL = [pa.field("model_name", pa.string()), pa.field("model_version", pa.string())]
-_REASON = [pa.field(name, pa.string()) for name in ("row_key", "column_name", "expected", "got")]
-_REJECTS = pa.schema([*_HEAD, *_REASON, *_INTERVAL])
 
 
 class ParquetOutput(Output):
@@ -54,6 +49,9 @@ class ParquetOutput(Output):
     """
 
     def __init__(self, url: str, *, table: str = "predictions", part_rows: int = 1_000_000) -> None:
+        scheme, rest = split(url)
+        self._url = str(Path(rest).absolute()) if scheme == "file" else url
+        self._table = table
         self._storage = open_storage(url, "OUTPUT_URL", OutputError)
         self._ledger = Ledger(self._storage, table)
         self._columns = self._ledger.folder("", "").partition("/")[0] + "/_columns.json"
@@ -65,8 +63,8 @@ class ParquetOutput(Output):
     ) -> None:
         """Note the predictions' columns, or refuse others than those that are noted."""
         keys = [pa.field(name, plain_type(kind)) for name, kind in key_types.items()]
-        fields = [*_HEAD, *keys, *(pa.field(f.name, plain_type(f.type)) for f in predicted)]
-        schema = pa.schema([*fields, *_MODEL, *_INTERVAL])
+        fields = [*HEAD, *keys, *(pa.field(f.name, plain_type(f.type)) for f in predicted)]
+        schema = pa.schema([*fields, *MODEL, *INTERVAL])
         twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
         if twice:
             raise OutputError(f"The predictions would have two columns {', '.join(twice)}: rename the key.")
@@ -88,22 +86,31 @@ class ParquetOutput(Output):
             raise OutputError("The output is not prepared.")
         with self._storage.held(self._ledger.lock(task)), self._scratch() as scratch:
             base = self._ledger.read(task).manifest
-            writers = {
-                kind: PartWriter(
-                    self._storage,
-                    scratch,
-                    self._ledger.part_folder(task, kind),
-                    schema,
-                    self._part_rows,
-                    base.generation + 1,
-                )
-                for kind, schema in ((PREDICTIONS, self._schema), (REJECTS, _REJECTS))
-            }
+            writers = make_writers(
+                self._ledger, task, self._schema, scratch, self._part_rows, base.generation + 1
+            )
             writing = FileWriting(self._ledger, task, base, self._schema, writers, self._storage.where)
             try:
                 yield writing
             finally:
                 self._undo(writing)
+
+    @contextlib.contextmanager
+    def spreading(self, task: Task) -> Iterator[Spreading]:
+        """Begin to write an interval from many processes, all of which reach the same place."""
+        if self._schema is None:
+            raise OutputError("The output is not prepared.")
+        with self._storage.held(self._ledger.lock(task)):
+            base = self._ledger.read(task).manifest
+            stage = FileStage(
+                url=self._url,
+                table=self._table,
+                part_rows=self._part_rows,
+                schema=self._schema,
+                task=task,
+                generation=base.generation + 1,
+            )
+            yield FileSpreading(self._storage, self._ledger, base, stage)
 
     def fail(self, task: Task, error: str) -> None:
         """Note that a task failed, unless the interval is completed already."""
@@ -143,86 +150,6 @@ class ParquetOutput(Output):
             )
         if make:
             self._storage.require_conditions(self._columns, found[0])
-
-
-class FileWriting(Writing):
-    """An interval being written to files that no manifest names yet."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        task: Task,
-        base: Manifest,
-        schema: pa.Schema,
-        writers: Mapping[str, PartWriter],
-        where: str,
-    ) -> None:
-        self.after: Key | None = None
-        self.counts = Counts()
-        self.task = task
-        self._ledger = ledger
-        self._base = base
-        self._schema = schema
-        self._writers = writers
-        self._where = where
-        self._finished = False
-
-    def write(self, scored: Scored) -> None:
-        """Take a chunk."""
-        with told_writing(self._where):
-            self._writers[PREDICTIONS].add(_filled(scored.predictions, self._schema, self.task))
-            self._writers[REJECTS].add(_filled(_reasons(scored.rejects), _REJECTS, self.task))
-        self.counts.add(scored)
-
-    def finish(self) -> None:
-        """Put the manifest in its place. Raises IntervalHeld if another run did so in the meantime."""
-        with told_writing(self._where):
-            parts = {kind: writer.close() for kind, writer in self._writers.items()}
-        scoring = Scoring.of(self.task, "completed", self.counts, parts)
-        self._ledger.complete(self.task, self._base, scoring, uuid.uuid4().hex)
-        self._finished = True
-
-    def abandon(self) -> list[Part]:
-        """The files that were written in vain."""
-        if self._finished:
-            return []
-        for writer in self._writers.values():
-            writer.abandon()
-        return [part for writer in self._writers.values() for part in writer.parts]
-
-
-@contextlib.contextmanager
-def told_writing(where: str) -> Iterator[None]:
-    """What the system says, as OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"OUTPUT_URL: {where} cannot be written: {error.strerror or error}.") from None
-
-
-def _reasons(rejects: Sequence[Reject]) -> pa.Table:
-    columns = list(zip(*rejects, strict=True)) or [()] * len(_REASON)
-    arrays = [pa.array(column, pa.string()) for column in columns]
-    return pa.Table.from_arrays(arrays, names=[field.name for field in _REASON])
-
-
-def _filled(rows: pa.Table, schema: pa.Schema, task: Task) -> pa.Table:
-    """The rows in the schema's columns and types, with what is the same in all of them."""
-    same = {
-        "job": task.job,
-        "model_digest": task.digest[:DIGEST_DIGITS],
-        "model_name": task.model_name,
-        "model_version": task.model_version,
-        "interval_start": task.interval.start.astimezone(UTC),
-        "interval_end": task.interval.end.astimezone(UTC),
-    }
-    arrays = [
-        rows.column(field.name).cast(field.type)
-        if field.name in rows.column_names
-        else pa.repeat(pa.scalar(same[field.name], field.type), rows.num_rows)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _unlike(there: Mapping[str, str], wanted: Mapping[str, str]) -> str:

@@ -21,10 +21,18 @@ class PartWriter:
     scratch      a folder for the file that is being written
     folder       ends with a slash
     generation   goes into the names, above the first one
+    first        the first file's number
     """
 
     def __init__(
-        self, storage: Storage, scratch: Path, folder: str, schema: pa.Schema, rows: int, generation: int
+        self,
+        storage: Storage,
+        scratch: Path,
+        folder: str,
+        schema: pa.Schema,
+        rows: int,
+        generation: int,
+        first: int = 0,
     ) -> None:
         self.parts: list[Part] = []
         self._storage = storage
@@ -32,6 +40,7 @@ class PartWriter:
         self._folder = folder
         self._schema = schema
         self._most = rows
+        self._first = first
         self._suffix = f".{generation}" if generation > 1 else ""
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
@@ -80,7 +89,8 @@ class PartWriter:
         self._writer = None
         with self._file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        name = f"{self._folder}part-{len(self.parts):05d}-{digest[:12]}{self._suffix}.parquet"
+        number = self._first + len(self.parts)
+        name = f"{self._folder}part-{number:05d}-{digest[:12]}{self._suffix}.parquet"
         self.parts.append(Part(name, self._rows, self._file.stat().st_size, digest))
         self._rows = 0
         self._storage.keep(name, self._file)

@@ -1,0 +1,26 @@
+"""Score the records of an interval on a cluster of Apache Spark.
+
+`spark-submit --master spark://host:7077 batch/spark_score.py --interval daily --at 2013-11-05`, or, with
+SPARK_MASTER set, `python -m batch.spark_score ...` of an environment that has pyspark.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # spark-submit runs this file, and puts its folder on the path rather than the one above.
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    from skdeploy.batch.spark.command import main
+
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "info").upper(),
+        format="[%(asctime)s] [%(levelname)s] %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S %z",
+    )
+    # Of every call to the JVM.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    raise SystemExit(main(sys.argv[1:], os.environ))
