@@ -13,6 +13,8 @@ from examples.servers.process import ServerNotInstalled
 from examples.servers.spark import Cluster, spark_cluster
 from tests.batch.jobs import Finished, finished
 
+# What says to a driver that Python begins where the cluster is; spark-submit has options for it.
+_OF_PYTHON = ("SPARK_MASTER", "PYSPARK_SUBMIT_ARGS")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -42,6 +44,21 @@ def start(cluster: Cluster, environment: dict[str, str], *arguments: str) -> sub
 def score(cluster: Cluster, environment: dict[str, str], *arguments: str) -> Finished:
     """The command line, awaited."""
     with start(cluster, environment, *arguments) as process:
+        return finished(process, timeout=300)
+
+
+def submit(cluster: Cluster, environment: dict[str, str], *arguments: str) -> Finished:
+    """The same by `spark-submit`, from another folder, as whoever has a cluster starts it."""
+    driver = {name: value for name, value in cluster.environment.items() if name not in _OF_PYTHON}
+    options = ["--master", cluster.url, "--conf", "spark.executor.memory=600m"]
+    with subprocess.Popen(
+        [str(cluster.spark_submit), *options, str(_ROOT / "batch" / "spark_score.py"), *arguments],
+        cwd=cluster.folder,
+        env={**environment, **driver},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         return finished(process, timeout=300)
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy.exc import ProgrammingError
+from psycopg import sql
 
 from examples.servers.postgres import Postgres
 from examples.servers.spark import Cluster
-from tests.batch.clusters import executors, running_spark, score, start
+from tests.batch.clusters import executors, running_spark, score, start, submit
 from tests.batch.databases import running_postgres
 from tests.batch.files.writing import Seen
 from tests.batch.jobs import FIRST, Database, Finished, finished, records
@@ -126,7 +127,7 @@ def _write_files(folder: Path) -> None:
 
 
 def test_files_get_what_one_machine_writes(cluster: Cluster, tmp_path: Path, regressor_file: Path) -> None:
-    """From Parquet files of a partitioned folder into Parquet files that one manifest names."""
+    """By spark-submit, from Parquet files of a partitioned folder into files that one manifest names."""
     source = tmp_path / "records"
     _write_files(source)
     database = Database(str(source), regressor_file)
@@ -137,7 +138,7 @@ def test_files_get_what_one_machine_writes(cluster: Cluster, tmp_path: Path, reg
     }
     places = {name: tmp_path / name for name in ("one", "many")}
     one = database.score(*DAY, **job, OUTPUT_URL=str(places["one"]))
-    many = score(cluster, database.environment(**job, OUTPUT_URL=str(places["many"])), *DAY)
+    many = submit(cluster, database.environment(**job, OUTPUT_URL=str(places["many"])), *DAY)
     _require_same(one, many)
     assert one.summary["rows"]["read"] == 1000
     assert one.summary["rows"]["rejected"] > 0
@@ -164,11 +165,12 @@ def _without_floats(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_a_killed_executor_and_a_killed_worker_change_nothing(cluster: Cluster, trees: Database) -> None:
     """With some parts done an executor is killed, later a worker: each record is predicted once."""
+    staged = Staged(trees, "killed")
     with start(cluster, trees.environment(OUTPUT_TABLE="killed"), *DAY) as process:
-        wait_until(lambda: _staged(trees, "killed") > 0, "a part is staged", PATIENCE)
+        wait_until(lambda: staged() > 0, "a part is staged", PATIENCE)
         os.kill(executors(cluster)[0], signal.SIGKILL)
-        staged = _staged(trees, "killed")
-        wait_until(lambda: _staged(trees, "killed") > staged, "another part is staged", PATIENCE)
+        before = staged()
+        wait_until(lambda: staged() > before, "another part is staged", PATIENCE)
         cluster.workers[0].kill()
         run = finished(process, timeout=PATIENCE)
     cluster.workers[0].start()
@@ -179,25 +181,35 @@ def test_a_killed_executor_and_a_killed_worker_change_nothing(cluster: Cluster, 
 
 def test_a_driver_that_is_killed_or_stopped_leaves_nothing(cluster: Cluster, trees: Database) -> None:
     """Killed, then run again and told to stop, then run by one machine: what an undisturbed run leaves."""
-    job = trees.environment(OUTPUT_TABLE="driver")
+    job, staged = trees.environment(OUTPUT_TABLE="driver"), Staged(trees, "driver")
     for signal_number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
         with start(cluster, job, *DAY) as process:
-            wait_until(lambda: _staged(trees, "driver") == 0, "what was staged before is gone", PATIENCE)
-            wait_until(lambda: _staged(trees, "driver") > 0, "a part is staged", PATIENCE)
+            wait_until(lambda: staged() == 0, "what was staged before is gone", PATIENCE)
+            wait_until(lambda: staged() > 0, "a part is staged", PATIENCE)
             process.send_signal(signal_number)
             assert finished(process, timeout=PATIENCE).code == code
         assert trees.rows("SELECT * FROM driver") == []
-    assert _staged(trees, "driver") == 0
+    assert staged() == 0
     assert trees.score(*DAY, OUTPUT_TABLE="driver").code == 0
     _require_same_rows(trees, "one", "driver", "id")
 
 
-def _staged(database: Database, table: str) -> int:
-    """Records that attempts have committed."""
-    found = database.rows(
-        f"SELECT tablename FROM pg_tables WHERE tablename LIKE '{table}_staging_%%' "
-        "AND tablename NOT LIKE '%%_rejects'"
-    )
-    with contextlib.suppress(IndexError, ProgrammingError):  # it is not there, or not any more
-        return int(database.rows(f"SELECT count(*) FROM {found[0][0]}")[0][0])
-    return 0
+class Staged:
+    """Asks how many records attempts have committed, in a session of its own: polling must cost little."""
+
+    def __init__(self, database: Database, table: str) -> None:
+        self._connection = psycopg.connect(database.url, autocommit=True)
+        self._like = f"{table}\\_staging\\_%"
+
+    def __call__(self) -> int:
+        tables = self._connection.execute(
+            "SELECT tablename FROM pg_tables WHERE tablename LIKE %s AND tablename NOT LIKE '%%_rejects'",
+            (self._like,),
+        ).fetchall()
+        with contextlib.suppress(psycopg.errors.UndefinedTable):  # it is gone by now
+            for (name,) in tables:
+                counted = self._connection.execute(
+                    sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name))
+                ).fetchone()
+                return int(counted[0]) if counted else 0
+        return 0
