@@ -88,7 +88,8 @@ class StagedWriting(Writing):
         """How many rows they were, if the database says so; else -1."""
         staged = self._staged(made)
         columns = [column.name for column in staged.columns]
-        return self._connection.execute(table.insert().from_select(columns, sa.select(staged))).rowcount
+        move = table.insert().from_select(columns, sa.select(staged))
+        return self._connection.execute(move, execution_options={"preserve_rowcount": True}).rowcount
 
     def _staging(self, name: str) -> tuple[sa.Table, sa.Table]:
         """The tables of the interval's own."""
