@@ -75,10 +75,10 @@ def test_numbers_that_became_texts_are_rejected(database: Database, column: str)
     assert statuses(run) == ["completed"], run.stderr
     assert run.summary["rows"]["rejected"] == 90 - len(nulls)
     assert sorted(values(database)) == sorted(nulls)
-    rejects = database.rows("SELECT DISTINCT column_name, expected, left(got, 1) FROM predictions_rejects")
+    rejects = database.rows("SELECT DISTINCT column_name, expected, left(got, 8) FROM predictions_rejects")
     assert [row[0] for row in rejects] == [column]
     assert rejects[0][1].startswith({"age": "integer", "size": "number"}[column])
-    assert rejects[0][2] == '"'
+    assert rejects[0][2] == 'string "'
 
 
 def test_integers_that_became_decimals_are_taken_if_they_are_whole(database: Database) -> None:
