@@ -165,8 +165,8 @@ def _without_floats(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_a_killed_executor_and_a_killed_worker_change_nothing(cluster: Cluster, trees: Database) -> None:
     """With some parts done an executor is killed, later a worker: each record is predicted once."""
-    staged = Staged(trees, "killed")
-    with start(cluster, trees.environment(OUTPUT_TABLE="killed"), *DAY) as process:
+    job = trees.environment(OUTPUT_TABLE="killed")
+    with staging(trees, "killed") as staged, start(cluster, job, *DAY) as process:
         wait_until(lambda: staged() > 0, "a part is staged", PATIENCE)
         os.kill(executors(cluster)[0], signal.SIGKILL)
         before = staged()
@@ -181,17 +181,28 @@ def test_a_killed_executor_and_a_killed_worker_change_nothing(cluster: Cluster, 
 
 def test_a_driver_that_is_killed_or_stopped_leaves_nothing(cluster: Cluster, trees: Database) -> None:
     """Killed, then run again and told to stop, then run by one machine: what an undisturbed run leaves."""
-    job, staged = trees.environment(OUTPUT_TABLE="driver"), Staged(trees, "driver")
-    for signal_number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
-        with start(cluster, job, *DAY) as process:
-            wait_until(lambda: staged() == 0, "what was staged before is gone", PATIENCE)
-            wait_until(lambda: staged() > 0, "a part is staged", PATIENCE)
-            process.send_signal(signal_number)
-            assert finished(process, timeout=PATIENCE).code == code
-        assert trees.rows("SELECT * FROM driver") == []
-    assert staged() == 0
+    job = trees.environment(OUTPUT_TABLE="driver")
+    with staging(trees, "driver") as staged:
+        for signal_number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
+            with start(cluster, job, *DAY) as process:
+                wait_until(lambda: staged() == 0, "what was staged before is gone", PATIENCE)
+                wait_until(lambda: staged() > 0, "a part is staged", PATIENCE)
+                process.send_signal(signal_number)
+                assert finished(process, timeout=PATIENCE).code == code
+            assert trees.rows("SELECT * FROM driver") == []
+        assert staged() == 0
     assert trees.score(*DAY, OUTPUT_TABLE="driver").code == 0
     _require_same_rows(trees, "one", "driver", "id")
+
+
+@contextlib.contextmanager
+def staging(database: Database, table: str) -> Iterator[Staged]:
+    """A `Staged` whose session ends with the block."""
+    staged = Staged(database, table)
+    try:
+        yield staged
+    finally:
+        staged.close()
 
 
 class Staged:
@@ -200,6 +211,10 @@ class Staged:
     def __init__(self, database: Database, table: str) -> None:
         self._connection = psycopg.connect(database.url, autocommit=True)
         self._like = f"{table}\\_staging\\_%"
+
+    def close(self) -> None:
+        """End the session."""
+        self._connection.close()
 
     def __call__(self) -> int:
         tables = self._connection.execute(
