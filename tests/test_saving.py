@@ -19,6 +19,8 @@ import skdeploy
 from skdeploy.errors import SaveError
 from skdeploy.schema import RecordReader
 from tests.conftest import small_frame, small_pipeline
+from tests.live import ROOT
+from tests.own_transformers import RatioToMedian
 
 
 @pytest.fixture
@@ -52,6 +54,25 @@ def test_the_file_loads_without_this_package(
         [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_texts_are_kept_without_pyarrow(tmp_path: Path) -> None:
+    """Where pyarrow is installed pandas keeps texts in it: a file written there loads without it."""
+    frame = pd.DataFrame({"width": [1.0, 2.0, 4.0], "height": [3.0, 1.0, 2.0]})
+    pipeline = make_pipeline(RatioToMedian(), LinearRegression()).fit(frame, frame["width"])
+    medians = pipeline[0].medians_
+    assert medians.index.dtype.storage == "pyarrow"
+    pipeline[0].more_ = pd.Series(["a", None], dtype="string[pyarrow]")
+    skdeploy.save(pipeline, frame, frame["width"], tmp_path / "m.bin")
+    code = (
+        f"import sys; sys.modules['pyarrow'] = None; sys.path.insert(0, {str(ROOT)!r}); import joblib; "
+        "first = joblib.load('m.bin')[0]; print(list(first.medians_.index), first.more_.isna().sum())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "['width', 'height'] 1"
+    assert pipeline[0].medians_ is medians
 
 
 def test_the_version_is_the_pipelines_digest(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
+import pickle
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +71,7 @@ def save(
         metrics={key: float(value) for key, value in (metrics or {}).items()},
         data=data,
     )
-    _write(pipeline, passport, Path(path), frame)
+    _write(pickled, passport, Path(path), frame)
     return passport
 
 
@@ -84,9 +84,9 @@ def _require_options(name: Any, version: Any, golden: str, path: Path) -> None:
         raise SaveError(f"golden is {golden!r}: it should be 'real' or 'synthetic'.")
 
 
-def _write(pipeline: Any, passport: Passport, path: Path, frame: pd.DataFrame) -> None:
+def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) -> None:
     """Dump, load what was dumped, prove it; only then does it take the place of what was there."""
-    carrier = copy.copy(pipeline)
+    carrier = pickle.loads(pickled)
     setattr(carrier, ATTRIBUTE, passport.to_plain())
     buffer = io.BytesIO()
     joblib.dump(carrier, buffer, compress=3)
