@@ -50,7 +50,7 @@ types: .venv/dev.done
 imports: .venv/dev.done
 	$(BIN)/lint-imports
 
-test-all: .venv/dev.done $(SERVERS)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark)
+test-all: .venv/dev.done $(SERVERS)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar .kafka/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark, Kafka)
 	$(BIN)/python -m pytest -m heavy
 
 image: ## build the Docker image skdeploy
@@ -87,7 +87,7 @@ endef
 export WITHOUT_INDEX
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-pipenv benchmarks/.venvs $(SERVERS) $(SPARK) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-pipenv .kafka benchmarks/.venvs $(SERVERS) $(SPARK) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv-pipenv/done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
@@ -109,10 +109,15 @@ clean: ## remove the environments and caches
 	$(PIPENV) sync --categories "mlflow batch"
 	touch $@ .venv/serve.done
 
+.venv/streaming.done: Pipfile.lock | .venv/pyvenv.cfg
+	$(PIPENV) sync
+	$(PIPENV) sync --categories "mlflow streaming"
+	touch $@ .venv/serve.done
+
 .venv/dev.done: Pipfile.lock | .venv/pyvenv.cfg
 	$(PIPENV) sync --dev
-	$(PIPENV) sync --categories "mlflow batch"
-	touch $@ .venv/serve.done .venv/batch.done
+	$(PIPENV) sync --categories "mlflow batch streaming lambda"
+	touch $@ .venv/serve.done .venv/batch.done .venv/streaming.done
 
 $(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
 	$(PYTHON) -m venv $(SERVERS)
@@ -129,7 +134,14 @@ $(SPARK)/done: Pipfile.lock | $(SPARK)/pyvenv.cfg
 	$(SPARK_PIPENV) sync --categories "mlflow spark"
 	touch $@
 
-# PostgreSQL's JDBC driver, from wherever the machine's Maven settings say.
+# Apache Kafka's broker, from wherever the machine's Maven settings say.
+.kafka/done: examples/servers/kafka-pom.xml
+	rm -rf $(@D)
+	mvn --quiet --batch-mode --file $< org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+	  -DoutputDirectory=$(CURDIR)/$(@D)/libs
+	touch $@
+
+# PostgreSQL's JDBC driver, from the same place.
 POSTGRES_JDBC := org.postgresql:postgresql:42.7.8
 
 $(SPARK)/jars/postgresql.jar: | $(SPARK)/pyvenv.cfg

@@ -4,8 +4,9 @@ process.py         a server's process: started, awaited, ended by its own id
 s3.py              an S3 server, SeaweedFS
 mlflow_server.py   an MLflow tracking server whose artifacts are in S3
 postgres.py        a PostgreSQL server
+kafka.py           Apache Kafka, and an embedded broker of its protocol
 spark.py           an Apache Spark master and its workers
 
 `make .venv-mlflow-server/done` installs S3 and MLflow, `make .venv-spark/done` Spark, which needs Java, and
-`apt-get install postgresql` PostgreSQL.
+`apt-get install postgresql` PostgreSQL; `make .kafka/done` Apache Kafka, which needs Java.
 """

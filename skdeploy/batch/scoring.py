@@ -12,9 +12,8 @@ from skdeploy.batch.columns import ColumnReader
 from skdeploy.batch.keys import Fault, Keys
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model, Predictions
-from skdeploy.model.model import NOT_TRIED
 from skdeploy.model.outputs import class_key
-from skdeploy.schema import Checked, Table
+from skdeploy.schema import Checked
 
 _PREDICTION = "a prediction"
 
@@ -57,26 +56,13 @@ class Scorer:
         key is not theirs alone, has a null, or a value of another type than its column.
         """
         checked = self._reader.read(chunk)
-        predictions = self._predict(checked.table)
+        predictions = self._model.predict_all(checked.table, proba=self._proba)
         keys = Keys(chunk, self._keys)
         faults = _faults(keys, checked, predictions)
         rows = sorted(faults)
         texts = zip(rows, keys.texts(rows), strict=True)
         rejects = [Reject(text, *fault) for row, text in texts for fault in faults[row]]
         return Scored(self._table(keys, checked, predictions, faults), rejects, len(faults), keys.last)
-
-    def _predict(self, table: Table) -> Predictions:
-        """All of them: a call leaves some untried where many raise, which would hold a request up."""
-        predictions = self._model.predict(table, proba=self._proba)
-        while left := [row for row, reason in predictions.unscorable.items() if reason is NOT_TRIED]:
-            rest = self._model.predict(table.rows(left), proba=self._proba)
-            for place, row in enumerate(left):
-                predictions.values[row] = rest.values[place]
-                if predictions.probabilities is not None and rest.probabilities is not None:
-                    predictions.probabilities[row] = rest.probabilities[place]
-                predictions.unscorable.pop(row)
-            predictions.unscorable |= {left[place]: reason for place, reason in rest.unscorable.items()}
-        return predictions
 
     def _table(
         self, keys: Keys, checked: Checked, predictions: Predictions, faults: Mapping[int, Any]

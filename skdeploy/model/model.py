@@ -111,6 +111,19 @@ class Model:
             )
         return result
 
+    def predict_all(self, table: Table, *, proba: bool = False) -> Predictions:
+        """The same for who can wait: also where so many records raise that `predict` leaves some untried."""
+        predictions = self.predict(table, proba=proba)
+        while left := [row for row, reason in predictions.unscorable.items() if reason is NOT_TRIED]:
+            rest = self.predict(table.rows(left), proba=proba)
+            for place, row in enumerate(left):
+                predictions.values[row] = rest.values[place]
+                if predictions.probabilities is not None and rest.probabilities is not None:
+                    predictions.probabilities[row] = rest.probabilities[place]
+                predictions.unscorable.pop(row)
+            predictions.unscorable |= {left[place]: reason for place, reason in rest.unscorable.items()}
+        return predictions
+
     def _score(self, table: Table, proba: bool) -> Predictions:
         output = self.passport.output
         raw, scores = self.engine.predict_both(table) if proba else (self.engine.predict(table), None)

@@ -4,6 +4,7 @@
     cells.py       one value against one column
     plain.py       a strict JSON parser that hides nothing
     fast.py        a compiled decoder for what plainly fits (msgspec)
+    each.py        the same for many bodies with a record in each
     table.py       checked records by column
     records.py     the reader: fast accept, slow explain -> Checked
     document.py    the schema as JSON Schema
@@ -13,7 +14,18 @@ This package imports neither pandas nor scikit-learn.
 
 from skdeploy.schema.column import Column, Schema
 from skdeploy.schema.document import json_schema
+from skdeploy.schema.plain import parse_json
 from skdeploy.schema.records import Checked, RecordReader
 from skdeploy.schema.table import Coded, Table, as_list
 
-__all__ = ["Checked", "Coded", "Column", "RecordReader", "Schema", "Table", "as_list", "json_schema"]
+__all__ = [
+    "Checked",
+    "Coded",
+    "Column",
+    "RecordReader",
+    "Schema",
+    "Table",
+    "as_list",
+    "json_schema",
+    "parse_json",
+]

@@ -40,13 +40,13 @@ def compile_fast(
     None in place of the function if a column's name is one that msgspec cannot compile.
     """
     try:
-        exact = _decoder(columns, id_field, _cell_type, ignore_unknown)
+        exact = _decoder(columns, id_field, cell_type, ignore_unknown)
         loose = _decoder(columns, id_field, _loose_type, ignore_unknown)
     except ValueError:  # a quote, backslash or control character in a name
         return None
     whole = [(n, column.nullable, *column.bounds) for n, column in enumerate(columns) if column.type == "int"]
     worded = [index for index, column in enumerate(columns) if column.type in ("str", "datetime")]
-    recheck = _rechecks(columns, strict)
+    recheck = rechecks(columns, strict)
 
     def decode(body: bytes) -> tuple[Cells, list[Any] | None, bool] | None:
         single = body.lstrip()[:1] == b"{"
@@ -61,8 +61,8 @@ def compile_fast(
         named = len(ids) - ids.count(UNSET)
         keys = len(ids) * len(columns) + named
         if ignore_unknown and body.count(b":") != keys:
-            keys = _distinct_keys(body, len(ids), single)
-        if keys < 0 or _may_repeat_a_key(body, keys, [ids, *(cells[index] for index in worded)]):
+            keys = distinct_keys(body, len(ids), single)
+        if keys < 0 or may_repeat_a_key(body, keys, [ids, *(cells[index] for index in worded)]):
             return None
         try:
             for index, check in recheck:
@@ -74,7 +74,7 @@ def compile_fast(
     return decode
 
 
-def _may_repeat_a_key(body: bytes, keys: int, texts: Iterable[Iterable[Any]]) -> bool:
+def may_repeat_a_key(body: bytes, keys: int, texts: Iterable[Iterable[Any]]) -> bool:
     """Whether `body` could hold more than the `keys` distinct keys that were decoded.
 
     Every key ends in a quote and a colon. There may be more such places than keys (in strings),
@@ -91,7 +91,7 @@ def _may_repeat_a_key(body: bytes, keys: int, texts: Iterable[Iterable[Any]]) ->
     return len(_STRUCTURAL_COLON.findall(body)) != keys
 
 
-def _distinct_keys(body: bytes, count: int, single: bool) -> int:
+def distinct_keys(body: bytes, count: int, single: bool) -> int:
     """How many different keys the `count` records in `body` have, unknown ones too; -1 if any is nested."""
     if body.count(b"{") != count or body.count(b"[") != (not single):
         return -1
@@ -104,13 +104,13 @@ def _distinct_keys(body: bytes, count: int, single: bool) -> int:
 
 
 def _decoder(
-    columns: Sequence[Column], id_field: str | None, cell_type: Callable[[Column], Any], ignore_unknown: bool
+    columns: Sequence[Column], id_field: str | None, type_of: Callable[[Column], Any], ignore_unknown: bool
 ) -> Callable[[bytes, bool], Cells | None]:
     """A function from a body, and whether it is a single record, to its cells; ValueError for a name."""
-    record = _record_type(columns, id_field, cell_type, ignore_unknown)
-    one = msgspec.json.Decoder(record, float_hook=_integer_or_float)
-    many = msgspec.json.Decoder(list[record], float_hook=_integer_or_float)  # type: ignore[valid-type]
-    values_of = attrgetter(*[f"f{n}" for n in range(len(columns))], "id")
+    record = record_type(columns, id_field, type_of, ignore_unknown)
+    one = msgspec.json.Decoder(record, float_hook=integer_or_float)
+    many = msgspec.json.Decoder(list[record], float_hook=integer_or_float)  # type: ignore[valid-type]
+    values_of = cells_of(len(columns))
 
     def decode(body: bytes, single: bool) -> Cells | None:
         try:
@@ -123,11 +123,17 @@ def _decoder(
     return decode
 
 
-def _record_type(
-    columns: Sequence[Column], id_field: str | None, cell_type: Callable[[Column], Any], ignore_unknown: bool
+def cells_of(count: int) -> Callable[[Any], tuple[Any, ...]]:
+    """A function from a decoded record to its `count` cells and, last, its pass-through key or UNSET."""
+    return attrgetter(*[f"f{n}" for n in range(count)], "id")
+
+
+def record_type(
+    columns: Sequence[Column], id_field: str | None, type_of: Callable[[Column], Any], ignore_unknown: bool
 ) -> type[msgspec.Struct]:
+    """The type that msgspec decodes a record to; ValueError if it cannot compile a column's name."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
-        (f"f{index}", cell_type(column)) for index, column in enumerate(columns)
+        (f"f{index}", type_of(column)) for index, column in enumerate(columns)
     ]
     # Without a pass-through key the field has a name that no JSON key can have been meant for.
     names = {f"f{index}": column.name for index, column in enumerate(columns)}
@@ -138,7 +144,7 @@ def _record_type(
     )
 
 
-def _integer_or_float(token: str) -> int | float:
+def integer_or_float(token: str) -> int | float:
     """Called for what stands in a column of integers and is written as a double.
 
     719.0 is how a client that holds doubles writes 719: an exact integer, however long. Other
@@ -162,7 +168,8 @@ def _unused_name(columns: Sequence[Column]) -> str:
     return name
 
 
-def _cell_type(column: Column) -> Any:
+def cell_type(column: Column) -> Any:
+    """The type of a cell, its bounds included."""
     plain: Any = {"bool": bool, "str": str, "datetime": str}.get(column.type)
     if column.type == "int":
         low, high = column.bounds
@@ -174,11 +181,11 @@ def _cell_type(column: Column) -> Any:
 
 
 def _loose_type(column: Column) -> Any:
-    """What is looked at later: `_integer_or_float` is called for untyped numbers alone."""
-    return Any if column.type == "int" else _cell_type(column)
+    """What is looked at later: `integer_or_float` is called for untyped numbers alone."""
+    return Any if column.type == "int" else cell_type(column)
 
 
-def _rechecks(columns: Sequence[Column], strict: bool) -> list[tuple[int, Check]]:
+def rechecks(columns: Sequence[Column], strict: bool) -> list[tuple[int, Check]]:
     """The columns for which msgspec's type is not the whole check."""
     return [
         (index, compile_check(column, strict=strict))

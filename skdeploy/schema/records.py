@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from msgspec import UNSET
 from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
 from skdeploy.schema.cells import Unfit, compile_check, describe, describe_key, expectation, shorten
 from skdeploy.schema.column import Schema
+from skdeploy.schema.each import compile_each
 from skdeploy.schema.fast import compile_fast
 from skdeploy.schema.plain import parse_json
 from skdeploy.schema.table import Table
@@ -32,6 +33,7 @@ class Checked:
     bad         index -> bad cells, for the others; none are listed past the first 10,000
     ids         index -> pass-through key, where one was given; None if none was
     single      whether a lone record came, not a list
+    malformed   index -> why a body holds no record, where each record has a body of its own
     """
 
     table: Table
@@ -40,6 +42,7 @@ class Checked:
     bad: dict[int, list[BadCell]] = field(default_factory=dict)
     ids: dict[int, Any] | None = None
     single: bool = False
+    malformed: dict[int, str] = field(default_factory=dict)
 
     def require_all_good(self) -> None:
         """Raise InvalidRecord with every bad cell, if there is one."""
@@ -75,6 +78,7 @@ class RecordReader:
         self._checks = [compile_check(column, strict=strict) for column in schema.columns]
         self._expected = [expectation(column, strict=strict, reveal=reveal) for column in schema.columns]
         self._fast = compile_fast(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
+        self._each = compile_each(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
 
     def read_json(self, body: bytes) -> Checked:
         """The record, or list of records, in `body` (UTF-8 JSON).
@@ -102,6 +106,41 @@ class RecordReader:
     def read(self, records: Iterable[Any]) -> Checked:
         """The same for records that are mappings already, as the other doors have them."""
         return self._check(list(records), single=False)
+
+    def read_each(self, bodies: Sequence[bytes]) -> Checked:
+        """A record per body, as events have them. What is wrong with one is nothing to the others.
+
+        The good records stand in the order of their bodies, but for those that had to be looked at
+        twice, which come last.
+        """
+        plain = self._each(bodies) if self._each is not None else None
+        cells = plain.cells if plain else [[] for _ in self._names]
+        positions = [*plain.places] if plain else []
+        ids = _given(plain.ids) if plain else {}
+        found = {positions[n]: value for n, value in (ids or {}).items()}
+        bad: dict[int, list[BadCell]] = {}
+        malformed: dict[int, str] = {}
+        for index in plain.rest if plain else range(len(bodies)):
+            try:
+                one = self._read_one(bodies[index])
+            except MalformedBody as error:
+                malformed[index] = str(error)
+                continue
+            if one.bad:
+                bad[index] = one.bad[0]
+                continue
+            positions.append(index)
+            for column, (cell,) in zip(cells, one.table.cells, strict=True):
+                column.append(cell)
+            if one.ids:
+                found[index] = one.ids[0]
+        table = Table(cells, len(positions))
+        return Checked(table, positions, len(bodies), bad, found or None, malformed=malformed)
+
+    def _read_one(self, body: bytes) -> Checked:
+        if body.lstrip()[:1] == b"[":
+            raise MalformedBody("The body is a list: a single record (an object) is expected.")
+        return self.read_json(body)
 
     def _require_few(self, count: int) -> None:
         if self._max_records is not None and count > self._max_records:

@@ -1,0 +1,12 @@
+"""The stream door: events in, predictions and dead letters out.
+
+events.py       what an event is, and what becomes of it
+process.py      Processor: a poll of events -> predictions and dead letters; pure
+cloudevents.py  an event's record, where the event is a CloudEvent
+settings.py     the variables of a consumer
+"""
+
+from skdeploy.stream.events import DeadLetter, Event, Position, Prediction
+from skdeploy.stream.process import Processed, Processor, process
+
+__all__ = ["DeadLetter", "Event", "Position", "Prediction", "Processed", "Processor", "process"]

@@ -1,0 +1,153 @@
+"""A poll of events -> predictions and dead letters, in one call of the engine. No broker in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from skdeploy.errors import BadCell, MalformedBody, SettingsError
+from skdeploy.model import Model, Predictions
+from skdeploy.schema import Checked, RecordReader
+from skdeploy.stream.cloudevents import record_of
+from skdeploy.stream.events import DeadLetter, Event, Prediction
+
+# Who wrote a thousand bad cells into an event needs no list of them all.
+_MOST_CELLS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What came of a poll: each of its events is in one of them."""
+
+    predictions: list[Prediction]
+    dead_letters: list[DeadLetter]
+
+
+class Processor:
+    """Scores events with one model. Deterministic, without side effects.
+
+    deployment   the name that prediction ids begin with
+    id_field     the key of a record that comes back with its prediction; None for none
+    by_id        prediction ids are made of that key, not of where the event came from
+    proba        adds the probability per class
+
+    A prediction's value is a JSON object: `prediction_id`, the pass-through key, `prediction`,
+    `probabilities`, and `model` (name, version, sha256). The same event and model make the same bytes.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        deployment: str | None = None,
+        *,
+        id_field: str | None = "id",
+        by_id: bool = False,
+        proba: bool = False,
+        strict: bool = False,
+        ignore_unknown: bool = False,
+    ) -> None:
+        passport = model.passport
+        if proba and not passport.output.probabilities:
+            raise SettingsError(
+                f"PROBA is 1, but the model {passport.name} has no probabilities: remove PROBA."
+            )
+        self.model = model
+        self.deployment = deployment or passport.name
+        id_field = None if id_field in passport.schema.names else id_field
+        if by_id and id_field is None:
+            raise SettingsError("PREDICTION_ID is id, but ID_FIELD is empty or a column of the model.")
+        self._id_field = id_field
+        self._by_id = by_id
+        self._proba = proba
+        self._reader = RecordReader(
+            model.schema, id_field=id_field, strict=strict, ignore_unknown=ignore_unknown
+        )
+        self._encode = msgspec.json.Encoder().encode
+        stamp = {"name": passport.name, "version": passport.version, "sha256": model.digest}
+        self._stamp = msgspec.Raw(self._encode(stamp))
+
+    def process(self, events: Sequence[Event]) -> Processed:
+        """Predictions and dead letters, each in the order of the events.
+
+        Raises PredictionFailed if it is the engine that fails, not a record.
+        """
+        bodies, letters = _bodies(events)
+        checked = self._reader.read_each(bodies)
+        for index, detail in checked.malformed.items():
+            letters.setdefault(index, DeadLetter(events[index], "malformed-body", detail))
+        for index, cells in checked.bad.items():
+            letters[index] = _invalid(events[index], cells)
+        predictions = self.model.predict_all(checked.table, proba=self._proba)
+        for place, reason in predictions.unscorable.items():
+            index = checked.positions[place]
+            letters[index] = DeadLetter(
+                events[index], "unscorable-record", f"The record is valid, but {reason}."
+            )
+        if self._by_id:
+            letters |= self._without_id(events, checked, letters)
+        made = self._predictions(events, checked, predictions, letters)
+        return Processed(made, [letters[index] for index in sorted(letters)])
+
+    def _predictions(
+        self,
+        events: Sequence[Event],
+        checked: Checked,
+        predictions: Predictions,
+        letters: Mapping[int, DeadLetter],
+    ) -> list[Prediction]:
+        ids = checked.ids or {}
+        made: dict[int, Prediction] = {}
+        for place, index in enumerate(checked.positions):
+            if index in letters:
+                continue
+            event = events[index]
+            document: dict[str, Any] = {"prediction_id": f"{self.deployment}/{event.origin}"}
+            if index in ids:
+                if self._by_id:
+                    document["prediction_id"] = f"{self.deployment}/{ids[index]}"
+                document[self._id_field or ""] = ids[index]
+            document["prediction"] = predictions.values[place]
+            if predictions.probabilities is not None:
+                document["probabilities"] = predictions.probabilities[place]
+            document["model"] = self._stamp
+            made[index] = Prediction(event, self._encode(document))
+        return [made[index] for index in sorted(made)]
+
+    def _without_id(
+        self, events: Sequence[Event], checked: Checked, letters: Mapping[int, DeadLetter]
+    ) -> dict[int, DeadLetter]:
+        ids = checked.ids or {}
+        detail = f"The record has no {self._id_field!r}, of which PREDICTION_ID=id makes its prediction's id."
+        return {
+            index: DeadLetter(events[index], "no-id", detail)
+            for index in checked.positions
+            if ids.get(index) is None and index not in letters
+        }
+
+
+def process(model: Model, events: Sequence[Event], deployment: str | None = None, **how: Any) -> Processed:
+    """The predictions and dead letters of `events`, once; who has many polls keeps a `Processor`."""
+    return Processor(model, deployment, **how).process(events)
+
+
+def _bodies(events: Sequence[Event]) -> tuple[list[bytes], dict[int, DeadLetter]]:
+    """What should be records; and the dead letters of events whose envelope is none."""
+    letters: dict[int, DeadLetter] = {}
+    bodies: list[bytes] = []
+    for index, event in enumerate(events):
+        try:
+            bodies.append(record_of(event))
+        except MalformedBody as error:
+            letters[index] = DeadLetter(event, "malformed-body", str(error))
+            bodies.append(b"")
+    return bodies, letters
+
+
+def _invalid(event: Event, cells: Sequence[BadCell]) -> DeadLetter:
+    listed = [(cell.column, cell.expected, cell.got) for cell in cells[:_MOST_CELLS]]
+    count = f"{len(cells)} bad {'cell' if len(cells) == 1 else 'cells'}"
+    more = f", of which the first {_MOST_CELLS} are listed" if len(cells) > _MOST_CELLS else ""
+    return DeadLetter(event, "invalid-record", f"The record has {count}{more}.", listed)

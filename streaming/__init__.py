@@ -1,0 +1,1 @@
+"""The stream door's entries; the logic is in `skdeploy.stream`."""
