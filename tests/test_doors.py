@@ -14,6 +14,7 @@ from skdeploy.batch.chunks import Chunk
 from skdeploy.batch.scoring import Scorer
 from skdeploy.model import Model
 from skdeploy.settings import Settings
+from skdeploy.stream import Event, Position, process
 from skdeploy.web import create_app
 from tests.live import ROOT
 
@@ -64,17 +65,33 @@ def by_batch(model: Model, records: Records, *, typed: bool, proba: bool = False
     return answers
 
 
+def by_stream(model: Model, records: Records, *, proba: bool = False) -> Answers:
+    """What comes of a poll with an event per record."""
+    events = [Event(json.dumps(record).encode(), Position("t", 0, n)) for n, record in enumerate(records)]
+    processed = process(model, events, proba=proba)
+    answers: Answers = [None] * len(records)
+    for prediction in processed.predictions:
+        value = json.loads(prediction.value)
+        answers[int(prediction.event.position.number)] = value["prediction"], value.get("probabilities")
+    for letter in processed.dead_letters:
+        answers[int(letter.event.position.number)] = {*letter.cells}
+    return answers
+
+
 @pytest.mark.parametrize("typed", [True, False])
 def test_records_have_one_prediction(regressor: Model, typed: bool) -> None:
     """Numbers, nulls and integers in a column of floats."""
-    assert by_batch(regressor, TREES, typed=typed) == by_web(regressor, TREES)
+    answers = by_web(regressor, TREES)
+    assert by_batch(regressor, TREES, typed=typed) == answers
+    assert by_stream(regressor, TREES) == answers
 
 
 @pytest.mark.parametrize("typed", [True, False])
 def test_records_have_the_same_probabilities(classifier: Model, typed: bool) -> None:
     """Labels, and the probability per class under its name."""
-    answers = by_batch(classifier, TREES, typed=typed, proba=True)
-    assert answers == by_web(classifier, TREES, proba=True)
+    answers = by_web(classifier, TREES, proba=True)
+    assert by_batch(classifier, TREES, typed=typed, proba=True) == answers
+    assert by_stream(classifier, TREES, proba=True) == answers
 
 
 def test_bad_records_have_the_same_reasons(regressor: Model) -> None:
@@ -85,13 +102,15 @@ def test_bad_records_have_the_same_reasons(regressor: Model) -> None:
         {"size": "7", "kind": 7, "age": 2.9},
         {"size": True, "kind": "ash", "age": "3"},
     ]
-    assert by_batch(regressor, strange, typed=False) == by_web(regressor, strange)
+    answers = by_web(regressor, strange)
+    assert by_batch(regressor, strange, typed=False) == answers
+    assert by_stream(regressor, strange) == answers
     integers = [*TREES[2:], *BAD_TREES[2:]]
     assert by_batch(regressor, integers, typed=True) == by_web(regressor, integers)
 
 
 def test_the_golden_records_have_one_prediction() -> None:
-    """Those of the committed model, from columns, from rows, and over HTTP."""
+    """Those of the committed model, from columns, from rows, from events, and over HTTP."""
     model = skdeploy.load(ROOT / "model.bin")
     golden = model.passport.golden
     names = model.schema.names
@@ -99,3 +118,4 @@ def test_the_golden_records_have_one_prediction() -> None:
     answers = by_web(model, records)
     assert by_batch(model, records, typed=True) == answers
     assert by_batch(model, records, typed=False) == answers
+    assert by_stream(model, records) == answers
