@@ -59,7 +59,7 @@ image: ## build the Docker image skdeploy
 bench: .venv/dev.done ## measure skdeploy beside other servers, 15 minutes (ROUNDS=3, ONLY="flask skdeploy")
 	$(BIN)/python -m benchmarks run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
-bench-batch: .venv/dev.done ## measure a batch job, PostgreSQL to PostgreSQL, beside the naive loop (ROUNDS=3, ONLY="naive interval")
+bench-batch: .venv/dev.done $(SPARK)/done $(SPARK)/jars/postgresql.jar ## measure a batch job, PostgreSQL to PostgreSQL, beside the naive loop (ROUNDS=3, ONLY="naive interval")
 	$(BIN)/python -m benchmarks.batch run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
 format: .venv/dev.done ## format the code

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from benchmarks.batch import naive
 from benchmarks.batch.tables import FIRST_MONTH, MONTH, YEARS, last_month
@@ -28,6 +29,7 @@ class Contestant:
     arguments  its command line without Python, for so many rows, from a database
     work       of what it said, the seconds without start and loading
     settings   of a job
+    python     the interpreter
     """
 
     key: str
@@ -38,10 +40,11 @@ class Contestant:
     arguments: Callable[[str, int], list[str]]
     work: Callable[[str], float] = float
     settings: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
 
     def command(self, url: str, rows: int) -> list[str]:
         """The process."""
-        return [sys.executable, *self.arguments(url, rows)]
+        return [self.python, *self.arguments(url, rows)]
 
     def environment(self, url: str) -> dict[str, str]:
         """Our own, with a job's settings, and none of the user's."""
@@ -64,6 +67,17 @@ def _ours(key: str, label: str, table: str, **settings: str) -> Contestant:
         return ["-m", "batch.score", "--backfill", *(f"{month}-01" for month in months)]
 
     return Contestant(key, label, "ours", table, OUTPUT, arguments, _seconds_of_intervals, settings)
+
+
+def _spark(key: str, label: str) -> Contestant:
+    """Driver and executors are one process of Java, and two of Python beside it."""
+    python = str(Path(__file__).parents[2] / ".venv-spark" / "bin" / "python")
+    settings = {"SPARK_MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python}
+
+    def arguments(_url: str, _rows: int) -> list[str]:
+        return ["-m", "batch.spark_score", "--at", f"{FIRST_MONTH}-01"]
+
+    return Contestant(key, label, "spark", MONTH, OUTPUT, arguments, _seconds_of_intervals, settings, python)
 
 
 def _seconds_of_intervals(said: str) -> float:
@@ -92,6 +106,7 @@ CONTESTANTS = {
         _ours("staged", "skdeploy, one interval, staged", MONTH, LARGE_INTERVAL="0"),
         # In UTC the year's last evening belongs to the next one.
         _ours("months", "skdeploy, by months", YEARS, EVENT_TZ="America/New_York"),
+        _spark("spark", "skdeploy on Spark, local, one interval"),
         _stage("read", "reading alone"),
         _stage("predict", "predicting alone"),
         _stage("write", "writing alone", OUTPUT),
