@@ -36,7 +36,7 @@ batch-demo: .venv/dev.done ## load the flights into SQLite, score a month by day
 	$(BIN)/python -m examples.batch_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
-	$(BIN)/python -m pytest -m "not heavy"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not heavy"
 
 check: lint types imports test ## what must hold before a change lands: lint, types, imports, tests
 
@@ -51,7 +51,7 @@ imports: .venv/dev.done
 	$(BIN)/lint-imports
 
 test-all: .venv/dev.done $(SERVERS)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar .kafka/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark, Kafka)
-	$(BIN)/python -m pytest -m heavy
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m heavy
 
 image: ## build the Docker image skdeploy
 	DOCKER_BUILDKIT=1 docker build -t skdeploy .

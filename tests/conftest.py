@@ -34,6 +34,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side run files, which have servers of their own; what needs the Docker engine runs together."""
+    for item in items:
+        group = "docker" if "docker" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def small_frame(rows: int = 60) -> pd.DataFrame:
     """A number with nulls, a text category, a whole number."""
     random = np.random.default_rng(7)
