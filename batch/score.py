@@ -7,6 +7,7 @@ import os
 import sys
 
 from skdeploy.batch.command import main
+from skdeploy.batch.ending import end_process
 
 if __name__ == "__main__":
     logging.basicConfig(
@@ -14,4 +15,4 @@ if __name__ == "__main__":
         format="[%(asctime)s] [%(levelname)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S %z",
     )
-    raise SystemExit(main(sys.argv[1:], os.environ))
+    end_process(main(sys.argv[1:], os.environ))

@@ -102,9 +102,11 @@ class Words:
 class Graph:
     """A serialized ONNX model and the columns of its input, a tensor of doubles (n, columns).
 
-    largest   the largest number that the graph takes as scikit-learn does; None for any
+    largest     the largest number that the graph takes as scikit-learn does; None for any
+    split_most  the column of the input that trees split on most; None if none does
     """
 
     content: bytes
     features: list[Feature]
     largest: float | None = None
+    split_most: int | None = None

@@ -17,6 +17,8 @@ from skdeploy.schema import Table
 
 # Numbers of the packed records that are in memory at once: 16 MB.
 _MOST_AT_ONCE = 2**21
+# Fewer records are scored faster than they are sorted.
+_FEWEST_SORTED = 200
 
 
 def _runtime() -> Any:
@@ -57,6 +59,7 @@ class OnnxEngine(Engine):
         self._labels = self._outputs[:1]
         self._input = self._session.get_inputs()[0].name
         self._packer = Packer(graph.features, graph.largest)
+        self._split_most = graph.split_most
         self._most = max(1, _MOST_AT_ONCE // self._packer.width)
         self._others = others
         self._boolean_labels = boolean_labels
@@ -92,6 +95,16 @@ class OnnxEngine(Engine):
         return self._run(outputs, packed)
 
     def _run(self, outputs: list[str], packed: Any) -> list[Any]:
+        """Neighbours that are alike take the same branches of a tree, which the processor then foresees."""
+        if self._split_most is None or len(packed) < _FEWEST_SORTED:
+            return self._run_in_order(outputs, packed)
+        order = packed[:, self._split_most].argsort(kind="stable")
+        made = self._run_in_order(outputs, packed.take(order, axis=0))
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        return [output.take(places, axis=0) for output in made]
+
+    def _run_in_order(self, outputs: list[str], packed: Any) -> list[Any]:
         made: list[Any] = self._call(outputs, {self._input: packed}, self._options)
         if self._boolean_labels and outputs[0] == self._outputs[0]:
             made[0] = made[0].astype(bool)

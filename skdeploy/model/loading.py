@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from threadpoolctl import threadpool_limits  # it comes with scikit-learn
+
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import UnreadableModel
 from skdeploy.model.choice import choose_engine
@@ -48,11 +50,13 @@ def load_model(
         return _bare_model(pipeline, digest, name, warned, engine)
     passport = Passport.from_plain(plain)
     here = installed()
-    golden = prove(passport, SklearnEngine(pipeline, passport.schema), here)
-    _log.info("%d golden records predict what the passport says", len(passport.golden.predictions))
-    for difference in differences(passport.libraries, here):
-        _log.info("Made with other versions, and proved equal: %s", difference)
-    chosen, fallback = choose_engine(pipeline, passport, golden, engine)
+    # Of a few hundred records, and where others use the CPUs a tree's threads wait seconds for each other.
+    with threadpool_limits(1):
+        golden = prove(passport, SklearnEngine(pipeline, passport.schema), here)
+        _log.info("%d golden records predict what the passport says", len(passport.golden.predictions))
+        for difference in differences(passport.libraries, here):
+            _log.info("Made with other versions, and proved equal: %s", difference)
+        chosen, fallback = choose_engine(pipeline, passport, golden, engine)
     return Model(passport, chosen, golden.rows([0]), digest, fallback=fallback)
 
 

@@ -111,6 +111,21 @@ def test_completed_intervals_are_replaced_as_wholes(database: Database) -> None:
     assert database.ledger("rows_read") == [(29,)]
 
 
+@pytest.mark.parametrize("large", ["0", "1000000"])
+def test_what_somebody_took_out_of_the_ledger_is_scored_anew(database: Database, large: str) -> None:
+    """The rows that are there of it are replaced as a whole; a record that vanished has none any more."""
+    database.settings["LARGE_INTERVAL"] = large
+    database.score_here(*ALL)
+    gone = ids_of_day(0)[-1]
+    database.execute(f"DELETE FROM trees WHERE id = {gone}")
+    database.execute("DELETE FROM predictions_ledger")
+    run = database.score_here(*ALL)
+    assert run.code == 0, run.stderr
+    assert sorted(row[0] for row in database.rows("SELECT id FROM predictions")) == [
+        key for key in range(90) if key != gone
+    ]
+
+
 def test_failed_intervals_are_tried_again_alone(database: Database) -> None:
     """With --reprocess failed what was never scored stays so; a failure is forgotten when it is mended."""
     database.execute("ALTER TABLE trees RENAME COLUMN size TO girth")

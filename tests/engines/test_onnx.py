@@ -250,6 +250,26 @@ def test_labels_and_probabilities_come_from_one_run(tmp_path: Path) -> None:
     assert [list(row.values()) for row in result.probabilities] == expected[1]
 
 
+def test_records_are_sorted_for_trees_and_answered_in_their_order(tmp_path: Path) -> None:
+    """The graph sees neighbours that are alike; every record has its own answer, bit by bit."""
+    model: Any = saved(pipelines.bare_forest, tmp_path / "m.bin")
+    golden = golden_table(model.passport)
+    table = golden.rows([row % golden.count for row in range(3 * golden.count)])
+    assert table.count >= 200
+    engine, seen = model.engine, []
+    run = engine._run_in_order
+
+    def watched(outputs: Any, packed: Any) -> Any:
+        seen.append(packed[:, engine._split_most])
+        return run(outputs, packed)
+
+    engine._run_in_order = watched
+    got = engine.predict(table).tolist()
+    assert (np.diff(seen[0]) >= 0).all()
+    assert got == [value for part in (golden,) * 3 for value in engine.predict(part).tolist()]
+    assert got[:20] == [engine.predict(table.rows([row])).tolist()[0] for row in range(20)]
+
+
 def test_many_records_are_scored_in_parts(tmp_path: Path) -> None:
     """However many records come, few are packed at once; the answers are the same."""
     model: Any = saved(pipelines.tfidf_on_a_column, tmp_path / "m.bin")

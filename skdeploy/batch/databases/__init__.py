@@ -6,8 +6,8 @@ sql_input.py        row by row, from whatever SQLAlchemy speaks to
 postgres_input.py   by columns, through ADBC
 tables.py           what a job writes to
 sql_output.py       the ledger, and who may write an interval; locks.py
-writing.py          an interval in one transaction, or by chunks beside it; keys.py, inserting.py,
-                        and copying.py for PostgreSQL
+writing.py          an interval in one transaction, or by chunks beside it; rows.py, keys.py,
+                        inserting.py, and copying.py for PostgreSQL
 """
 
 from __future__ import annotations

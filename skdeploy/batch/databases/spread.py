@@ -15,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from skdeploy.batch.chunks import Counts, Scored, Task
 from skdeploy.batch.databases.engines import first_line, make_engine, parse_url, told_as
 from skdeploy.batch.databases.inserting import insert
+from skdeploy.batch.databases.rows import as_predictions, as_rejects
 from skdeploy.batch.databases.tables import Tables
-from skdeploy.batch.databases.writing import StagedWriting, as_predictions, as_rejects, forget_progress
+from skdeploy.batch.databases.writing import StagedWriting, forget_progress
 from skdeploy.batch.spreading import Attempt, PartWriting, Receipt, Spreading, Stage, total
 from skdeploy.errors import OutputError
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from skdeploy.batch.chunks import Counts, Key, Reject, Scored, Task, Writing
+from skdeploy.batch.chunks import Counts, Key, Scored, Task, Writing
 from skdeploy.batch.databases.inserting import insert
 from skdeploy.batch.databases.keys import key_as_text, key_from_text
-from skdeploy.batch.databases.tables import DIGEST_DIGITS, Tables
+from skdeploy.batch.databases.rows import as_predictions, as_rejects, digest_of
+from skdeploy.batch.databases.tables import Tables
 from skdeploy.errors import OutputError
 
 
@@ -28,12 +29,16 @@ class WholeWriting(Writing):
         self._tables = tables
         self._task = task
         forget_progress(connection, tables, task, name)
-        _delete(connection, (tables.predictions, tables.rejects), task)
+        _delete(connection, (tables.rejects,), task)
+        # To look for them among a history's predictions takes longer than to write an interval.
+        if _was_completed(connection, tables, task):
+            _delete(connection, (tables.predictions,), task)
 
     def write(self, scored: Scored) -> None:
         """Take a chunk."""
         rows = as_predictions(scored.predictions, self._task)
-        _insert_moved_too(self._connection, self._tables, rows, self._task)
+        first = not self.counts.read
+        _insert_moved_too(self._connection, self._tables, rows, self._task, first=first)
         insert(self._connection, self._tables.rejects, as_rejects(scored.rejects, self._task))
         self.counts.add(scored)
 
@@ -102,7 +107,7 @@ class StagedWriting(Writing):
     def _go_on(self) -> tuple[Key | None, Counts] | None:
         """Take over what a run left that died at the same task."""
         row = self._connection.execute(self._mine()).one_or_none()
-        if row is None or (row.model_digest, row.asked) != (_digest(self._task), self._task.asked):
+        if row is None or (row.model_digest, row.asked) != (digest_of(self._task), self._task.asked):
             return None
         self._update({}, by_anyone=True)
         after = None if row.last_key is None else key_from_text(row.last_key)
@@ -114,7 +119,7 @@ class StagedWriting(Writing):
         row = {
             "job": self._task.job,
             "interval_start": self._task.interval.start,
-            "model_digest": _digest(self._task),
+            "model_digest": digest_of(self._task),
             "asked": self._task.asked,
             "run": self._run,
             **_counts(Counts()),
@@ -143,7 +148,7 @@ def ledger_row(task: Task, counts: Counts, status: str, error: str | None = None
         "interval_start": task.interval.start,
         "interval_end": task.interval.end,
         "interval_kind": task.interval.kind,
-        "model_digest": _digest(task),
+        "model_digest": digest_of(task),
         "model_sha256": task.digest,
         "model_name": task.model_name,
         "model_version": task.model_version,
@@ -158,21 +163,36 @@ def ledger_row(task: Task, counts: Counts, status: str, error: str | None = None
 def _complete(connection: sa.Connection, tables: Tables, task: Task, counts: Counts) -> None:
     ledger = tables.ledger
     here = _here(ledger, task)
-    connection.execute(ledger.delete().where(*here, ledger.c.model_digest == _digest(task)))
+    connection.execute(ledger.delete().where(*here, ledger.c.model_digest == digest_of(task)))
     connection.execute(ledger.delete().where(*here, ledger.c.status == "failed"))
     connection.execute(ledger.update().where(*here).values(is_current=0))
     connection.execute(ledger.insert().values(ledger_row(task, counts, "completed")))
     _delete_moved_of_others(connection, tables, task)
 
 
-def _insert_moved_too(connection: sa.Connection, tables: Tables, rows: pa.Table, task: Task) -> None:
-    """Insert predictions, of records too that another interval has a prediction of: they have moved."""
+def _was_completed(connection: sa.Connection, tables: Tables, task: Task) -> bool:
+    """Whether the ledger says so of this model: else it has no predictions of the interval."""
+    ledger = tables.ledger
+    mine = [*_here(ledger, task), ledger.c.model_digest == digest_of(task), ledger.c.status == "completed"]
+    return connection.execute(sa.select(ledger.c.status).where(*mine)).first() is not None
+
+
+def _insert_moved_too(
+    connection: sa.Connection, tables: Tables, rows: pa.Table, task: Task, *, first: bool
+) -> None:
+    """Insert predictions, of records too that another interval has a prediction of: they have moved.
+
+    first   nothing of the interval was written yet: what is there of it is of an entry that somebody
+            took out of the ledger
+    """
     savepoint = connection.begin_nested()
     try:
         insert(connection, tables.predictions, rows)
         savepoint.commit()
     except IntegrityError:
         savepoint.rollback()
+        if first:
+            _delete(connection, (tables.predictions,), task)
         _delete_elsewhere(connection, tables, rows, task)
         try:
             insert(connection, tables.predictions, rows)
@@ -188,7 +208,7 @@ def _delete_elsewhere(connection: sa.Connection, tables: Tables, rows: pa.Table,
     table = tables.predictions
     delete = table.delete().where(
         table.c.job == task.job,
-        table.c.model_digest == _digest(task),
+        table.c.model_digest == digest_of(task),
         table.c.interval_start != task.interval.start,
         *(table.c[name] == sa.bindparam(f"key_{place}") for place, name in enumerate(tables.keys)),
     )
@@ -200,16 +220,16 @@ def _delete_moved(connection: sa.Connection, tables: Tables, staged: sa.FromClau
     """The same for all keys of a staged interval."""
     table = tables.predictions
     keys = sa.select(*(staged.c[name] for name in tables.keys))
-    mine = (table.c.job == task.job, table.c.model_digest == _digest(task))
+    mine = (table.c.job == task.job, table.c.model_digest == digest_of(task))
     connection.execute(table.delete().where(*mine, _has_key_of(tables, keys)))
 
 
 def _delete_moved_of_others(connection: sa.Connection, tables: Tables, task: Task) -> None:
     """The same for other models' predictions: they are the latest ones of the intervals that they are of."""
     table, ledger = tables.predictions, tables.ledger
-    other = (ledger.c.job == task.job, ledger.c.is_current == 1, ledger.c.model_digest != _digest(task))
+    other = (ledger.c.job == task.job, ledger.c.is_current == 1, ledger.c.model_digest != digest_of(task))
     digests = connection.execute(sa.select(ledger.c.model_digest).distinct().where(*other)).scalars().all()
-    here = (*_here(table, task), table.c.model_digest == _digest(task))
+    here = (*_here(table, task), table.c.model_digest == digest_of(task))
     keys = sa.select(*(table.c[name] for name in tables.keys)).where(*here)
     for digest in digests:
         # A model at a time, so that its keys are found by the table's own index.
@@ -229,7 +249,7 @@ def _has_key_of(tables: Tables, keys: sa.Select[Any]) -> sa.ColumnElement[bool]:
 def _delete(connection: sa.Connection, tables: Sequence[sa.Table], task: Task) -> None:
     """What this model's predictions of the interval were."""
     for table in tables:
-        mine = [*_here(table, task), table.c.model_digest == _digest(task)]
+        mine = [*_here(table, task), table.c.model_digest == digest_of(task)]
         connection.execute(table.delete().where(*mine))
 
 
@@ -252,44 +272,9 @@ def _here(table: sa.Table, task: Task) -> list[sa.ColumnElement[bool]]:
     return [table.c.job == task.job, table.c.interval_start == task.interval.start]
 
 
-def _digest(task: Task) -> str:
-    return task.digest[:DIGEST_DIGITS]
-
-
 def _counts(counts: Counts) -> dict[str, int]:
     return {
         "rows_read": counts.read,
         "rows_predicted": counts.predicted,
         "rows_rejected": counts.rejected,
     }
-
-
-def _with_task(rows: pa.Table, task: Task) -> pa.Table:
-    """The rows with what is the same in all of them."""
-    instant = pa.timestamp("s", tz="UTC")
-    for name, value in (
-        ("job", task.job),
-        ("model_digest", _digest(task)),
-        ("interval_start", pa.scalar(task.interval.start, instant)),
-        ("interval_end", pa.scalar(task.interval.end, instant)),
-    ):
-        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
-    return rows
-
-
-def as_predictions(rows: pa.Table, task: Task) -> pa.Table:
-    """A chunk's predictions as they stand in the table."""
-    rows = _with_task(rows, task)
-    for name, value in (("model_name", task.model_name), ("model_version", task.model_version)):
-        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
-    return rows
-
-
-_REJECTS = pa.schema([(name, pa.string()) for name in ("row_key", "column_name", "expected", "got")])
-
-
-def as_rejects(rejects: Sequence[Reject], task: Task) -> pa.Table:
-    """A chunk's rejects as they stand in the table."""
-    columns = list(zip(*rejects, strict=True)) or [()] * len(_REJECTS)
-    arrays = [pa.array(column, pa.string()) for column in columns]
-    return _with_task(pa.Table.from_arrays(arrays, schema=_REJECTS), task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from typing import Any
 
 from skdeploy.engines.compiling.errors import NotCompilable
@@ -36,12 +37,29 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
         raise NotCompilable(f"{type(error).__name__}: {reason[0] if reason else ''}") from error
     _mend(model)
     single = any(node.op_type == "Cast" and _casts_to_single(node) for node in model.graph.node)
-    return Graph(model.SerializeToString(), features, LARGEST["float32"] if single else None)
+    largest = LARGEST["float32"] if single else None
+    return Graph(model.SerializeToString(), features, largest, _split_most(model.graph))
 
 
 def _casts_to_single(node: Any) -> bool:
     """Whether a number beyond a single's range would become infinite here; scikit-learn raises."""
     return any(attribute.name == "to" and attribute.i == _FLOAT for attribute in node.attribute)
+
+
+def _split_most(graph: Any) -> int | None:
+    """The column of the input that trees split on most; None if no tree reads the input as it is."""
+    as_it_is = {graph.input[0].name}
+    splits: Counter[int] = Counter()
+    for node in graph.node:
+        if node.input[0] not in as_it_is:
+            continue
+        if node.op_type in ("Cast", "Identity"):
+            as_it_is.update(node.output)
+        elif node.op_type == "TreeEnsemble":
+            for attribute in node.attribute:
+                if attribute.name == "nodes_featureids":
+                    splits.update(attribute.ints)
+    return max(splits, key=lambda column: splits[column], default=None)
 
 
 def _convert(pipeline: Any, width: int) -> Any:
