@@ -1,6 +1,7 @@
 """The package's command line.
 
-python -m skdeploy doctor s3://bucket/model.bin     is everything there that a service needs to start?
+python -m skdeploy doctor s3://bucket/model.bin       is everything there that a service needs to start?
+python -m skdeploy export s3://bucket/model.bin out   the model for where scikit-learn is too large
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from skdeploy import __version__
 from skdeploy.doctor import Finding, examine
-from skdeploy.errors import SettingsError
+from skdeploy.errors import SettingsError, SkdeployError
+from skdeploy.model.exporting import export
 from skdeploy.settings import Settings
-from skdeploy.source import Source
+from skdeploy.source import Source, fetch
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -29,6 +33,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     doctor.add_argument("uri", nargs="?", metavar="URI", help="where the model comes from (MODEL_URI)")
     doctor.set_defaults(command=_doctor)
+    exporter = commands.add_parser(
+        "export", help="write the compiled model and its passport, which are loaded without scikit-learn"
+    )
+    exporter.add_argument("uri", metavar="URI", help="where the model comes from (MODEL_URI)")
+    exporter.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="the folder for model.onnx and passport.json"
+    )
+    exporter.set_defaults(command=_export)
     options = parser.parse_args(argv)
     code: int = options.command(options, environ)
     return code
@@ -36,18 +48,43 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
-        settings = Settings.from_env(environ)
-        if options.uri:
-            settings = dataclasses.replace(settings, model_uri=options.uri)
-        source = Source.from_settings(settings)
+        source, engine = _source(options, environ)
     except SettingsError as error:
         _say(Finding("settings", well=False, what=str(error)))
         return 1
     all_well = True
-    for finding in examine(source, settings.engine):
+    for finding in examine(source, engine):
         _say(finding)
         all_well &= finding.well
     return 0 if all_well else 1
+
+
+def _export(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    try:
+        source, _ = _source(options, environ)
+        fetched = fetch(source)
+        model = export(
+            fetched.content,
+            options.folder,
+            digest=fetched.digest,
+            where=fetched.where,
+            version=__version__,
+            trusted=source.trusted,
+        )
+    except (SkdeployError, OSError) as error:
+        print(f"Not exported: {error}", file=sys.stderr)
+        return 1
+    golden = len(model.passport.golden.predictions)
+    print(f"{options.folder}: {model!r}; {golden} golden records predict what they should")
+    return 0
+
+
+def _source(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Source, str]:
+    """The place that the options or else the settings name, and the engine."""
+    settings = Settings.from_env(environ)
+    if options.uri:
+        settings = dataclasses.replace(settings, model_uri=options.uri)
+    return Source.from_settings(settings), settings.engine
 
 
 def _say(finding: Finding) -> None:

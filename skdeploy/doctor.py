@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from skdeploy.errors import DigestMismatch, ModelUnavailable, SourceError
-from skdeploy.source import Fetched, Source, Target, build, fetch, resolve
+from skdeploy.model import Model
+from skdeploy.model.exported import is_exported
+from skdeploy.source import Fetched, Source, Target, build, fetch, load_from, resolve
 from skdeploy.source.place import LocalFile, RegisteredModel, S3Object
 
 # In the order in which servers look: who gets as far as one has passed those before it.
@@ -31,14 +33,7 @@ def examine(source: Source, engine: str = "auto") -> Iterator[Finding]:
 
     The cache does not stand in: this is about what is there now.
     """
-    visit = _Visit(source, engine)
-    steps: list[tuple[tuple[str, ...], Callable[[], str]]] = [
-        (_parts(source), visit.resolve),
-        (("digest",) if isinstance(source.place, LocalFile) else ("download", "digest"), visit.fetch),
-        (("model",), visit.prove),
-        *([(("cache",), visit.cache)] if source.cache else []),
-    ]
-    for parts, step in steps:
+    for parts, step in _steps(source, _Visit(source, engine)):
         try:
             said = step()
         except ModelUnavailable as error:
@@ -49,6 +44,17 @@ def examine(source: Source, engine: str = "auto") -> Iterator[Finding]:
             return
         yield from (Finding(part, well=True) for part in parts[:-1])
         yield Finding(parts[-1], well=True, what=said)
+
+
+def _steps(source: Source, visit: _Visit) -> list[tuple[tuple[str, ...], Callable[[], str]]]:
+    if isinstance(source.place, LocalFile) and is_exported(source.place.path):
+        return [(("model",), visit.load)]
+    return [
+        (_parts(source), visit.resolve),
+        (("digest",) if isinstance(source.place, LocalFile) else ("download", "digest"), visit.fetch),
+        (("model",), visit.prove),
+        *([(("cache",), visit.cache)] if source.cache else []),
+    ]
 
 
 class _Visit:
@@ -74,9 +80,10 @@ class _Visit:
         return f"{self._fetched.digest}, compared with nothing: MODEL_SHA256 is not set"
 
     def prove(self) -> str:
-        model = build(self._uncached, self._fetched, engine=self._engine)
-        golden = len(model.passport.golden.predictions)
-        return f"{model!r}; {golden} golden records predict what they should"
+        return _proved(build(self._uncached, self._fetched, engine=self._engine))
+
+    def load(self) -> str:
+        return _proved(load_from(self._uncached, engine=self._engine))
 
     def cache(self) -> str:
         folder = self._source.cache
@@ -92,6 +99,11 @@ class _Visit:
                 "Give another folder.",
             ) from None
         return str(folder)
+
+
+def _proved(model: Model) -> str:
+    golden = len(model.passport.golden.predictions)
+    return f"{model!r}; {golden} golden records predict what they should"
 
 
 def _parts(source: Source) -> tuple[str, ...]:

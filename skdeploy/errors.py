@@ -7,6 +7,7 @@
     │   └── InvalidRecord         cells that do not fit the model's schema, all of them listed
     ├── SettingsError             a variable, its value, and what it should be
     ├── SaveError                 a pipeline cannot be saved as a model, and why
+    ├── ExportError               a model cannot do without scikit-learn, and why
     ├── ModelUnavailable          there is no model to predict with
     │   ├── SourceError           the place that it comes from does not give it; which part is wrong
     │   │   ├── SourceUnreachable it cannot be reached, lets nobody in, or broke off
@@ -88,6 +89,10 @@ class SettingsError(SkdeployError):
 
 class SaveError(SkdeployError):
     """The pipeline cannot be saved as a model; the message says what to change."""
+
+
+class ExportError(SkdeployError):
+    """The model cannot be exported; the message says why, and what to do instead."""
 
 
 class ModelUnavailable(SkdeployError):

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("numpy", "pandas", "sklearn", "scipy", "joblib", "flask", "gunicorn", "msgspec")
+TOO_LARGE = ("pandas", "sklearn", "scipy", "joblib", "onnx", "skl2onnx", "pyarrow")
 
 
 def imported(path: Path) -> set[str]:
@@ -56,6 +57,16 @@ def test_nothing_imports_a_composition_root() -> None:
 def test_importing_the_package_is_light() -> None:
     """`import skdeploy` imports nothing heavy; save and load come when they are used."""
     code = f"import sys, skdeploy; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_exported_model_needs_neither_pandas_nor_scikit_learn() -> None:
+    """What scores events with an exported model imports nothing that is too large for Lambda's zip."""
+    code = (
+        "import sys, skdeploy.stream, skdeploy.source, skdeploy.settings, skdeploy.model.exported\n"
+        f"print([name for name in {TOO_LARGE} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -63,7 +63,7 @@ def test_a_missing_or_unreadable_file_is_said_to_be(tmp_path: Path) -> None:
     """The message names the path and what to do."""
     with pytest.raises(ModelUnavailable, match=r"no model at .*none\.bin"):
         skdeploy.load(tmp_path / "none.bin")
-    with pytest.raises(ModelUnavailable, match="directory"):
+    with pytest.raises(ModelUnavailable, match="is a folder"):
         skdeploy.load(tmp_path)
 
 

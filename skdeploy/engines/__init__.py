@@ -1,8 +1,8 @@
 """How records become predictions.
 
 sklearn.py   the reference, the pipeline itself; inputs.py makes what it takes
-onnx.py      the compiled one: packing.py makes a tensor of records, graph.py says what of, and
-             compiling/ makes both from a pipeline
+onnx.py      the compiled one: packing.py makes a tensor of records, graph.py says what of, features.py
+             writes that down, and compiling/ makes it all from a pipeline
 batching.py  concurrent calls of an engine gathered into one
 """
 
@@ -11,6 +11,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from skdeploy.schema import Table
+
+
+class NoAnswer(Exception):
+    """The engine has no answer for a record of the table; `str(error)` says why, without its values."""
 
 
 class Engine(Protocol):

@@ -8,10 +8,28 @@ choice.py    which engine serves; edges.py makes the records that two engines ar
 batching.py  concurrent calls gathered, where that is proved harmless
 golden.py    golden records made up from the schema
 outputs.py   what a pipeline returns -> plain values
+exported.py  a model without scikit-learn: what is in its folder, and loading it; exporting.py writes it
+
+What an exported model needs imports neither pandas, scikit-learn, scipy nor joblib: `load_model`, which
+unpickles, is imported when it is first used.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from skdeploy.model.batching import batched
-from skdeploy.model.loading import load_model
 from skdeploy.model.model import Model, Origin, Predictions
 
+if TYPE_CHECKING:
+    from skdeploy.model.loading import load_model
+
 __all__ = ["Model", "Origin", "Predictions", "batched", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_model":
+        from skdeploy.model.loading import load_model
+
+        return load_model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

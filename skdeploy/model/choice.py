@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from skdeploy.engines import Engine
+from skdeploy.engines.graph import Graph
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable
 from skdeploy.model.edges import edge_records
+from skdeploy.model.exported import onnx_engine
 from skdeploy.model.outputs import predicts
 from skdeploy.model.proof import OTHER_MAKE
 from skdeploy.passport import Output, Passport
@@ -34,35 +36,45 @@ def choose_engine(pipeline: Any, passport: Passport, golden: Table, wanted: str)
     if wanted == "sklearn":
         return reference, None
     try:
-        engine = _compiled(pipeline, passport, golden, reference)
-    except _Unequal as error:
-        reason = f"the compiled pipeline differs from scikit-learn: {error}"
-    except Exception as error:  # whatever compiling or running raises, scikit-learn serves
-        reason = f"the pipeline cannot be compiled: {error}"
-    else:
-        return engine, None
-    if wanted == "onnx":
-        raise ModelUnavailable(f"ENGINE=onnx, but {reason}. Unset it to serve with scikit-learn.")
-    _log.info("The engine is sklearn: %s", reason)
-    return reference, reason
+        engine, _ = compile_engine(pipeline, passport, golden, reference)
+    except NotCompiled as error:
+        if wanted == "onnx":
+            raise ModelUnavailable(
+                f"ENGINE=onnx, but {error}. Unset it to serve with scikit-learn."
+            ) from error
+        _log.info("The engine is sklearn: %s", error)
+        return reference, str(error)
+    return engine, None
+
+
+class NotCompiled(Exception):
+    """The pipeline cannot be compiled, or not to its equal; `str(error)` is the reason."""
 
 
 class _Unequal(Exception):
     """The two engines answer differently; says where, without a record's values."""
 
 
-def _compiled(pipeline: Any, passport: Passport, golden: Table, reference: SklearnEngine) -> Engine:
+def compile_engine(
+    pipeline: Any, passport: Passport, golden: Table, reference: SklearnEngine
+) -> tuple[Engine, Graph]:
+    """The compiled engine, proved equal to the reference, and its graph. Raises NotCompiled."""
+    try:
+        return _compiled(pipeline, passport, golden, reference)
+    except _Unequal as error:
+        raise NotCompiled(f"the compiled pipeline differs from scikit-learn: {error}") from error
+    except Exception as error:  # whatever compiling or running raises, scikit-learn serves
+        raise NotCompiled(f"the pipeline cannot be compiled: {error}") from error
+
+
+def _compiled(
+    pipeline: Any, passport: Passport, golden: Table, reference: SklearnEngine
+) -> tuple[Engine, Graph]:
     from skdeploy.engines.compiling import compile_graph
-    from skdeploy.engines.onnx import OnnxEngine
 
     begin = time.perf_counter()
-    classes = passport.output.classes or []
-    engine = OnnxEngine(
-        compile_graph(pipeline, passport.schema),
-        reference,
-        boolean_labels=any(isinstance(label, bool) for label in classes),
-        widths=[len(one) for one in classes] if passport.output.names and classes else None,
-    )
+    graph = compile_graph(pipeline, passport.schema)
+    engine = onnx_engine(graph, passport.output, reference)
     edges, names = edge_records(passport.schema, golden)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -77,7 +89,7 @@ def _compiled(pipeline: Any, passport: Passport, golden: Table, reference: Sklea
         golden.count,
         edges.count,
     )
-    return engine
+    return engine, graph
 
 
 def _predictable(

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from skdeploy.engines import Engine
+from skdeploy.engines import Engine, NoAnswer
 from skdeploy.errors import PredictionFailed
 from skdeploy.model.outputs import not_finite, plain_predictions, plain_probabilities
 from skdeploy.passport import Passport
@@ -146,6 +146,9 @@ class Model:
             part = self._score(table.rows(indices), result.probabilities is not None)
         except Exception as error:  # the pipeline may raise anything
             if len(indices) == 1:
+                if isinstance(error, NoAnswer):
+                    result.unscorable[indices[0]] = str(error)
+                    return
                 if not result.unscorable:
                     _log_where(error)
                 result.unscorable[indices[0]] = RAISED

@@ -18,15 +18,19 @@ from skdeploy.schema import RecordReader, Table
 
 SAME_MAKE = 1e-9  # same library versions and processor: the same arithmetic, almost always
 OTHER_MAKE = 1e-5
+# Stands in the list of what was made differently.
+_EXPORTED = "exported"
 
 
-def prove(passport: Passport, engine: Engine, libraries: dict[str, str]) -> Table:
+def prove(passport: Passport, engine: Engine, libraries: dict[str, str] | None) -> Table:
     """Predict the golden records, and return them; raises ProofFailed naming record and both values.
+
+    libraries   what is installed here; None where the engine has none of those that the passport names
 
     Two numbers are equal if |a - b| <= rtol * |b| + rtol * std(golden predictions). Labels must
     be the same, unless the two most probable classes are closer together than rtol.
     """
-    made_differently = differences(passport.libraries, libraries)
+    made_differently = [_EXPORTED] if libraries is None else differences(passport.libraries, libraries)
     try:
         table = golden_table(passport)
         _compare(passport, engine, table, made_differently)
@@ -123,6 +127,8 @@ def _is_toss_up(passport: Passport, index: int, labels: list[Any], rtol: float) 
 
 
 def _explain(made_differently: list[str]) -> str:
+    if made_differently == [_EXPORTED]:
+        return "The exported model is not the pipeline that was saved. Export it again."
     if made_differently:
         return f"It was made with other versions: {', '.join(made_differently)}. Train it again here."
     return "The file does not hold the pipeline that was saved. Save the model again."

@@ -26,6 +26,12 @@ def _read(path: Path) -> bytes:
 
 
 def _unreadable(path: Path, error: OSError) -> SourceError:
+    if isinstance(error, IsADirectoryError):
+        return SourceError(
+            "file",
+            f"{path} is a folder, not a model's file.",
+            "Name the file; the folder of an exported model serves, but is not watched for another one.",
+        )
     if isinstance(error, FileNotFoundError):
         return SourceError(
             "file", f"There is no model at {path.absolute()}:", "train one (make train), or set MODEL_URI."

@@ -9,8 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skdeploy.errors import DigestMismatch, SourceUnreachable, UnverifiedModel
-from skdeploy.model import Model, Origin, load_model
+from skdeploy.errors import (
+    DigestMismatch,
+    ModelUnavailable,
+    SourceUnreachable,
+    UnreadableModel,
+    UnverifiedModel,
+)
+from skdeploy.model import Model, Origin
+from skdeploy.model.exported import is_exported, load_exported
 from skdeploy.source import files, registry, s3
 from skdeploy.source.cache import Cache, Record
 from skdeploy.source.place import LocalFile, S3Object, Source
@@ -29,7 +36,7 @@ def load(
     allow_unverified: bool = False,
     trusted: tuple[str, ...] = (),
 ) -> Model:
-    """The proved model at `uri`: a path, file://, s3://, models:/ or runs:/.
+    """The proved model at `uri`: a path, file://, s3://, models:/ or runs:/; or an exported model's folder.
 
     engine   "sklearn", "auto" (compiled where that is proved equal) or "onnx" (compiled or nothing)
 
@@ -52,6 +59,9 @@ def load_from(source: Source, *, engine: str = "auto") -> Model:
 
     Raises ModelUnavailable.
     """
+    place = source.place
+    if isinstance(place, LocalFile) and is_exported(place.path):
+        return _load_exported(source, place.path, engine)
     try:
         fetched = fetch(source)
     except SourceUnreachable as error:
@@ -99,7 +109,7 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
         where=target.where,
         name=target.name,
         version=target.version,
-        fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+        fetched=_now(),
         verified=verified,
         notes=() if verified else ("Its digest was not known before it was loaded.",),
     )
@@ -107,6 +117,13 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
 
 def build(source: Source, fetched: Fetched, *, engine: str = "auto") -> Model:
     """What was fetched, unpickled and proved. Raises ModelUnavailable."""
+    try:
+        from skdeploy.model import load_model
+    except ModuleNotFoundError as error:
+        raise UnreadableModel(
+            f"{fetched.where} is a pickle, and {error.name} is not installed here: "
+            "export the model (python -m skdeploy export), or deploy the container."
+        ) from error
     model = load_model(
         fetched.content,
         digest=fetched.digest,
@@ -119,6 +136,21 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto") -> Model:
         uri=source.uri, version=fetched.version, fetched=fetched.fetched, from_cache=fetched.from_cache
     )
     return dataclasses.replace(model, origin=origin, notes=(*model.notes, *fetched.notes))
+
+
+def _load_exported(source: Source, folder: Path, engine: str) -> Model:
+    if engine == "sklearn":
+        raise ModelUnavailable(
+            f"ENGINE=sklearn, but {folder} is an exported model, which has no scikit-learn. Unset it."
+        )
+    model = load_exported(folder, source.sha256)
+    return dataclasses.replace(
+        model, origin=Origin(uri=source.uri, version=None, fetched=_now(), from_cache=None)
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def remember(source: Source, fetched: Fetched) -> None:

@@ -80,6 +80,7 @@ def _convert(pipeline: Any, width: int) -> Any:
     theirs = is_classifier(pipeline) and hasattr(pipeline, "predict_proba") and type(final) not in PARSERS
     return convert_sklearn(
         pipeline,
+        "pipeline",  # else it is named at random, and no two graphs are the same
         initial_types=[("record", DoubleTensorType([None, width]))],
         options={id(final): {"zipmap": False}} if theirs else None,
         target_opset=_OPSET,
