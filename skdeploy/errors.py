@@ -16,6 +16,7 @@
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
     ├── PredictionFailed          the engine failed although the records are valid
+    ├── StreamError               events cannot be read, or predictions sent, and waiting will not help
     └── BatchError                a job cannot go on
         ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
         ├── OutputError           predictions cannot be written: unreachable, another table than meant
@@ -142,6 +143,10 @@ class ProofFailed(ModelUnavailable):
 
 class PredictionFailed(SkdeployError):
     """The engine raised although the records are valid, and golden records fail as well."""
+
+
+class StreamError(SkdeployError):
+    """Events cannot be read, or predictions cannot be sent; the message says what to do. Nothing is lost."""
 
 
 class BatchError(SkdeployError):
