@@ -15,12 +15,13 @@
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
     ├── PredictionFailed          the engine failed although the records are valid
-    └── BatchError                a job cannot go on
-        ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
-        ├── OutputError           predictions cannot be written: unreachable, another table than meant
-        ├── IntervalHeld          another run is scoring the interval
-        ├── IntervalCompleted     another run has scored the interval meanwhile
-        └── Interrupted           the job was told to stop
+    ├── BatchError                a job cannot go on
+    │   ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
+    │   ├── OutputError           predictions cannot be written: unreachable, another table than meant
+    │   ├── IntervalHeld          another run is scoring the interval
+    │   ├── IntervalCompleted     another run has scored the interval meanwhile
+    │   └── Interrupted           the job was told to stop
+    └── StreamError               a consumer cannot go on: the broker refuses, or another has its name
 
 A record that is valid and still cannot be scored is no exception but a result
 (`skdeploy.model.Predictions.unscorable`): its neighbours have their answers.
@@ -161,3 +162,7 @@ class IntervalCompleted(BatchError):
 
 class Interrupted(BatchError):
     """The job was told to stop, and undid the interval that it was at."""
+
+
+class StreamError(SkdeployError):
+    """A consumer cannot go on; what is not committed comes again."""
