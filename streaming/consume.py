@@ -13,7 +13,7 @@ if __name__ == "__main__":
     from skdeploy.stream.kafka.command import main
 
     logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "info").upper(),
+        level=logging.INFO,
         format="[%(asctime)s] [%(levelname)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S %z",
     )

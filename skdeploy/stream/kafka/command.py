@@ -53,6 +53,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         given["EXACTLY_ONCE"] = "1"
     try:
         settings, stream = _settings({**environ, **given})
+        logging.getLogger().setLevel(settings.log_level.upper())
         with told_to_stop(settings.graceful_timeout) as stop:
             consume(settings, stream, stop)
     except (SettingsError, ModelUnavailable) as error:

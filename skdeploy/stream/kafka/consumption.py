@@ -45,7 +45,7 @@ class Figures:
 class Consumption:
     """One consumer at work.
 
-    processor        what events are scored with; asked before each poll is processed
+    processor        what events are scored with; asked again and again: it may change between polls
     commit_seconds   between commits
     """
 
@@ -153,6 +153,7 @@ class Consumption:
             self._awaited.append((self._sender.produced, np.array(times, np.int64)))
 
     def _look_after(self) -> None:
+        self._processor()
         self._sender.serve()
         if self._delivery.acknowledges:
             self._observe(self._sender.acknowledged)

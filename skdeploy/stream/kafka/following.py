@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,8 @@ from skdeploy.source import Source
 from skdeploy.stream.process import Processor
 from skdeploy.watch import Follower, State, Watcher, process
 
-_log = logging.getLogger(__name__)
+# Between looks at whether something was published.
+_LOOK_SECONDS = 0.5
 
 
 class Slot:
@@ -30,6 +31,7 @@ class Slot:
         self._made = made
         self._serves = serves
         self.follower: Follower | None = None
+        self._look = 0.0
         self.processor = made(model)
         serves(model)
 
@@ -39,8 +41,9 @@ class Slot:
         self._serves(model)
 
     def current(self) -> Processor:
-        """Asked between polls."""
-        if self.follower is not None:
+        """Asked between polls, also of no events."""
+        if self.follower is not None and time.monotonic() >= self._look:
+            self._look = time.monotonic() + _LOOK_SECONDS
             self.follower.poll()
         return self.processor
 
