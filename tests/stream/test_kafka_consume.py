@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME
@@ -78,7 +79,7 @@ def test_key_headers_and_timestamp_pass_through(broker: Broker, regressor_file: 
         assert message.timestamp() == (TIMESTAMP_CREATE_TIME, 1_383_640_000_123)
     assert prediction.headers() == [headers[0], headers[2], ("content-type", b"application/json")]
     assert letter.value() == value
-    said_of = dict(letter.headers() or [])
+    said_of: dict[str, Any] = dict(letter.headers() or [])
     assert [*said_of][:3] == ["trace", "Content-Type", "empty"]
     assert said_of["skdeploy-origin"] in (b"b/0/1", b"b/1/1", b"b/2/1")
     assert said_of["skdeploy-reason"] == b"invalid-record"

@@ -152,4 +152,9 @@ def _explained(error: KafkaError, topic: str) -> str:
             f"A message is larger than {topic} allows: raise its max.message.bytes, or lower "
             "message.max.bytes in KAFKA_CONFIG"
         )
+    if error.code() == KafkaError.INVALID_TIMESTAMP:
+        return (
+            f"{topic} takes no event of this time: its message.timestamp.before.max.ms and "
+            "message.timestamp.after.max.ms must be those of the events' topic"
+        )
     return f"What was sent to {topic} did not arrive: {error.str()}"
