@@ -16,13 +16,13 @@
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
     ├── PredictionFailed          the engine failed although the records are valid
-    ├── StreamError               events cannot be read, or predictions sent, and waiting will not help
-    └── BatchError                a job cannot go on
-        ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
-        ├── OutputError           predictions cannot be written: unreachable, another table than meant
-        ├── IntervalHeld          another run is scoring the interval
-        ├── IntervalCompleted     another run has scored the interval meanwhile
-        └── Interrupted           the job was told to stop
+    ├── BatchError                a job cannot go on
+    │   ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
+    │   ├── OutputError           predictions cannot be written: unreachable, another table than meant
+    │   ├── IntervalHeld          another run is scoring the interval
+    │   ├── IntervalCompleted     another run has scored the interval meanwhile
+    │   └── Interrupted           the job was told to stop
+    └── StreamError               events cannot be read, or predictions sent: waiting will not help
 
 A record that is valid and still cannot be scored is no exception but a result
 (`skdeploy.model.Predictions.unscorable`): its neighbours have their answers.
@@ -145,10 +145,6 @@ class PredictionFailed(SkdeployError):
     """The engine raised although the records are valid, and golden records fail as well."""
 
 
-class StreamError(SkdeployError):
-    """Events cannot be read, or predictions cannot be sent; the message says what to do. Nothing is lost."""
-
-
 class BatchError(SkdeployError):
     """A job cannot go on; what is committed stays as it is."""
 
@@ -171,3 +167,7 @@ class IntervalCompleted(BatchError):
 
 class Interrupted(BatchError):
     """The job was told to stop, and undid the interval that it was at."""
+
+
+class StreamError(SkdeployError):
+    """Events cannot be read, or predictions sent; what to do. What is not committed comes again."""

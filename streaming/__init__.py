@@ -1,1 +1,1 @@
-"""The stream door's entries; the logic is in `skdeploy.stream`."""
+"""The stream door's entries; the logic is in `skdeploy.stream`. `python -m streaming.consume --help`."""

@@ -1,0 +1,17 @@
+"""Kafka: events from topics, predictions and dead letters to topics.
+
+properties.py   what librdkafka is told: what our promises need, and KAFKA_CONFIG
+clients.py      a consumer and a producer, opened
+brokers.py      whether the brokers can be reached
+messages.py     Kafka's messages -> events; predictions and dead letters -> messages
+assignment.py   which partitions are ours, and how far each is done
+reader.py       polls; keeps the group while the process is busy; goes back to what is not committed
+sender.py       produces, waits where the queue is full, knows what is acknowledged
+delivery.py     at least once
+transactions.py exactly once
+consumption.py  poll -> process -> produce ... -> commit, until it is told to stop
+following.py    another model between polls
+metrics.py      what Prometheus is told
+pages.py        /metrics, /ready, /health
+command.py      the command line
+"""

@@ -1,0 +1,36 @@
+"""A consumer and a producer, opened."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from skdeploy.errors import SettingsError
+from skdeploy.stream.kafka.brokers import Brokers, Quiet
+from skdeploy.stream.kafka.properties import Properties
+
+
+def open_consumer(properties: Properties, brokers: Brokers) -> Consumer:
+    """Raises SettingsError if librdkafka does not take a property."""
+    consumer: Consumer = _opened(Consumer, properties, brokers, "consumer")
+    return consumer
+
+
+def open_producer(properties: Properties, brokers: Brokers) -> Producer:
+    """Raises SettingsError if librdkafka does not take a property."""
+    producer: Producer = _opened(Producer, properties, brokers, "producer")
+    return producer
+
+
+def _opened(kind: Any, properties: Properties, brokers: Brokers, name: str) -> Any:
+    try:
+        return kind({**properties, **brokers.callbacks(name)}, logger=Quiet())
+    except (KafkaException, ValueError, TypeError) as error:
+        # Its message may hold a value, which may be a password.
+        match = re.search(r'property: ?"([^"]+)"|property "([^"]+)"', str(error))
+        which = f"the property {match[1] or match[2]}" if match else "a property"
+        raise SettingsError(
+            f"KAFKA_CONFIG: librdkafka's {name} does not take {which}: see its CONFIGURATION.md."
+        ) from None

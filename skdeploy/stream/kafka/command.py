@@ -1,0 +1,192 @@
+"""The command line of `streaming/consume.py`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from skdeploy import source
+from skdeploy.errors import ModelUnavailable, PredictionFailed, SettingsError, StreamError
+from skdeploy.model import Model
+from skdeploy.settings import Settings
+from skdeploy.stream.kafka import properties
+from skdeploy.stream.kafka.brokers import Brokers
+from skdeploy.stream.kafka.clients import open_consumer, open_producer
+from skdeploy.stream.kafka.consumption import Consumption
+from skdeploy.stream.kafka.delivery import AtLeastOnce, Delivery
+from skdeploy.stream.kafka.following import Slot, follow, watched
+from skdeploy.stream.kafka.metrics import Metrics
+from skdeploy.stream.kafka.pages import pages
+from skdeploy.stream.kafka.reader import Reader
+from skdeploy.stream.kafka.sender import Sender
+from skdeploy.stream.kafka.transactions import ExactlyOnce
+from skdeploy.stream.process import Processor
+from skdeploy.stream.settings import StreamSettings
+from skdeploy.stream.stopping import Stop, told_to_stop
+
+_log = logging.getLogger(__name__)
+
+MEANINGS = {
+    0: "ended by SIGTERM or SIGINT, and all that was begun is committed",
+    1: "cannot go on: another consumer has its name, the broker refuses for good, or the model fails",
+    2: "a setting or an argument is wrong",
+    3: "there is no model",
+}
+_FLAGS = {
+    "topics": "TOPICS",
+    "output": "OUTPUT_TOPIC",
+    "dead_letters": "DEAD_LETTER_TOPIC",
+    "group": "GROUP",
+    "bootstrap": "KAFKA_BOOTSTRAP",
+}
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Consume until SIGTERM; the exit code."""
+    options = vars(_parser().parse_args(argv))
+    given = {variable: options[flag] for flag, variable in _FLAGS.items() if options[flag]}
+    if options["exactly_once"]:
+        given["EXACTLY_ONCE"] = "1"
+    try:
+        settings, stream = _settings({**environ, **given})
+        logging.getLogger().setLevel(settings.log_level.upper())
+        with told_to_stop(settings.graceful_timeout) as stop:
+            consume(settings, stream, stop)
+    except (SettingsError, ModelUnavailable) as error:
+        print(f"The consumer does not start: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 3
+    except (StreamError, PredictionFailed) as error:
+        _log.error("The consumer ends: %s", error)
+        return 1
+    return 0
+
+
+def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
+    """Load the model, and consume until `stop` is set.
+
+    Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
+    """
+    given = properties.read_properties(stream.kafka_config)
+    model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
+    for note in model.notes:
+        _log.warning("%s: %s", model.passport.name, note)
+    metrics = Metrics()
+    slot = Slot(partial(_processor, settings, stream), model, metrics.serves)
+    with watched(settings, model) as state:
+        follow(slot, settings, model, state)
+        brokers = Brokers()
+        reader = _reader(stream, given, brokers, metrics, stop)
+
+        def not_ready() -> str | None:
+            if stop.is_set():
+                return "stopping"
+            if brokers.are_down:
+                return "no broker can be reached"
+            return None if reader.joined else "not in the group yet"
+
+        with pages(settings.bind_address, stream.metrics_port, metrics.registry, not_ready):
+            opened = _Opened(reader, brokers, metrics, stop, slot)
+            _run(opened, stream, given, model)
+
+
+@dataclass
+class _Opened:
+    reader: Reader
+    brokers: Brokers
+    metrics: Metrics
+    stop: Stop
+    slot: Slot
+
+
+def _run(opened: _Opened, stream: StreamSettings, given: Mapping[str, str], model: Model) -> None:
+    reader, brokers, stop = opened.reader, opened.brokers, opened.stop
+    producer = open_producer(properties.producer_properties(stream, given), brokers)
+    dead_letters = stream.dead_letter_topic or f"{stream.output_topic}.dead-letters"
+    limit = properties.largest_message(given)
+    sender = Sender(producer, reader, output=stream.output_topic, dead_letters=dead_letters, limit=limit)
+    delivery: Delivery = AtLeastOnce(reader, sender)
+    if stream.exactly_once:
+        delivery = ExactlyOnce(producer, reader, sender, stop)
+    _log.info(
+        "%s %s from %s: %s -> %s and %s, group %s, %s", model.passport.name, model.passport.version,
+        model.origin.uri if model.origin else "memory", ", ".join(stream.topics), stream.output_topic,
+        dead_letters, stream.group, "exactly once" if stream.exactly_once else "at least once",
+    )  # fmt: skip
+    consumption = Consumption(
+        reader,
+        sender,
+        delivery,
+        brokers,
+        opened.metrics,
+        stop,
+        processor=opened.slot.current,
+        commit_seconds=stream.commit_seconds,
+    )
+    try:
+        delivery.open()
+        reader.leaving = delivery.leaving
+        reader.subscribe(stream.topics)
+        consumption.run()
+    except BaseException:
+        # What is begun is not committed by leaving the group.
+        reader.leaving = None
+        raise
+    finally:
+        reader.close()
+
+
+def _reader(
+    stream: StreamSettings, given: Mapping[str, str], brokers: Brokers, metrics: Metrics, stop: Stop
+) -> Reader:
+    consumer = open_consumer(properties.consumer_properties(stream, given), brokers)
+    return Reader(consumer, brokers, stop, most=stream.max_poll_records, on_rebalance=metrics.rebalanced)
+
+
+def _processor(settings: Settings, stream: StreamSettings, model: Model) -> Processor:
+    return Processor(
+        model,
+        stream.deployment or None,
+        id_field=settings.id_field or None,
+        by_id=stream.prediction_id == "id",
+        proba=stream.proba,
+        strict=settings.strict_categories,
+        ignore_unknown=settings.unknown_columns == "ignore",
+    )
+
+
+def _settings(environ: Mapping[str, str]) -> tuple[Settings, StreamSettings]:
+    settings, stream = Settings.from_env(environ), StreamSettings.from_env(environ)
+    for value, flag, variable in (
+        (stream.topics, "--topics", "TOPICS"),
+        (stream.output_topic, "--output", "OUTPUT_TOPIC"),
+        (stream.group, "--group", "GROUP"),
+    ):
+        if not value:
+            raise SettingsError(f"{variable} is empty: set it, or say {flag}.")
+    if stream.output_topic in stream.topics:
+        raise SettingsError(f"{stream.output_topic} is read and written: predictions would be scored again.")
+    return settings, stream
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m streaming.consume",
+        description="Score the events of Kafka topics. Settings are environment variables: "
+        "streaming/README.md lists them; a flag comes before its variable.",
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--topics", metavar="A,B", help="topics of events (TOPICS)")
+    parser.add_argument("--output", metavar="TOPIC", help="the topic of predictions (OUTPUT_TOPIC)")
+    parser.add_argument(
+        "--dead-letters", metavar="TOPIC", help="the topic of dead letters (DEAD_LETTER_TOPIC)"
+    )
+    parser.add_argument("--group", help="the consumer group (GROUP)")
+    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="brokers (KAFKA_BOOTSTRAP)")
+    parser.add_argument("--exactly-once", action="store_true", help="transactions (EXACTLY_ONCE=1)")
+    return parser

@@ -1,0 +1,20 @@
+"""Score the events of Kafka topics: `python -m streaming.consume --topics a --output b --group c`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+if __name__ == "__main__":
+    # Before numpy is imported: the watcher is forked, and does not survive a pool of native threads.
+    # More consumers, not threads, are how more is scored.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    from skdeploy.stream.kafka.command import main
+
+    logging.basicConfig(
+        level=logging.INFO,
+        format="[%(asctime)s] [%(levelname)s] %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S %z",
+    )
+    raise SystemExit(main(sys.argv[1:], os.environ))
