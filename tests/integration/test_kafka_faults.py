@@ -1,4 +1,4 @@
-"""Apache Kafka with consumers that die, brokers that go away, topics that are not there, events that are bad.
+"""Apache Kafka with consumers that die, topics that are not there, events that are bad.
 
 Each test counts events in and predictions out. `pytest -rP` shows the counts.
 """
@@ -128,38 +128,6 @@ def test_thirty_kills_lose_nothing(stage: Stage, mode: str) -> None:
     assert set(codes.values()) <= {0, -15}, fleet.logs()
     # Else the kills would have hit nobody at work.
     assert raw.repeated > 0
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_broker_that_is_killed_is_waited_for(broker: Broker, stage: Stage, mode: str) -> None:
-    """The broker dies under load and comes back: consumers go on, and nothing is lost."""
-    stage.make_topics()
-    sender, once = stage.sender(), mode == "exactly once"
-    with stage.fleet(*MODES[mode]) as fleet, stage.reader() as reader:
-        fleet.start("a", "b")
-        sender.send_good(1000)
-        assert reader.until(1, 30), fleet.logs()
-        with steady(sender, rate=2000):
-            time.sleep(1)
-            broker.process.kill()
-            began = time.monotonic()
-            time.sleep(2)
-            broker.process.start()
-            away = time.monotonic() - began
-            time.sleep(1)
-        assert reader.until(sender.sent, 60, fleet.tend), fleet.logs()
-        codes = fleet.stop()
-        require_all(reader, sender.sent, once=once)
-    report(
-        f"broker killed, {mode}",
-        seconds_away=round(away, 1),
-        events=sender.sent,
-        predictions=len(reader.counts),
-        repeated=reader.repeated,
-        ended_by_themselves=len(fleet.ended),
-    )
-    assert set(codes.values()) == {0}, fleet.logs()
-    assert fleet.ended == [], fleet.logs()
 
 
 def test_an_output_topic_that_is_not_there_yet_is_waited_for(stage: Stage) -> None:
