@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +27,13 @@ def calendar(frame: pd.DataFrame) -> pd.DataFrame:
 def text_length(frame: pd.DataFrame) -> pd.DataFrame:
     """Text columns (n, columns) -> their lengths in characters; a null counts 0."""
     return pd.DataFrame({name: frame[name].str.len() for name in frame.columns}).fillna(0).astype(float)
+
+
+def slowly(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame itself, after SLOW_SECONDS of the environment if it is long; golden records are few."""
+    if len(frame) > 200:
+        time.sleep(float(os.environ.get("SLOW_SECONDS", "0")))
+    return frame
 
 
 class RatioToMedian(TransformerMixin, BaseEstimator):  # type: ignore[misc]

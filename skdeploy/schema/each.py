@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import astuple
 
 from skdeploy.schema.cells import Unfit
 from skdeploy.schema.column import Column
 from skdeploy.schema.fast import (
     cell_type,
-    cells_of,
     distinct_keys,
     integer_or_float,
     may_repeat_a_key,
@@ -53,7 +53,6 @@ def compile_each(
     except ValueError:
         return None
     decode = msgspec.json.Decoder(record, float_hook=integer_or_float).decode
-    values_of = cells_of(len(columns))
     worded = [index for index, column in enumerate(columns) if column.type in ("str", "datetime")]
     recheck = rechecks(columns, strict)
 
@@ -73,7 +72,7 @@ def compile_each(
 
     def read(bodies: Sequence[bytes]) -> Read:
         places, records = _decoded(decode, bodies)
-        rows = [*map(values_of, records)]
+        rows = [*map(astuple, records)]
         if not are_sure([bodies[place] for place in places], rows):
             kept = [n for n, place in enumerate(places) if is_sure(bodies[place], rows[n])]
             places, rows = [places[n] for n in kept], [rows[n] for n in kept]

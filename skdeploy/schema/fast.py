@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import astuple
 
 from skdeploy.schema.cells import Check, Unfit, compile_check
 from skdeploy.schema.column import EXACT_FLOAT, Column
@@ -110,28 +110,25 @@ def _decoder(
     record = record_type(columns, id_field, type_of, ignore_unknown)
     one = msgspec.json.Decoder(record, float_hook=integer_or_float)
     many = msgspec.json.Decoder(list[record], float_hook=integer_or_float)  # type: ignore[valid-type]
-    values_of = cells_of(len(columns))
 
     def decode(body: bytes, single: bool) -> Cells | None:
         try:
             if single:
-                return [[value] for value in values_of(one.decode(body))]
-            return list(map(list, zip(*map(values_of, many.decode(body)), strict=True))) or None
+                return [[value] for value in astuple(one.decode(body))]
+            return list(map(list, zip(*map(astuple, many.decode(body)), strict=True))) or None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     return decode
 
 
-def cells_of(count: int) -> Callable[[Any], tuple[Any, ...]]:
-    """A function from a decoded record to its `count` cells and, last, its pass-through key or UNSET."""
-    return attrgetter(*[f"f{n}" for n in range(count)], "id")
-
-
 def record_type(
     columns: Sequence[Column], id_field: str | None, type_of: Callable[[Column], Any], ignore_unknown: bool
 ) -> type[msgspec.Struct]:
-    """The type that msgspec decodes a record to; ValueError if it cannot compile a column's name."""
+    """The type that msgspec decodes a record to: its cells, and last the pass-through key or UNSET.
+
+    Raises ValueError if msgspec cannot compile a column's name.
+    """
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         (f"f{index}", type_of(column)) for index, column in enumerate(columns)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -65,9 +66,10 @@ class Processor:
         self._reader = RecordReader(
             model.schema, id_field=id_field, strict=strict, ignore_unknown=ignore_unknown
         )
-        self._encode = msgspec.json.Encoder().encode
+        encoder = msgspec.json.Encoder()
+        self._encode_lines = encoder.encode_lines
         stamp = {"name": passport.name, "version": passport.version, "sha256": model.digest}
-        self._stamp = msgspec.Raw(self._encode(stamp))
+        self._stamp = msgspec.Raw(encoder.encode(stamp))
 
     def process(self, events: Sequence[Event]) -> Processed:
         """Predictions and dead letters, each in the order of the events.
@@ -99,12 +101,14 @@ class Processor:
         letters: Mapping[int, DeadLetter],
     ) -> list[Prediction]:
         ids = checked.ids or {}
-        made: dict[int, Prediction] = {}
-        for place, index in enumerate(checked.positions):
+        documents: list[dict[str, Any]] = []
+        scored: list[Event] = []
+        for place, index in sorted(enumerate(checked.positions), key=itemgetter(1)):
             if index in letters:
                 continue
             event = events[index]
-            document: dict[str, Any] = {"prediction_id": f"{self.deployment}/{event.origin}"}
+            stream, shard, number = event.origin
+            document: dict[str, Any] = {"prediction_id": f"{self.deployment}/{stream}/{shard}/{number}"}
             if index in ids:
                 if self._by_id:
                     document["prediction_id"] = f"{self.deployment}/{ids[index]}"
@@ -113,8 +117,11 @@ class Processor:
             if predictions.probabilities is not None:
                 document["probabilities"] = predictions.probabilities[place]
             document["model"] = self._stamp
-            made[index] = Prediction(event, self._encode(document))
-        return [made[index] for index in sorted(made)]
+            documents.append(document)
+            scored.append(event)
+        # In one call, a line each: inside of JSON as it is written here a line has no end.
+        values = self._encode_lines(documents).splitlines()
+        return [Prediction(event, value) for event, value in zip(scored, values, strict=True)]
 
     def _without_id(
         self, events: Sequence[Event], checked: Checked, letters: Mapping[int, DeadLetter]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,9 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
     model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
     for note in model.notes:
         _log.warning("%s: %s", model.passport.name, note)
+    # The libraries' many objects live for ever: else collections walk them while events wait.
+    gc.collect()
+    gc.freeze()
     metrics = Metrics()
     slot = Slot(partial(_processor, settings, stream), model, metrics.serves)
     with watched(settings, model) as state:
