@@ -2,6 +2,8 @@
 #
 #   docker build -t skdeploy .                         BuildKit, the default since Docker 23
 #   docker build --target batch -t skdeploy-batch .    the batch door: batch.score and batch.schedule
+#   docker build --target streaming -t skdeploy-streaming .     the stream door: streaming.consume and streaming.replay
+#   docker build --target lambda -t skdeploy-lambda .  the same as an AWS Lambda function
 #   docker build --build-arg BASE=... -t skdeploy .    any Debian-like base with python3 and its venv module
 #   docker build --secret id=pip,src=pip.conf --secret id=ca,src=ca.pem -t skdeploy .
 #       pip's settings (a package index, a proxy, `cert = /run/secrets/ca`) for the build alone: no
@@ -113,6 +115,26 @@ COPY --from=build-streaming /app/streaming /app/streaming
 HEALTHCHECK NONE
 ENTRYPOINT ["python3", "-m"]
 CMD ["streaming.consume", "--help"]
+
+# The same in AWS Lambda, under Amazon's own runtime client.
+FROM build AS build-lambda
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    --mount=type=cache,target=/root/.cache/pip \
+    /opt/pipenv/bin/pipenv requirements --hash --categories lambda > lambda.txt \
+    && /opt/venv/bin/pip install --quiet --no-compile --only-binary=:all: --no-deps --require-hashes \
+    --target /opt/lambda -r lambda.txt \
+    && /opt/venv/bin/python3 -m compileall -q -j 0 /opt/lambda
+COPY streaming/*.py /app/streaming/
+RUN chmod -R a+rX,go-w /app/streaming && python3 -m compileall -q /app/streaming
+
+FROM web AS lambda
+LABEL org.opencontainers.image.description="A fitted scikit-learn pipeline that scores events in AWS Lambda"
+ENV PYTHONPATH=/app:/opt/lambda
+COPY --from=build-lambda /opt/lambda /opt/lambda
+COPY --from=build-lambda /app/streaming /app/streaming
+HEALTHCHECK NONE
+ENTRYPOINT ["python3", "-m", "awslambdaric"]
+CMD ["streaming.lambda_function.handler"]
 
 # Sends the flights as events, for the demo: the lock's package that carries them, and the bar on a terminal.
 FROM build AS build-producer

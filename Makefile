@@ -17,7 +17,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo lambda-zip test check lint types imports test-all image bench bench-batch lock format coverage-table clean
+.PHONY: help serve train mlflow-demo batch-demo lambda-zip test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -37,6 +37,9 @@ batch-demo: .venv/dev.done ## load the flights into SQLite, score a month by day
 
 lambda-zip: .venv/streaming.done ## the model of MODEL_URI as a zip for AWS Lambda, dist/lambda.zip (ARGS="--python 3.12")
 	$(BIN)/python -m streaming.package $(ARGS)
+
+stream-demo: .venv/dev.done ## a broker, a producer and two consumers: predictions as they arrive (ARGS="--bootstrap host:port")
+	$(BIN)/python -m examples.stream_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not heavy"
@@ -64,6 +67,9 @@ bench: .venv/dev.done ## measure skdeploy beside other servers, 15 minutes (ROUN
 
 bench-batch: .venv/dev.done $(SPARK)/done $(SPARK)/jars/postgresql.jar ## measure a batch job, PostgreSQL to PostgreSQL, beside the naive loop (ROUNDS=3, ONLY="naive interval")
 	$(BIN)/python -m benchmarks.batch run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
+
+bench-stream: .venv/dev.done .kafka/done ## measure a consumer of Kafka beside the floor and the naive loop (ROUNDS=3, ONLY="floor")
+	$(BIN)/python -m benchmarks.stream run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
 format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .

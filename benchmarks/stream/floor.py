@@ -20,26 +20,17 @@ _WAIT_SECONDS = 0.05
 _COMMIT_SECONDS = 0.5
 
 
+_CONSUMER = {"auto.offset.reset": "earliest", "enable.auto.commit": False}
+_PRODUCER = {"enable.idempotence": True, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000}
+
+
 def main(bootstrap: str, events: str, output: str) -> None:
     """Send on, until it is asked to end."""
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": output,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,
-            "linger.ms": 5,
-            "queue.buffering.max.messages": 1_000_000,
-        }
-    )
+    brokers = {"bootstrap.servers": bootstrap}
+    consumer = Consumer({**brokers, **_CONSUMER, "group.id": output})
+    producer = Producer({**brokers, **_PRODUCER})
     consumer.subscribe([events])
     gc.freeze()
     committed = time.monotonic()

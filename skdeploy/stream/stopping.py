@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from skdeploy import signals
 from skdeploy.errors import StreamError
-
-_log = logging.getLogger(__name__)
 
 
 class Stop:
@@ -46,15 +43,5 @@ class Stop:
 def told_to_stop(patience: float) -> Iterator[Stop]:
     """What SIGTERM and SIGINT set; a second one ends the process at once."""
     stop = Stop(patience)
-
-    def on_signal(number: int, _frame: object) -> None:
-        _log.warning("Told to stop by %s", signal.Signals(number).name)
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with signals.told_to_stop(stop.set):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
