@@ -17,7 +17,7 @@ from benchmarks.stream.topics import PARTITIONS
 
 _ROOT = Path(__file__).parents[2]
 SECONDS = 15
-# The first ones meet a consumer that has just joined its group.
+# The first ones meet processes that have just begun.
 _WARM_SECONDS = 3
 _MOST_SECONDS = 60
 
@@ -33,28 +33,30 @@ class Latency:
 
 
 def measure(bootstrap: str, events: str, output: str, rate: float) -> Latency:
-    """Send events at a rate, and read their predictions as they come."""
+    """Send events at a rate to a topic with one event, and read their predictions as they come."""
+    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "latency", "enable.auto.commit": False})
+    reader.assign([TopicPartition(output, place, OFFSET_BEGINNING) for place in range(PARTITIONS)])
+    # Once the event that was there has its prediction, none waits for the consumer's start.
+    _read(reader, 1)
     command = [sys.executable, "-m", "benchmarks.stream.pace", bootstrap, events, str(rate), str(SECONDS)]
     with subprocess.Popen(command, cwd=_ROOT, env=os.environ, stdout=subprocess.PIPE, text=True) as sender:
-        taken = _read(bootstrap, output, int(rate * SECONDS))
+        taken = _read(reader, int(rate * SECONDS))
         said, _ = sender.communicate(timeout=_MOST_SECONDS)
+    reader.close()
     if sender.returncode:
         raise BenchmarkError(f"the paced sender ended with {sender.returncode}")
     warm = taken[int(rate * _WARM_SECONDS) :]
     return Latency(float(said), *(float(np.percentile(warm, share)) for share in (50, 90, 99)))
 
 
-def _read(bootstrap: str, output: str, count: int) -> list[float]:
+def _read(reader: Consumer, count: int) -> list[float]:
     """For each prediction how many milliseconds its event is old."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "latency", "enable.auto.commit": False})
-    consumer.assign([TopicPartition(output, place, OFFSET_BEGINNING) for place in range(PARTITIONS)])
     taken: list[float] = []
     deadline = time.monotonic() + _MOST_SECONDS
     while len(taken) < count:
-        message = consumer.poll(1)
+        message = reader.poll(1)
         if message is not None and message.error() is None:
             taken.append(time.time() * 1000 - message.timestamp()[1])
         elif time.monotonic() > deadline:
             raise BenchmarkError(f"{len(taken)} of {count} predictions came")
-    consumer.close()
     return taken

@@ -68,7 +68,7 @@ class Session:
     def latency(self, contestant: Contestant, rate: float, number: int) -> latency.Latency:
         """From event to prediction at a rate."""
         events = f"{_PACED}-{number}"
-        topics.make(self.bootstrap, events)
+        topics.load(self.bootstrap, events, 1)
         with self.running(contestant, events, f"{events}-{contestant.key}"):
             return latency.measure(self.bootstrap, events, f"{events}-{contestant.key}", rate)
 
