@@ -42,17 +42,19 @@ class Assignment:
             self.committed.pop(one, None)
             self.finished.pop(one, None)
 
-    def receive(self, events: Iterable[Event]) -> None:
+    def receive(self, events: Sequence[Event]) -> None:
         """The first event of a partition is where its reader would begin again."""
-        for _, (topic, partition, offset), *_ in events:
+        first = {event.position[:2]: event.position.number for event in reversed(events)}
+        for (topic, partition), offset in first.items():
             self.committed.setdefault((topic, int(partition)), int(offset))
 
     def finish(self, events: Sequence[Event], owned: Mapping[Partition, int]) -> None:
         """All of `events` is produced; `owned` is how things were when they were read."""
-        last = {(position.stream, int(position.shard)): int(position.number) for _, position, *_ in events}
-        for one, offset in last.items():
+        last = {event.position[:2]: event.position.number for event in events}
+        for (topic, partition), offset in last.items():
+            one = topic, int(partition)
             if one in self.owned and self.owned[one] == owned.get(one):
-                self.finished[one] = offset + 1
+                self.finished[one] = int(offset) + 1
 
     def offsets(self) -> list[TopicPartition]:
         """What is finished, to be committed."""

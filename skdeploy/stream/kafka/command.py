@@ -78,6 +78,8 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
     # The libraries' many objects live for ever: else collections walk them while events wait.
     gc.collect()
     gc.freeze()
+    # A poll makes tens of thousands of tuples, none of them in a cycle.
+    gc.set_threshold(200_000, 20, 100)
     metrics = Metrics()
     slot = Slot(partial(_processor, settings, stream), model, metrics.serves)
     with watched(settings, model) as state:

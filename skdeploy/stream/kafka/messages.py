@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,16 +27,17 @@ class Outgoing(NamedTuple):
     timestamp: int
 
 
+# Half of the time that a named tuple's own constructor takes, once per event.
+_event: Callable[[tuple[Any, ...]], Event] = partial(tuple.__new__, Event)
+_position: Callable[[tuple[Any, ...]], Position] = partial(tuple.__new__, Position)
+
+
 def event_of(message: Any) -> Event:
     """The event that a consumed message is."""
     known, timestamp = message.timestamp()
-    return Event(
-        message.value(),
-        Position(message.topic(), message.partition(), message.offset()),
-        message.key(),
-        message.headers() or (),
-        timestamp if known else None,
-    )
+    position = _position((message.topic(), message.partition(), message.offset()))
+    headers = message.headers() or ()
+    return _event((message.value(), position, message.key(), headers, timestamp if known else None))
 
 
 def prediction_message(prediction: Prediction) -> Outgoing:
