@@ -64,7 +64,7 @@ class Prediction(NamedTuple):
 class DeadLetter(NamedTuple):
     """Why an event has no prediction.
 
-    reason   "malformed-body", "invalid-record", "unscorable-record" or "no-id"
+    reason   "malformed-body", "invalid-record", "unscorable-record", "no-id", "too-large" (a prediction)
     detail   a sentence
     cells    the bad cells: column, what was expected, what came
     """

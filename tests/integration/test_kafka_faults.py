@@ -279,3 +279,36 @@ def test_a_rebalance_during_a_slow_poll_repeats_little(stage: Stage, slow_file: 
     assert set(codes.values()) == {0}, fleet.logs()
     assert reader.repeated <= 2000
     assert fleet.ended == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_broker_that_is_killed_is_waited_for(broker: Broker, stage: Stage, mode: str) -> None:
+    """The broker dies under load and comes back: consumers go on, and nothing is lost."""
+    stage.make_topics()
+    sender, once = stage.sender(), mode == "exactly once"
+    with stage.fleet(*MODES[mode]) as fleet, stage.reader() as reader:
+        fleet.start("a", "b")
+        sender.send_good(1000)
+        assert reader.until(1, 30), fleet.logs()
+        with steady(sender, rate=2000):
+            time.sleep(1)
+            broker.process.kill()
+            began = time.monotonic()
+            time.sleep(2)
+            broker.process.start()
+            away = time.monotonic() - began
+            time.sleep(1)
+        assert reader.until(sender.sent, 60, fleet.tend), fleet.logs()
+        codes = fleet.stop()
+        require_all(reader, sender.sent, once=once)
+    report(
+        f"broker killed, {mode}",
+        seconds_away=round(away, 1),
+        events=sender.sent,
+        predictions=len(reader.counts),
+        repeated=reader.repeated,
+        ended_by_themselves=len(fleet.ended),
+    )
+    assert set(codes.values()) == {0}, fleet.logs()
+    # The broker gives a transaction 10 s, and takes longer than that to come back.
+    assert {code for _, code in fleet.ended} <= ({1} if once else set()), fleet.logs()

@@ -18,7 +18,18 @@ from skdeploy.stream.kafka.sender import Sender
 from skdeploy.stream.kafka.transactions import ExactlyOnce
 from skdeploy.stream.stopping import Stop
 from tests.live import wait_until
-from tests.stream.topics import command, consuming, create, environment, ids, received, record, said, send
+from tests.stream.topics import (
+    Sent,
+    command,
+    consuming,
+    create,
+    environment,
+    ids,
+    received,
+    record,
+    said,
+    send,
+)
 
 pytestmark = pytest.mark.heavy
 
@@ -121,3 +132,26 @@ def test_a_missing_output_topic_is_waited_for(
         create(kafka, f"{name}.out")
         found = received(kafka, [f"{name}.out"], 100)[f"{name}.out"]
     assert len(ids(found)) == 100
+
+
+@pytest.mark.parametrize("exactly_once", ["0", "1"], ids=["at least once", "exactly once"])
+def test_a_time_that_the_output_refuses_holds_nothing_up(
+    kafka: Broker, regressor_file: Path, exactly_once: str
+) -> None:
+    """Such predictions and dead letters come without their event's time, which a header keeps."""
+    name = f"times-{exactly_once}"
+    create(kafka, name, **{"message.timestamp.after.max.ms": str(10**12)})
+    create(kafka, f"{name}.out", f"{name}.out.dead-letters")
+    now, day = int(time.time() * 1000), 24 * 3_600_000
+    sent = [Sent(record(n % 9 + 1), timestamp=now + (day if n % 10 == 0 else 0)) for n in range(200)]
+    send(kafka, name, [*sent, Sent(b"{", timestamp=now + day)])
+    settings = {"TOPICS": name, "OUTPUT_TOPIC": f"{name}.out", "GROUP": name, "EXACTLY_ONCE": exactly_once}
+    with consuming(kafka, regressor_file, **settings):
+        found = received(kafka, [f"{name}.out", f"{name}.out.dead-letters"], 201)
+    predictions, letters = found.values()
+    assert len(ids(predictions)) == 200
+    kept = [dict(one.headers() or ()).get("skdeploy-timestamp") for one in (*predictions, *letters)]
+    assert sorted(filter(None, kept)) == [str(now + day).encode()] * 21
+    assert {
+        one.timestamp()[1] for one in predictions if not dict(one.headers() or ()).get("skdeploy-timestamp")
+    } == {now}

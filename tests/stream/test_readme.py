@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 import yaml
@@ -14,9 +14,12 @@ from skdeploy.settings import SETTINGS
 from skdeploy.stream.kafka.command import MEANINGS
 from skdeploy.stream.kafka.command import main as consume
 from skdeploy.stream.kafka.replay_command import main as replay
+from skdeploy.stream.kinesis.settings import KINESIS_SETTINGS
 from skdeploy.stream.settings import STREAM_SETTINGS
+from skdeploy.variables import Setting
+from tests.live import ROOT
 
-FOLDER = Path(__file__).parents[2] / "streaming"
+FOLDER = ROOT / "streaming"
 README = (FOLDER / "README.md").read_text()
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 COMMANDS = {"streaming.consume": consume, "streaming.replay": replay, "streaming.produce": produce}
@@ -29,11 +32,16 @@ def commands() -> list[list[str]]:
     return [*map(shlex.split, lines), *services]
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
-    """The table is STREAM_SETTINGS, row by row."""
-    assert re.findall(r"^\| `[A-Z_0-9]+` \|.*\|$", README, re.MULTILINE) == [
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [(README, STREAM_SETTINGS), ((ROOT / "docs" / "lambda.md").read_text(), KINESIS_SETTINGS)],
+    ids=["a consumer's", "a function's"],
+)
+def test_every_setting_is_documented_with_its_default(text: str, settings: Sequence[Setting]) -> None:
+    """The table is that of the code, row by row."""
+    assert re.findall(r"^\| `[A-Z_0-9]+` \|.*\|$", text, re.MULTILINE) == [
         f"| `{setting.name}` | {f'`{setting.default}`' if setting.default else ''} | {setting.meaning} |"
-        for setting in STREAM_SETTINGS
+        for setting in settings
     ]
 
 

@@ -6,12 +6,15 @@ brokers.py      whether the brokers can be reached
 messages.py     Kafka's messages -> events; predictions and dead letters -> messages
 assignment.py   which partitions are ours, and how far each is done
 reader.py       polls; keeps the group while the process is busy; goes back to what is not committed
+timestamps.py   event times that a topic refuses
 sender.py       produces, waits where the queue is full, knows what is acknowledged
 delivery.py     at least once
 transactions.py exactly once
 consumption.py  poll -> process -> produce ... -> commit, until it is told to stop
+worker.py       one thread that predicts
 following.py    another model between polls
 metrics.py      what Prometheus is told
 pages.py        /metrics, /ready, /health
-command.py      the command line
+command.py      the command line of a consumer
+letters.py, rereading.py, putting_back.py, replay.py, replay_command.py    dead letters put back
 """

@@ -59,6 +59,8 @@ class Reader:
         self._most = most
         self._on_rebalance = on_rebalance
         self._paused: set[Partition] = set()
+        # Of those that came since the last poll. A partition that was paused when it was lost comes back so.
+        self._may_be_paused: set[Partition] = set()
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group."""
@@ -71,6 +73,10 @@ class Reader:
 
     def poll(self, timeout: float) -> list[Event]:
         """The events that are there; waits up to `timeout` seconds for a first one."""
+        if self._may_be_paused:
+            self._paused |= self._may_be_paused
+            self._may_be_paused.clear()
+            self._resume()
         changes = self.assignment.changes
         first = self._consumer.poll(timeout)
         self._brokers.check()
@@ -206,6 +212,7 @@ class Reader:
         self.joined = True
         self._on_rebalance()
         self.assignment.add((one.topic, one.partition) for one in partitions)
+        self._may_be_paused.update((one.topic, one.partition) for one in partitions)
         _log.info("Partitions that came: %s; %d in all", _named(partitions), len(self.assignment.owned))
 
     def _gone(self, partitions: Sequence[TopicPartition], *, lost: bool) -> None:

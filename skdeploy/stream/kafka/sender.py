@@ -11,6 +11,7 @@ from skdeploy.errors import StreamError
 from skdeploy.stream.events import DeadLetter, Prediction
 from skdeploy.stream.kafka.messages import Outgoing, dead_letter_message, prediction_message
 from skdeploy.stream.kafka.reader import Reader
+from skdeploy.stream.kafka.timestamps import Timestamps
 
 # What an aborted transaction makes of messages that were not sent yet.
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
@@ -44,6 +45,7 @@ class Sender:
         self._limit = limit
         self._produced = 0
         self._failure: tuple[KafkaError, str] | None = None
+        self._timestamps = Timestamps()
 
     @property
     def produced(self) -> int:
@@ -90,6 +92,7 @@ class Sender:
             (error, topic), self._failure = self._failure, None
             if error.fatal():
                 raise StreamError(f"The producer can do no more: {error.str()}")
+            self._timestamps.learn()
             raise TakeAgain(_explained(error, topic))
 
     def is_flushed(self, seconds: float) -> bool:
@@ -105,6 +108,8 @@ class Sender:
         self._failure = None
 
     def _produce(self, topic: str, message: Outgoing) -> None:
+        if self._timestamps.any:
+            message = self._timestamps.apply(message)
         value, key, headers, timestamp = message
         while True:
             try:
@@ -131,7 +136,11 @@ class Sender:
 
     def _on_failure(self, error: KafkaError | None, message: Any) -> None:
         """Of deliveries that succeeded the producer says nothing."""
-        if error is not None and error.code() not in _PURGED and self._failure is None:
+        if error is None or error.code() in _PURGED:
+            return
+        if error.code() == KafkaError.INVALID_TIMESTAMP:
+            self._timestamps.refused(message.timestamp()[1])
+        if self._failure is None:
             self._failure = error, message.topic()
 
 
@@ -154,7 +163,7 @@ def _explained(error: KafkaError, topic: str) -> str:
         )
     if error.code() == KafkaError.INVALID_TIMESTAMP:
         return (
-            f"{topic} takes no event of this time: its message.timestamp.before.max.ms and "
-            "message.timestamp.after.max.ms must be those of the events' topic"
+            f"{topic} refuses an event's time: give it the events' topic's message.timestamp.before.max.ms "
+            "and message.timestamp.after.max.ms"
         )
     return f"What was sent to {topic} did not arrive: {error.str()}"

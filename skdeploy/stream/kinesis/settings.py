@@ -1,4 +1,4 @@
-"""The variables of Lambda functions; streaming/README.md shows the table.
+"""The variables of Lambda functions; docs/lambda.md shows the table.
 
 What prediction ids begin with and are made of, and `PROBA`, say the variables of
 `skdeploy.stream.settings`; where the model comes from those of `skdeploy.settings`. Endpoint, region
