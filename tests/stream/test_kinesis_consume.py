@@ -16,6 +16,7 @@ from skdeploy.stream.kinesis.shards import Shard, readable
 from tests.live import wait_until
 from tests.stream.aws import documents_in, record, running_aws
 from tests.stream.kinesis_consuming import World
+from tests.stream.kinesis_resharded import PARENT, resharded_before
 
 pytestmark = pytest.mark.heavy
 _TAKES_OVER = "checkpoints in"
@@ -115,20 +116,21 @@ def test_who_was_silent_writes_nothing_more(world: World) -> None:
             assert world.checkpoints() == before
 
 
-def test_a_split_shard_is_followed(aws: AWS, regressor_file: Path, tmp_path: Path) -> None:
-    """The parent is marked as done, and the children are read. Moto moves what a parent held to them."""
-    world = World.new(aws, regressor_file, tmp_path, shards=1)
-    with world.consuming() as consumer:
-        consumer.says(_TAKES_OVER)
-        aws.client("kinesis").split_shard(
-            StreamName=world.stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127)
-        )
-        world.put([record(place) for place in range(100)])
-        world.predicted(100)
-        wait_until(lambda: len(world.checkpoints()) == 3, "checkpoints")
-        assert consumer.stop() == 0, consumer.log()
-    assert world.checkpoints()["shardId-000000000000"] == SHARD_END
-    assert sorted(one["id"] for one in world.predictions()) == [*range(100)]
+def test_children_are_read_behind_their_parent(aws: AWS, regressor_file: Path, tmp_path: Path) -> None:
+    """Every prediction of the parent's events is before those of its children's."""
+    with resharded_before(aws) as endpoint:
+        world = World.new(AWS(endpoint, aws.process), regressor_file, tmp_path, shards=3)
+        world.put([record(place) for place in range(300)])
+        with world.consuming() as consumer:
+            world.predicted(300)
+            wait_until(lambda: len(world.checkpoints()) == 3, "checkpoints")
+            assert consumer.stop() == 0, consumer.log()
+    world.aws = aws
+    shards = [one["prediction_id"].split("/")[2] for one in world.predictions()]
+    parents = shards.count(PARENT)
+    assert 0 < parents < len(shards) == 300
+    assert set(shards[:parents]) == {PARENT}
+    assert world.checkpoints()[PARENT] == SHARD_END
 
 
 def test_children_wait_for_all_their_parents() -> None:
