@@ -157,7 +157,7 @@ def gate_before(aws: AWS) -> Iterator[Gate]:
             if self.headers["X-Amz-Target"].endswith(".PutRecords"):
                 status, answer = _put(gate, address, self.headers, json.loads(body))
             else:
-                status, answer = _relayed(address, self.headers, body)
+                status, answer = relayed(address, self.headers, body)
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(answer)))
@@ -185,7 +185,7 @@ def _put(gate: Gate, address: str, headers: Any, request: dict[str, Any]) -> tup
     taken = [one for place, one in enumerate(records) if place not in refused]
     status, said = 200, b'{"Records":[]}'
     if taken:
-        status, said = _relayed(address, headers, json.dumps({**request, "Records": taken}).encode())
+        status, said = relayed(address, headers, json.dumps({**request, "Records": taken}).encode())
     if status != 200 or not refused:
         return status, said
     outcomes = iter(json.loads(said)["Records"])
@@ -194,7 +194,8 @@ def _put(gate: Gate, address: str, headers: Any, request: dict[str, Any]) -> tup
     return 200, json.dumps({"FailedRecordCount": len(refused), "Records": merged}).encode()
 
 
-def _relayed(address: str, headers: Any, body: bytes) -> tuple[int, bytes]:
+def relayed(address: str, headers: Any, body: bytes) -> tuple[int, bytes]:
+    """What the server answers to a call: status and body."""
     kept = {name: headers[name] for name in ("X-Amz-Target", "Content-Type", "Authorization", "X-Amz-Date")}
     with contextlib.closing(http.client.HTTPConnection(address, timeout=20)) as connection:
         connection.request("POST", "/", body, kept)

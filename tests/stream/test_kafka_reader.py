@@ -30,8 +30,10 @@ def test_a_partition_that_was_lost_while_it_was_paused_is_read_when_it_comes_bac
             "bootstrap.servers": broker.bootstrap,
             "group.id": "paused",
             "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": 6000,
+            "log_level": 0,
         }
     )
     reader = Reader(consumer, Brokers(), Stop(), most=1000, on_rebalance=lambda: None)

@@ -14,6 +14,7 @@ from skdeploy.settings import SETTINGS
 from skdeploy.stream.kafka.command import MEANINGS
 from skdeploy.stream.kafka.command import main as consume
 from skdeploy.stream.kafka.replay_command import main as replay
+from skdeploy.stream.kinesis.command import main as consume_kinesis
 from skdeploy.stream.kinesis.settings import KINESIS_SETTINGS
 from skdeploy.stream.settings import STREAM_SETTINGS
 from skdeploy.variables import Setting
@@ -22,7 +23,12 @@ from tests.live import ROOT
 FOLDER = ROOT / "streaming"
 README = (FOLDER / "README.md").read_text()
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
-COMMANDS = {"streaming.consume": consume, "streaming.replay": replay, "streaming.produce": produce}
+COMMANDS = {
+    "streaming.consume": consume,
+    "streaming.consume_kinesis": consume_kinesis,
+    "streaming.replay": replay,
+    "streaming.produce": produce,
+}
 
 
 def commands() -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""The variables of Lambda functions; docs/lambda.md shows the table.
+"""The variables of Lambda functions (docs/lambda.md) and of a consumer of Kinesis (streaming/README.md).
 
 What prediction ids begin with and are made of, and `PROBA`, say the variables of
 `skdeploy.stream.settings`; where the model comes from those of `skdeploy.settings`. Endpoint, region
@@ -12,12 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skdeploy.errors import SettingsError
-from skdeploy.variables import Setting, flag, read_all
+from skdeploy.variables import Setting, flag, one_of, patience, read_all
 
 
 def _stream(value: str) -> str:
     if value and not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", value, re.ASCII):
         raise ValueError("a name of letters, digits, '_', '.' and '-'")
+    return value
+
+
+def _table(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9_.-]{3,255}", value, re.ASCII):
+        raise ValueError("a name of at least 3 letters, digits, '_', '.' and '-'")
     return value
 
 
@@ -56,3 +62,41 @@ class KinesisSettings:
         if missing:
             one = len(missing) == 1
             raise SettingsError(f"{' and '.join(missing)} {'is' if one else 'are'} not set, and must be.")
+
+
+CONSUMER_SETTINGS: tuple[Setting, ...] = (
+    Setting("INPUT_STREAM", "", _stream, "the Kinesis stream of events; --stream comes first"),
+    *KINESIS_SETTINGS[:2],
+    Setting("CHECKPOINT_TABLE", "", _table, "the DynamoDB table of checkpoints; --table comes first"),
+    Setting("START", "earliest", one_of("earliest", "latest"), "where shards without a checkpoint begin"),
+    Setting("LEASE_SECONDS", "30", patience, "how long a consumer may be silent until another takes over"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerSettings:
+    """The values of `CONSUMER_SETTINGS`, typed; the names are the variables' in lower case."""
+
+    input_stream: str
+    output_stream: str
+    dead_letter_stream: str
+    checkpoint_table: str
+    start: str
+    lease_seconds: float
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> ConsumerSettings:
+        """Read the settings from `environ`; an empty value is the default.
+
+        Raises SettingsError naming the variable, and what it should be.
+        """
+        read = cls(**read_all(CONSUMER_SETTINGS, environ))
+        required = ("INPUT_STREAM", "OUTPUT_STREAM", "DEAD_LETTER_STREAM", "CHECKPOINT_TABLE")
+        missing = [name for name in required if not getattr(read, name.lower())]
+        if missing:
+            raise SettingsError(f"Not set, and must be: {', '.join(missing)}.")
+        if read.input_stream in (read.output_stream, read.dead_letter_stream):
+            raise SettingsError(
+                f"{read.input_stream} is read and written: what is sent would be scored again."
+            )
+        return read

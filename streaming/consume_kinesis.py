@@ -1,0 +1,26 @@
+"""Score the events of a Kinesis stream, without AWS Lambda.
+
+`python -m streaming.consume_kinesis --stream flights --output predictions --dead-letters dead --table done`
+
+One process reads all shards in turn; a second one waits to take over. Where many consumers must share the
+shards, or read through enhanced fan-out, use Amazon's Kinesis Client Library. This one is small because
+a process scores more than many shards bring, and needs no Java beside Python.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+if __name__ == "__main__":
+    # Before numpy is imported: a poll is scored in one call, and threads would wait for each other.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    from skdeploy.stream.kinesis.command import main
+
+    logging.basicConfig(
+        level=logging.INFO,
+        format="[%(asctime)s] [%(levelname)s] %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S %z",
+    )
+    raise SystemExit(main(sys.argv[1:], os.environ))
