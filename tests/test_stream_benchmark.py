@@ -18,6 +18,11 @@ DOCUMENT: results.Document = {
         "naive": [{"rate": 100, "cpu": 10_000.0}] * 3,
     },
     "latency": [{"rate": 35_000, "p50": 8.0, "p90": 20.0, "p99": 40.0}] * 3,
+    "function": {
+        "container": {"cold": 3.25, "warm": {"100": 2000, "1000": 5000}},
+        "exported": {"cold": 1.5, "warm": {"100": 2100, "1000": 5100}},
+        "streams": {"100": 3000, "1000": 7000},
+    },
 }
 
 
@@ -37,6 +42,7 @@ def test_the_tables_say_what_was_measured() -> None:
     assert "| skdeploy | 70,000 | 14.0 |" in section
     assert "at 35,000 events/s" in section
     assert "p99 40 ms" in section
+    assert "| an exported model, as in the zip | 1.5 | 2,100 | 5,100 |" in section
     few = {**DOCUMENT, "contestants": {"floor": DOCUMENT["contestants"]["floor"]}, "latency": []}
     assert "target" not in report.section(few)
 

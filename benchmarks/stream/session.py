@@ -13,7 +13,7 @@ from subprocess import Popen
 
 from benchmarks import session
 from benchmarks.processes import Command, started
-from benchmarks.stream import latency, topics
+from benchmarks.stream import function, latency, topics
 from benchmarks.stream.contestants import CONTESTANTS, SETTING_NAMES, Contestant
 from benchmarks.stream.measuring import Measured, measure
 from benchmarks.stream.results import Document
@@ -82,7 +82,11 @@ def run(keys: Sequence[str], rounds: int, events: int) -> Document:
             session.say(f"sending {events:,} events")
             topics.load(broker.bootstrap, _MANY, events)
             topics.load(broker.bootstrap, _FEW, FEW_EVENTS)
-            return _rounds(Session(broker.bootstrap, folder, events, cpus), keys, rounds)
+            document = _rounds(Session(broker.bootstrap, folder, events, cpus), keys, rounds)
+    if "skdeploy" in keys:
+        session.say("the Lambda function")
+        document["function"] = function.run()
+    return document
 
 
 def _rounds(run: Session, keys: Sequence[str], rounds: int) -> Document:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,24 @@ class RuntimeApi:
     invocations: queue.Queue[tuple[str, float, bytes]] = field(default_factory=queue.Queue)
     answers: queue.Queue[tuple[str, str, bytes]] = field(default_factory=queue.Queue)
     asked: threading.Event = field(default_factory=threading.Event)
+    is_alive: Callable[[], bool] = lambda: True
 
     def invoke(self, event: Any, timeout: float = 60) -> Answer:
-        """Hand `event` to the function, which has so many seconds; ServerError if it takes longer."""
+        """Hand `event` to the function, which has so many seconds; ServerError if it takes more, or dies."""
         request = str(uuid.uuid4())
         body = json.dumps(event).encode()
         began = time.monotonic()
         self.invocations.put((request, time.time() + timeout, body))
         while True:
+            alive = self.is_alive()
             try:
-                of, outcome, said = self.answers.get(timeout=timeout)
+                of, outcome, said = self.answers.get(timeout=0.1)
             except queue.Empty:
-                raise ServerError(f"The function did not answer within {timeout:g} seconds.") from None
+                if not alive:
+                    raise ServerError("The function's process has ended.") from None
+                if time.monotonic() > began + timeout:
+                    raise ServerError(f"The function did not answer within {timeout:g} seconds.") from None
+                continue
             # One that took longer than it had may answer an invocation that was given up.
             if of in (request, "init"):
                 document = json.loads(said or b"null")
@@ -80,8 +86,7 @@ def runtime_api() -> Iterator[RuntimeApi]:
     """The API on a free port of 127.0.0.1."""
     api = RuntimeApi()
     bound = type("Bound", (_Handler,), {"api": api})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), bound) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), bound) as server:
         api.address = f"127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -115,6 +120,7 @@ def lambda_function(
             [*command, handler], env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
         try:
+            api.is_alive = lambda: process.poll() is None
             _wait_for_question(api, process, log_file, began + seconds)
             yield Function(api, process, time.monotonic() - began, log_file)
         finally:
@@ -130,6 +136,15 @@ def _wait_for_question(
             said = b"" if api.answers.empty() else api.answers.get()[2]
             log = log_file.read_text(errors="replace")[-2000:]
             raise ServerError(f"The function does not start. {said.decode()}\n{log}")
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A function that is killed breaks its connection off."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

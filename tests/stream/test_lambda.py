@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from examples.servers.aws import AWS, environment
-from examples.servers.lambda_runtime import Function, lambda_function
+from examples.servers.lambda_runtime import Function, lambda_function, runtime_api
 from examples.servers.process import ServerError
 from skdeploy.model import Model
 from skdeploy.stream import Event, Position, process
@@ -314,3 +314,20 @@ def test_a_mapping_that_reads_no_reports_has_errors(
         assert answer.failed
         assert answer.document["errorType"] == "StreamError"
         assert output in answer.document["errorMessage"]
+
+
+def test_puts_stay_below_the_limit_of_bytes(function: Streams, gate: Gate) -> None:
+    """Letters of a megabyte each go in several calls, of 5 MB at most."""
+    assert function.invoke(kinesis_invocation([b"x" * 900_000] * 8)) == []
+    assert len(function.news(function.letters)) == 8
+    sizes = [put.size for put in gate.puts if put.stream == function.letters]
+    assert len(sizes) > 1
+    assert max(sizes) <= 5_000_000
+
+
+def test_a_function_that_dies_is_not_waited_for() -> None:
+    """Whoever invokes it is told at once."""
+    with runtime_api() as api:
+        api.is_alive = lambda: False
+        with pytest.raises(ServerError, match="has ended"):
+            api.invoke({})
