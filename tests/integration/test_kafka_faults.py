@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ import skdeploy
 from examples.servers.kafka import Broker, kafka_server
 from examples.servers.process import ServerNotInstalled, free_ports
 from tests.conftest import small_frame, small_pipeline
+from tests.live import wait_until
 from tests.own_transformers import slowly
 from tests.stream.kafka_cluster import (
     QUICK,
@@ -281,20 +283,35 @@ def test_a_rebalance_during_a_slow_poll_repeats_little(stage: Stage, slow_file: 
     assert fleet.ended == []
 
 
+def readiness(port: int) -> int:
+    """The status of /ready; 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_broker_that_is_killed_is_waited_for(broker: Broker, stage: Stage, mode: str) -> None:
     """The broker dies under load and comes back: consumers go on, and nothing is lost."""
     stage.make_topics()
     sender, once = stage.sender(), mode == "exactly once"
+    [port] = free_ports(1)
     with stage.fleet(*MODES[mode]) as fleet, stage.reader() as reader:
-        fleet.start("a", "b")
+        fleet.start("a", METRICS_PORT=str(port))
+        fleet.start("b")
         sender.send_good(1000)
         assert reader.until(1, 30), fleet.logs()
+        wait_until(lambda: readiness(port) == 200, "the consumer is ready")
         with steady(sender, rate=2000):
             time.sleep(1)
             broker.process.kill()
             began = time.monotonic()
-            time.sleep(2)
+            wait_until(lambda: readiness(port) == 503, "the consumer is not ready")
+            time.sleep(max(0.0, began + 2 - time.monotonic()))
             broker.process.start()
             away = time.monotonic() - began
             time.sleep(1)

@@ -156,3 +156,28 @@ def test_a_time_that_the_output_refuses_holds_nothing_up(
     ]
     assert [kept for _, kept in times if kept] == [str(now + day).encode()] * 21
     assert {sent_at for sent_at, kept in times if not kept} == {now}
+
+
+@pytest.mark.parametrize("exactly_once", ["0", "1"], ids=["at least once", "exactly once"])
+def test_a_size_that_the_output_refuses_holds_nothing_up(
+    kafka: Broker, regressor_file: Path, exactly_once: str
+) -> None:
+    """What is too large alone is a dead letter; what was refused only for its company is a prediction."""
+    name = f"sizes-{exactly_once}"
+    out, dead = f"{name}.out", f"{name}.out.dead-letters"
+    create(kafka, name)
+    create(kafka, out, dead, partitions=3, **{"max.message.bytes": "20000"})
+    large = {f"{n}".encode() + b"k" * 40_000 for n in range(3)}
+    events = [Sent(record(n % 9 + 1)) for n in range(3000)]
+    for place, key in enumerate(sorted(large)):
+        events.insert(1000 * place + 500, Sent(record(1), key))
+    send(kafka, name, events)
+    settings = {"TOPICS": name, "OUTPUT_TOPIC": out, "GROUP": name, "EXACTLY_ONCE": exactly_once}
+    with consuming(kafka, regressor_file, **settings):
+        wait_until(lambda: committed(kafka, name, name) == 3003, "all are done", 60)
+    predictions, letters = received(kafka, [out, dead], 3003, more=2).values()
+    assert len(ids(predictions)) == 3000
+    headers = [dict(one.headers() or ()) for one in letters]
+    assert [one["skdeploy-reason"] for one in headers] == [b"too-large"] * len(headers)
+    assert len({one["skdeploy-origin"] for one in headers}) == 3
+    assert exactly_once == "0" or (len(predictions), len(letters)) == (3000, 3)

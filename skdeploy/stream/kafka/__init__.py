@@ -7,6 +7,7 @@ messages.py     Kafka's messages -> events; predictions and dead letters -> mess
 assignment.py   which partitions are ours, and how far each is done
 reader.py       polls; keeps the group while the process is busy; goes back to what is not committed
 timestamps.py   event times that a topic refuses
+sizes.py        sizes that a topic refuses
 sender.py       produces, waits where the queue is full, knows what is acknowledged
 delivery.py     at least once
 transactions.py exactly once
@@ -18,3 +19,12 @@ pages.py        /metrics, /ready, /health
 command.py      the command line of a consumer
 letters.py, rereading.py, putting_back.py, replay.py, replay_command.py    dead letters put back
 """
+
+try:
+    import confluent_kafka  # noqa: F401 (all modules need it, and say so here)
+except ModuleNotFoundError as error:
+    if error.name != "confluent_kafka":
+        raise
+    raise ModuleNotFoundError(
+        "confluent-kafka is not installed: run pip install 'skdeploy[streaming]'"
+    ) from error

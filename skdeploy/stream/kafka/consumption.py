@@ -103,6 +103,8 @@ class Consumption:
             self._delivery.abort()
             self._reader.go_back()
             self._awaited.clear()
+            if error.learned:
+                return
             self._failures += 1
             self._reader.pause_for(_PAUSES[min(self._failures, len(_PAUSES)) - 1])
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
-from skdeploy.stream.events import ORIGIN_HEADER, OURS, DeadLetter, Event, Headers, Position, Prediction
+from skdeploy.stream.events import ORIGIN_HEADER, OURS, DeadLetter, Event, Position, Prediction
 
 # What a message's fields, and its batch, take on the wire beside their contents, with room to spare.
 _OVERHEAD = 1024
 _PER_HEADER = 16
+_PER_MESSAGE = 32
 _JSON: tuple[str, bytes] = ("content-type", b"application/json")
 _ONLY_JSON = [_JSON]
 
@@ -74,6 +75,11 @@ def dead_letter_message(letter: DeadLetter, deployment: str, model: str, limit: 
     return Outgoing(value, key, [*given, *ours], event.timestamp or 0)
 
 
+def size_of(message: Outgoing) -> int:
+    """About the bytes that it takes on the wire."""
+    return _size(message.value, message.key, message.headers) + _PER_MESSAGE
+
+
 def _reasons(letter: DeadLetter, deployment: str, model: str) -> list[tuple[str, bytes | None]]:
     cells = [dict(zip(("column", "expected", "got"), cell, strict=True)) for cell in letter.cells]
     return [
@@ -86,7 +92,7 @@ def _reasons(letter: DeadLetter, deployment: str, model: str) -> list[tuple[str,
     ]
 
 
-def _size(value: bytes | None, key: bytes | None, headers: Headers) -> int:
+def _size(value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, str | bytes | None]]) -> int:
     return (
         len(value or b"")
         + len(key or b"")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from skdeploy.errors import StreamError
 from skdeploy.stream.events import DeadLetter, Prediction
-from skdeploy.stream.kafka.messages import Outgoing, dead_letter_message, prediction_message
+from skdeploy.stream.kafka.messages import Outgoing, dead_letter_message, prediction_message, size_of
 from skdeploy.stream.kafka.reader import Reader
+from skdeploy.stream.kafka.sizes import Sizes
 from skdeploy.stream.kafka.timestamps import Timestamps
 
 # What an aborted transaction makes of messages that were not sent yet.
@@ -20,7 +21,14 @@ _TOO_LARGE = "too-large"
 
 
 class TakeAgain(Exception):
-    """What was produced since the last commit is not to be committed: its events are read again."""
+    """What was produced since the last commit is not to be committed: its events are read again.
+
+    learned   whether what failed will be sent otherwise: nothing need pass before
+    """
+
+    def __init__(self, message: str, *, learned: bool = False) -> None:
+        super().__init__(message)
+        self.learned = learned
 
 
 class GivenUp(Exception):
@@ -33,6 +41,7 @@ class Sender:
     output         the topic of predictions
     dead_letters   the topic of dead letters
     limit          the most bytes of a message
+    is_broken      whether nothing is sent any more, for a reason that no message has failed for yet
     """
 
     def __init__(
@@ -42,10 +51,11 @@ class Sender:
         self._reader = reader
         self._output = output
         self._dead_letters = dead_letters
-        self._limit = limit
         self._produced = 0
         self._failure: tuple[KafkaError, str] | None = None
         self._timestamps = Timestamps()
+        self._sizes = Sizes(limit, cut=dead_letters)
+        self.is_broken: Callable[[], bool] = lambda: False
 
     @property
     def produced(self) -> int:
@@ -75,9 +85,10 @@ class Sender:
 
     def bury(self, letters: Iterable[DeadLetter], deployment: str, model: str) -> None:
         """Hand dead letters to the producer. Raises as `send` does."""
+        limit = self._sizes.most(self._dead_letters)
         for letter in letters:
             try:
-                self._produce(self._dead_letters, dead_letter_message(letter, deployment, model, self._limit))
+                self._produce(self._dead_letters, dead_letter_message(letter, deployment, model, limit))
             except KafkaException as error:
                 raise _translated(error, self._dead_letters) from None
 
@@ -93,23 +104,54 @@ class Sender:
             if error.fatal():
                 raise StreamError(f"The producer can do no more: {error.str()}")
             self._timestamps.learn()
-            raise TakeAgain(_explained(error, topic))
+            raise TakeAgain(_explained(error, topic), learned=self._sizes.learn())
 
     def is_flushed(self, seconds: float) -> bool:
         """Whether nothing is waited for; looks for up to `seconds`."""
         return bool(self._producer.flush(seconds) == 0)
+
+    def is_settled(self, seconds: float) -> bool:
+        """Whether nothing is waited for, or in vain; looks for up to `seconds`."""
+        return self.is_flushed(seconds) or self.has_failed() or self.is_broken()
 
     def has_failed(self) -> bool:
         """Whether `check` would raise."""
         return self._failure is not None
 
     def forget(self) -> None:
-        """What failed is read again."""
+        """What failed is read again, and sent as its topic takes it."""
         self._failure = None
+        self._timestamps.learn()
+        self._sizes.learn()
 
     def _produce(self, topic: str, message: Outgoing) -> None:
         if self._timestamps.any:
             message = self._timestamps.apply(message)
+        if self._sizes.is_watched(topic):
+            self._produce_in_small_batches(topic, message)
+        else:
+            self._hand_over(topic, message)
+
+    def _produce_in_small_batches(self, topic: str, message: Outgoing) -> None:
+        if size_of(message) > self._sizes.most(topic):
+            raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+        if not self._sizes.has_room(topic, message):
+            self._drain()
+        self._hand_over(topic, message)
+        if self._sizes.add(topic, message):
+            self._drain()
+
+    def _drain(self) -> None:
+        rewinds = self._reader.rewinds
+        self._reader.wait(self.is_settled)
+        self.check()
+        if self.is_broken():
+            raise TakeAgain("The transaction is broken", learned=self._sizes.learn())
+        self._sizes.drained()
+        if self._reader.rewinds != rewinds:
+            raise GivenUp
+
+    def _hand_over(self, topic: str, message: Outgoing) -> None:
         value, key, headers, timestamp = message
         while True:
             try:
@@ -140,6 +182,8 @@ class Sender:
             return
         if error.code() == KafkaError.INVALID_TIMESTAMP:
             self._timestamps.refused(message.timestamp()[1])
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self._sizes.refused(message.topic())
         if self._failure is None:
             self._failure = error, message.topic()
 

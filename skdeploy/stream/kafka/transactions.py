@@ -33,6 +33,7 @@ class ExactlyOnce:
         self._sender = sender
         self._stop = stop
         self._is_open = False
+        sender.is_broken = self._is_broken
 
     def open(self) -> None:
         """End what an earlier process of our name left open, and fence it if it is still there."""
@@ -46,7 +47,7 @@ class ExactlyOnce:
 
     def commit(self) -> bool:
         """What was produced, and the offsets that it came from."""
-        self._reader.wait(self._sender.is_flushed)
+        self._reader.wait(self._sender.is_settled)
         if not self._is_open:  # a rebalance meanwhile has aborted it
             return True
         self._sender.check()
@@ -73,6 +74,20 @@ class ExactlyOnce:
             _log.info("The transaction is aborted, since partitions %s", "were lost" if lost else "go")
         self.abort()
         self._reader.go_back(but=partitions)
+
+    def _is_broken(self) -> bool:
+        """Whether the transaction can only be aborted.
+
+        Its messages then wait in librdkafka's queue until their time is over, and nothing says why.
+        """
+        if not self._is_open:
+            return False
+        try:
+            # It refuses to begin a second one, and so says how the first one stands.
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            return bool(error.args[0].txn_requires_abort() or error.args[0].fatal())
+        return False
 
     def _call(self, what: Callable[..., Any], *arguments: Any) -> None:
         """Call it until it succeeds. Raises TakeAgain, or StreamError where the process must end."""
