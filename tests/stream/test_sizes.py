@@ -15,11 +15,12 @@ def message(size: int) -> Outgoing:
 
 
 def refused(sizes: Sizes, topic: str) -> bool:
-    """The topic refuses what is on its way, and everything is taken again."""
+    """The topic refuses what is on its way, and everything is taken again; whether something was learned."""
+    lessons = sizes.lessons
     sizes.refused(topic)
-    learned = sizes.learn()
+    sizes.learn()
     sizes.drained()
-    return learned
+    return sizes.lessons > lessons
 
 
 def test_batches_become_smaller_until_one_message_is_at_fault() -> None:
@@ -55,9 +56,20 @@ def test_what_was_sent_before_the_last_lesson_teaches_nothing() -> None:
     sizes.learn()
     assert not sizes.has_room("out", message(100))
     sizes.refused("out")
-    assert sizes.learn()
+    sizes.learn()
     sizes.drained()
     assert not sizes.add("out", message(900))
+
+
+def test_what_a_broken_transaction_says_late_is_learned() -> None:
+    """Its abort begins before the refusals are told."""
+    sizes = Sizes(4000, cut="dead")
+    refused(sizes, "out")
+    assert sizes.add("out", message(1500))
+    sizes.learn()
+    assert sizes.lessons == 1
+    assert refused(sizes, "out")
+    assert sizes.most("out") == 1499
 
 
 def test_a_missing_library_is_named() -> None:

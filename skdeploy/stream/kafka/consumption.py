@@ -93,6 +93,7 @@ class Consumption:
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Do it; where it fails for now, begin again behind the last commit."""
+        lessons = self._sender.lessons
         try:
             step()
         except GivenUp:
@@ -103,7 +104,8 @@ class Consumption:
             self._delivery.abort()
             self._reader.go_back()
             self._awaited.clear()
-            if error.learned:
+            if self._sender.lessons > lessons:
+                # It will be different at once.
                 return
             self._failures += 1
             self._reader.pause_for(_PAUSES[min(self._failures, len(_PAUSES)) - 1])

@@ -21,14 +21,7 @@ _TOO_LARGE = "too-large"
 
 
 class TakeAgain(Exception):
-    """What was produced since the last commit is not to be committed: its events are read again.
-
-    learned   whether what failed will be sent otherwise: nothing need pass before
-    """
-
-    def __init__(self, message: str, *, learned: bool = False) -> None:
-        super().__init__(message)
-        self.learned = learned
+    """What was produced since the last commit is not to be committed: its events are read again."""
 
 
 class GivenUp(Exception):
@@ -67,6 +60,11 @@ class Sender:
         """How many of them are no longer waited for."""
         return self._produced - len(self._producer)
 
+    @property
+    def lessons(self) -> int:
+        """Grows when what a topic refused will be sent otherwise: nothing need pass before."""
+        return self._sizes.lessons
+
     def send(self, predictions: Iterable[Prediction]) -> list[DeadLetter]:
         """Hand predictions to the producer; those that no message can hold, as dead letters.
 
@@ -103,8 +101,7 @@ class Sender:
             (error, topic), self._failure = self._failure, None
             if error.fatal():
                 raise StreamError(f"The producer can do no more: {error.str()}")
-            self._timestamps.learn()
-            raise TakeAgain(_explained(error, topic), learned=self._sizes.learn())
+            raise TakeAgain(_explained(error, topic))
 
     def is_flushed(self, seconds: float) -> bool:
         """Whether nothing is waited for; looks for up to `seconds`."""
@@ -146,7 +143,7 @@ class Sender:
         self._reader.wait(self.is_settled)
         self.check()
         if self.is_broken():
-            raise TakeAgain("The transaction is broken", learned=self._sizes.learn())
+            raise TakeAgain("The transaction can only be aborted")
         self._sizes.drained()
         if self._reader.rewinds != rewinds:
             raise GivenUp

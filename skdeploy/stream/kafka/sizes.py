@@ -20,9 +20,12 @@ class Sizes:
 
     A topic refuses a batch as a whole, and librdkafka does not divide it. So the next ones are made
     smaller, until the message at fault stands alone.
+
+    lessons   grows when something was learned: what was refused will be sent otherwise
     """
 
     def __init__(self, largest: int, *, cut: str) -> None:
+        self.lessons = 0
         self._largest = largest
         self._cut = cut
         self._together: dict[str, int] = {}
@@ -63,15 +66,18 @@ class Sizes:
         """A batch for the topic was too large."""
         self._refused.add(topic)
 
-    def learn(self) -> bool:
-        """Before the events are taken again; whether that will not be the same."""
+    def learn(self) -> None:
+        """Before the events are taken again."""
         topics, self._refused = self._refused, set()
+        if not topics:
+            # An aborted transaction may still say what it was aborted for: that is learned then.
+            return
         if not self._stale:
             for topic in topics:
                 self._shrink(topic)
+        self.lessons += 1
         self._waiting.clear()
-        self._only, self._stale = None, bool(self._together)
-        return bool(topics)
+        self._only, self._stale = None, True
 
     def _shrink(self, topic: str) -> None:
         if self._only is not None and self._only[0] == topic:
