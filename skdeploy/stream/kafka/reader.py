@@ -197,7 +197,9 @@ class Reader:
     def _seek_where_it_was(self, events: Sequence[Event]) -> None:
         touched = {(one.position.stream, int(one.position.shard)) for one in events}
         for one in touched & self.assignment.owned.keys():
-            self._seek(TopicPartition(*one, self.assignment.committed[one]))
+            # What is produced and not committed stays so, unless the rebalance has put it back.
+            place = self.assignment.finished.get(one, self.assignment.committed[one])
+            self._seek(TopicPartition(*one, place))
 
     def _seek(self, partition: TopicPartition) -> None:
         if (partition.topic, partition.partition) not in self.assignment.owned:
