@@ -59,8 +59,6 @@ class Reader:
         self._most = most
         self._on_rebalance = on_rebalance
         self._paused: set[Partition] = set()
-        # Of those that came since the last poll. A partition that was paused when it was lost comes back so.
-        self._may_be_paused: set[Partition] = set()
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group."""
@@ -73,10 +71,6 @@ class Reader:
 
     def poll(self, timeout: float) -> list[Event]:
         """The events that are there; waits up to `timeout` seconds for a first one."""
-        if self._may_be_paused:
-            self._paused |= self._may_be_paused
-            self._may_be_paused.clear()
-            self._resume()
         changes = self.assignment.changes
         first = self._consumer.poll(timeout)
         self._brokers.check()
@@ -212,7 +206,6 @@ class Reader:
         self.joined = True
         self._on_rebalance()
         self.assignment.add((one.topic, one.partition) for one in partitions)
-        self._may_be_paused.update((one.topic, one.partition) for one in partitions)
         _log.info("Partitions that came: %s; %d in all", _named(partitions), len(self.assignment.owned))
 
     def _gone(self, partitions: Sequence[TopicPartition], *, lost: bool) -> None:
@@ -222,6 +215,10 @@ class Reader:
             if self.leaving is not None:
                 self.leaving(gone, lost=lost)
         finally:
+            # A partition that is paused when it goes would come back so. One that is not must not be
+            # resumed: it would be read again from where it was when it came.
+            if paused := self._paused & gone:
+                self._consumer.resume([TopicPartition(*one) for one in paused])
             self.assignment.remove(gone)
             self._paused -= gone
             how = "were lost" if lost else "went"
