@@ -71,7 +71,7 @@ class Reader:
 
     def poll(self, timeout: float) -> list[Event]:
         """The events that are there; waits up to `timeout` seconds for a first one."""
-        changes = self.assignment.changes
+        changes, rewinds = self.assignment.changes, self.rewinds
         first = self._consumer.poll(timeout)
         self._brokers.check()
         if first is None:
@@ -83,7 +83,7 @@ class Reader:
         self.assignment.receive(events)
         if self.assignment.changes != changes:
             # They were read under another assignment, and part of them may have been put back.
-            self._seek_where_it_was(events)
+            self._put_back(events, rewound=self.rewinds != rewinds)
             return []
         return events
 
@@ -188,10 +188,13 @@ class Reader:
         if ours:
             self._consumer.resume(ours)
 
-    def _seek_where_it_was(self, events: Sequence[Event]) -> None:
-        touched = {(one.position.stream, int(one.position.shard)) for one in events}
-        for one in touched & self.assignment.owned.keys():
-            self._seek(TopicPartition(*one, self.assignment.committed[one]))
+    def _put_back(self, events: Sequence[Event], *, rewound: bool) -> None:
+        """They are read again, and nothing before them is; unless all that is not committed is."""
+        first = {event.position[:2]: event.position.number for event in reversed(events)}
+        for (topic, partition), offset in first.items():
+            one = topic, int(partition)
+            if one in self.assignment.owned:
+                self._seek(TopicPartition(*one, self.assignment.committed[one] if rewound else int(offset)))
 
     def _seek(self, partition: TopicPartition) -> None:
         if (partition.topic, partition.partition) not in self.assignment.owned:
