@@ -42,7 +42,7 @@ stream-demo: .venv/dev.done ## a broker, a producer and two consumers: predictio
 	$(BIN)/python -m examples.stream_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not heavy"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy"
 
 check: lint types imports test ## what must hold before a change lands: lint, types, imports, tests
 
@@ -57,7 +57,8 @@ imports: .venv/dev.done
 	$(BIN)/lint-imports
 
 test-all: .venv/dev.done $(SERVERS)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar .kafka/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark, Kafka)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m heavy
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "heavy and not docker"
+	$(BIN)/python -m pytest -m docker
 
 image: ## build the Docker image skdeploy
 	DOCKER_BUILDKIT=1 docker build -t skdeploy .

@@ -34,11 +34,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+# Before tests are chosen by their marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side run files, which have servers of their own; what needs the Docker engine runs together."""
+    """What needs the Docker engine is marked: two engines at once would share addresses and ports."""
     for item in items:
-        group = "docker" if "docker" in getattr(item, "fixturenames", ()) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+        if "docker" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.docker)
 
 
 def small_frame(rows: int = 60) -> pd.DataFrame:

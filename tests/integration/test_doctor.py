@@ -66,7 +66,8 @@ def doctor(uri: str, environment: Mapping[str, str]) -> tuple[int, list[str]]:
             timeout=60,
         )
     assert "Traceback" not in done.stderr
-    assert "4711" not in done.stdout + done.stderr
+    assert "geheim" not in done.stdout + done.stderr
+    assert "AKIAXYZ" not in done.stdout + done.stderr
     return done.returncode, done.stdout.splitlines()
 
 
@@ -84,8 +85,8 @@ def test_a_good_object_is_well(s3: S3) -> None:
     ("key", "changed", "part", "remedy"),
     [
         ("tree.bin", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "credentials", "AWS_PROFILE"),
-        ("tree.bin", {"AWS_SECRET_ACCESS_KEY": "geheim4711"}, "credentials", "AWS_SECRET_ACCESS_KEY"),
-        ("tree.bin", {"AWS_ACCESS_KEY_ID": "AKIA4711"}, "credentials", "AWS_ACCESS_KEY_ID"),
+        ("tree.bin", {"AWS_SECRET_ACCESS_KEY": "geheim-xyz"}, "credentials", "AWS_SECRET_ACCESS_KEY"),
+        ("tree.bin", {"AWS_ACCESS_KEY_ID": "AKIAXYZ"}, "credentials", "AWS_ACCESS_KEY_ID"),
         ("tree.bin", {"AWS_PROFILE": "nobody"}, "credentials", "AWS_PROFILE"),
         ("tree.bin", {"AWS_ENDPOINT_URL_S3": "nonsense"}, "endpoint", "AWS_ENDPOINT_URL_S3"),
         ("tree.bin", {"AWS_DEFAULT_REGION": "no such region"}, "region", "AWS_REGION"),
@@ -159,7 +160,7 @@ def test_the_wrong_part_of_the_registry_is_named(
 def test_an_unreachable_registry_is_named() -> None:
     """Within 10 seconds, and without the password in the address."""
     with stores.refusing_server() as address, stores.within(10):
-        there = address.replace("//", "//anna:geheim4711@")
+        there = address.replace("//", "//anna:geheim-xyz@")
         code, lines = doctor("models:/tree@champion", {"MLFLOW_TRACKING_URI": there})
     assert code == 1
     assert lines[2].startswith(f"WRONG tracking server: The tracking server at {address} did not answer")
@@ -170,7 +171,7 @@ def test_a_registry_that_lets_nobody_in_is_named(status: int) -> None:
     """A login that is wrong or missing is no outage of the network."""
     with stores.closed_server(status) as address:
         code, lines = doctor(
-            "models:/tree@champion", {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_TOKEN": "geheim4711"}
+            "models:/tree@champion", {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_TOKEN": "geheim-xyz"}
         )
     assert code == 1
     assert lines[-2].startswith("WRONG credentials: ")

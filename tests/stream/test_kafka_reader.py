@@ -46,9 +46,19 @@ def test_a_partition_that_was_lost_while_it_was_paused_is_read_when_it_comes_bac
     reader = Reader(consumer, Brokers(), Stop(), most=1000, on_rebalance=lambda: None)
     reader.subscribe(["paused"])
     assert count(reader, 90) == 90
-    consumer.pause(consumer.assignment())
-    consumer.unsubscribe()
-    consumer.poll(1)
+    began = time.monotonic()
+
+    def is_done(look: float) -> bool:
+        """After a second the group is kept by polls of paused partitions; then these go."""
+        time.sleep(look)
+        if not left and time.monotonic() > began + 2:
+            left.append(True)
+            consumer.unsubscribe()
+        return time.monotonic() > began + 4
+
+    left: list[bool] = []
+    reader.wait(is_done)
+    assert not reader.assignment.owned
     reader.subscribe(["paused"])
     assert count(reader, 90) == 90
     reader.close()

@@ -59,8 +59,6 @@ class Reader:
         self._most = most
         self._on_rebalance = on_rebalance
         self._paused: set[Partition] = set()
-        # Of those that came since the last poll. A partition that was paused when it was lost comes back so.
-        self._may_be_paused: set[Partition] = set()
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group."""
@@ -73,11 +71,7 @@ class Reader:
 
     def poll(self, timeout: float) -> list[Event]:
         """The events that are there; waits up to `timeout` seconds for a first one."""
-        if self._may_be_paused:
-            self._paused |= self._may_be_paused
-            self._may_be_paused.clear()
-            self._resume()
-        changes = self.assignment.changes
+        changes, rewinds = self.assignment.changes, self.rewinds
         first = self._consumer.poll(timeout)
         self._brokers.check()
         if first is None:
@@ -89,7 +83,7 @@ class Reader:
         self.assignment.receive(events)
         if self.assignment.changes != changes:
             # They were read under another assignment, and part of them may have been put back.
-            self._seek_where_it_was(events)
+            self._put_back(events, rewound=self.rewinds != rewinds)
             return []
         return events
 
@@ -194,12 +188,13 @@ class Reader:
         if ours:
             self._consumer.resume(ours)
 
-    def _seek_where_it_was(self, events: Sequence[Event]) -> None:
-        touched = {(one.position.stream, int(one.position.shard)) for one in events}
-        for one in touched & self.assignment.owned.keys():
-            # What is produced and not committed stays so, unless the rebalance has put it back.
-            place = self.assignment.finished.get(one, self.assignment.committed[one])
-            self._seek(TopicPartition(*one, place))
+    def _put_back(self, events: Sequence[Event], *, rewound: bool) -> None:
+        """They are read again, and nothing before them is; unless all that is not committed is."""
+        first = {event.position[:2]: event.position.number for event in reversed(events)}
+        for (topic, partition), offset in first.items():
+            one = topic, int(partition)
+            if one in self.assignment.owned:
+                self._seek(TopicPartition(*one, self.assignment.committed[one] if rewound else int(offset)))
 
     def _seek(self, partition: TopicPartition) -> None:
         if (partition.topic, partition.partition) not in self.assignment.owned:
@@ -214,7 +209,6 @@ class Reader:
         self.joined = True
         self._on_rebalance()
         self.assignment.add((one.topic, one.partition) for one in partitions)
-        self._may_be_paused.update((one.topic, one.partition) for one in partitions)
         _log.info("Partitions that came: %s; %d in all", _named(partitions), len(self.assignment.owned))
 
     def _gone(self, partitions: Sequence[TopicPartition], *, lost: bool) -> None:
@@ -224,6 +218,10 @@ class Reader:
             if self.leaving is not None:
                 self.leaving(gone, lost=lost)
         finally:
+            # A partition that is paused when it goes would come back so. One that is not must not be
+            # resumed: it would be read again from where it was when it came.
+            if paused := self._paused & gone:
+                self._consumer.resume([TopicPartition(*one) for one in paused])
             self.assignment.remove(gone)
             self._paused -= gone
             how = "were lost" if lost else "went"
