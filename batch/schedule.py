@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 from skdeploy.batch.scheduled import main
+from skdeploy.command_line import log_to_stderr
 
 if __name__ == "__main__":
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "info").upper(),
-        format="[%(asctime)s] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
     raise SystemExit(main(os.environ))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
 from skdeploy.batch.command import main
-from skdeploy.batch.ending import end_process
+from skdeploy.command_line import log_to_stderr
+from skdeploy.ending import end_process
 
 if __name__ == "__main__":
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "info").upper(),
-        format="[%(asctime)s] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
     end_process(main(sys.argv[1:], os.environ))

@@ -15,12 +15,9 @@ if __name__ == "__main__":
     # spark-submit runs this file, and puts its folder on the path rather than the one above.
     sys.path.append(str(Path(__file__).resolve().parents[1]))
     from skdeploy.batch.spark.command import main
+    from skdeploy.command_line import log_to_stderr
 
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "info").upper(),
-        format="[%(asctime)s] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
     # Of every call to the JVM.
     logging.getLogger("py4j").setLevel(logging.WARNING)
     raise SystemExit(main(sys.argv[1:], os.environ))

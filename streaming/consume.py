@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
@@ -10,11 +9,8 @@ if __name__ == "__main__":
     # Before numpy is imported: the watcher is forked, and does not survive a pool of native threads.
     # More consumers, not threads, are how more is scored.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    from skdeploy.command_line import log_to_stderr
     from skdeploy.stream.kafka.command import main
 
-    logging.basicConfig(
-        level=logging.INFO,
-        format="[%(asctime)s] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    log_to_stderr()
     raise SystemExit(main(sys.argv[1:], os.environ))

@@ -9,18 +9,14 @@ a process scores more than many shards bring, and needs no Java beside Python.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
 if __name__ == "__main__":
     # Before numpy is imported: a poll is scored in one call, and threads would wait for each other.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    from skdeploy.command_line import log_to_stderr
     from skdeploy.stream.kinesis.command import main
 
-    logging.basicConfig(
-        level=logging.INFO,
-        format="[%(asctime)s] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    log_to_stderr()
     raise SystemExit(main(sys.argv[1:], os.environ))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
+from skdeploy.command_line import log_to_stderr
 from skdeploy.stream.kafka.replay_command import main
 
 if __name__ == "__main__":
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "info").upper(),
-        format="[%(asctime)s] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
     raise SystemExit(main(sys.argv[1:], os.environ))

@@ -1,6 +1,5 @@
 """How gunicorn runs the service; every value can be set, see README.md beside this file."""
 
-import logging
 import math
 import os
 import shutil
@@ -23,6 +22,7 @@ if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from skdeploy.cpus import usable_cpus  # noqa: E402
+from skdeploy.ending import end_process  # noqa: E402
 from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
@@ -93,10 +93,7 @@ def worker_exit(_server: object, ending: Worker) -> None:
     code = reason.code if isinstance(reason, SystemExit) else 0
     if ending.follower is not None:
         ending.follower.forget()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 1)
+    end_process(code if isinstance(code, int) else 1)
 
 
 bind = f"[{address}]:{settings.port}" if ":" in address else f"{address}:{settings.port}"

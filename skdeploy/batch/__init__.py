@@ -14,7 +14,6 @@ summary.py      what a run says in the end, and its exit code
 metrics.py      the same for Prometheus
 schedule.py     the job at each interval's end
 command.py      the command lines
-ending.py       the end of a process
 databases/      input and output through SQLAlchemy; PostgreSQL's fast ways
 files/          Parquet files, local or on S3
 spark/          the same job on a cluster

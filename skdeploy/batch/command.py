@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from skdeploy import command_line
 from skdeploy.batch.intervals import KINDS, Calendar, Interval
 from skdeploy.batch.job import Job
 from skdeploy.batch.opening import Opened, open_job
@@ -91,13 +92,11 @@ def _say_what_would_be_done(job: Job, decisions: Sequence[Decision]) -> None:
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Score the records of an interval, or of several. Settings are environment variables: "
+    parser = command_line.parser(
+        program,
+        "Score the records of an interval, or of several. Settings are environment variables: "
         "batch/README.md lists them.",
-        epilog=f"exit codes:\n{codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        MEANINGS,
     )
     parser.add_argument("--interval", choices=KINDS, help="the length of intervals (INTERVAL)")
     which = parser.add_mutually_exclusive_group(required=True)

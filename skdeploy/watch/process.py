@@ -6,11 +6,12 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from skdeploy.ending import end_process
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +82,4 @@ def _fork(work: Callable[[], None]) -> int:
     except BaseException:  # nothing may fall back into gunicorn's loop
         _log.exception("The watcher's process ends")
     finally:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        end_process(code)
