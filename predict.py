@@ -23,7 +23,7 @@ try:
         format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S %z",
     )
-    model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
+    model = source.load_from_settings(settings)
     app = create_app(model, settings, Control.from_settings(settings))
 except SkdeployError as error:
     raise SystemExit(f"The service does not start: {error}") from error

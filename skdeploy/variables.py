@@ -116,6 +116,19 @@ def names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def identifier(shortest: int, longest: int) -> Callable[[str], str]:
+    """A name as brokers take it, of so many characters; or nothing."""
+
+    def parse(value: str) -> str:
+        if value and not re.fullmatch(rf"[A-Za-z0-9._-]{{{shortest},{longest}}}", value, re.ASCII):
+            raise ValueError(
+                f"a name of {shortest} to {longest} characters: letters, digits, '.', '_' and '-'"
+            )
+        return value
+
+    return parse
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of `choices`."""
 

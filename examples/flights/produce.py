@@ -16,7 +16,7 @@ from typing import Any
 from examples.flights import data
 from examples.flights.events import FlightEvent, events
 from examples.flights.senders import KafkaSender, KinesisSender, Sender, SendingFailed
-from skdeploy.batch.stopping import told_to_stop
+from skdeploy.signals import told_to_stop
 
 # Sleeps are longer than what they wait for: some events go together, on time as a whole.
 _SHORTEST_SLEEP = 0.002
@@ -49,7 +49,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     stream = events(table, count, options.bad, options.seed)
     sent, why = Sent(), ""
     sender: Sender | None = None
-    with told_to_stop() as stop:
+    stop = threading.Event()
+    with told_to_stop(stop.set):
         try:
             sender = _sender(options)
             with _progress(options.count if count == _ENDLESS else count) as progress:

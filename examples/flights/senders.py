@@ -7,10 +7,8 @@ import time
 from typing import Any, Protocol
 
 from examples.flights.events import FlightEvent
+from skdeploy.stream.kinesis.putting import MOST_BYTES, MOST_RECORDS
 
-# Of one PutRecords call, keys and data together.
-MOST_RECORDS = 500
-MOST_BYTES = 5_000_000
 _TRIES = 10
 _FLUSH_SECONDS = 30
 

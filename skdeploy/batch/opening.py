@@ -51,7 +51,7 @@ def open_job(
     kind = interval or batch.interval
     if not kind:
         raise SettingsError("No interval is given: say --interval daily, or set INTERVAL.")
-    model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
+    model = source.load_from_settings(settings)
     records = open_input(batch, model.schema)
     calendar = _calendar(batch, kind, records)
     scorer = Scorer(model, records.key_types, proba=batch.proba, strict=settings.strict_categories)

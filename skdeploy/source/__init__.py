@@ -11,7 +11,17 @@ cache.py      the last good models, on disk
 boto3, mlflow and skops are imported where they are used: a path needs none of them.
 """
 
-from skdeploy.source.load import build, fetch, load, load_from, recalled, record_of, remember, resolve
+from skdeploy.source.load import (
+    build,
+    fetch,
+    load,
+    load_from,
+    load_from_settings,
+    recalled,
+    record_of,
+    remember,
+    resolve,
+)
 from skdeploy.source.place import Source
 from skdeploy.source.target import Fetched, Target
 
@@ -23,6 +33,7 @@ __all__ = [
     "fetch",
     "load",
     "load_from",
+    "load_from_settings",
     "recalled",
     "record_of",
     "remember",

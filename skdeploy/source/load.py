@@ -18,6 +18,7 @@ from skdeploy.errors import (
 )
 from skdeploy.model import Model, Origin
 from skdeploy.model.exported import is_exported, load_exported
+from skdeploy.settings import Settings
 from skdeploy.source import files, registry, s3
 from skdeploy.source.cache import Cache, Record
 from skdeploy.source.place import LocalFile, S3Object, Source
@@ -69,6 +70,14 @@ def load_from(source: Source, *, engine: str = "auto") -> Model:
     model = build(source, fetched, engine=engine)
     remember(source, fetched)
     return model
+
+
+def load_from_settings(settings: Settings) -> Model:
+    """The proved model that the settings name, with the engine that they ask for.
+
+    Raises ModelUnavailable or SettingsError.
+    """
+    return load_from(Source.from_settings(settings), engine=settings.engine)
 
 
 def resolve(source: Source) -> Target:

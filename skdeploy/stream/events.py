@@ -9,6 +9,9 @@ from typing import NamedTuple
 OURS = "skdeploy-"
 ORIGIN_HEADER = OURS + "origin"
 
+# A prediction that no message can hold.
+TOO_LARGE = "too-large"
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -73,3 +76,8 @@ class DeadLetter(NamedTuple):
     reason: str
     detail: str
     cells: Sequence[tuple[str | None, str, str]] = ()
+
+    @property
+    def listed_cells(self) -> list[dict[str, str | None]]:
+        """The bad cells as JSON has them."""
+        return [dict(zip(("column", "expected", "got"), cell, strict=True)) for cell in self.cells]

@@ -5,17 +5,13 @@ Where the model comes from, and how its records are read, say the variables of `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skdeploy.variables import Setting, flag, names, one_of, patience, read_all, size, text, whole
+from skdeploy.variables import Setting, flag, identifier, names, one_of, patience, read_all, size, text, whole
 
-
-def _name(value: str) -> str:
-    if value and not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value, re.ASCII):
-        raise ValueError("a name of letters, digits, '.', '_' and '-'")
-    return value
+# As Kafka takes the names of topics and groups.
+_name = identifier(1, 249)
 
 
 STREAM_SETTINGS: tuple[Setting, ...] = (
@@ -84,3 +80,8 @@ class StreamSettings:
         Raises SettingsError naming the variable, and what it should be.
         """
         return cls(**read_all(STREAM_SETTINGS, environ))
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic of dead letters; empty if no topic is named."""
+        return self.dead_letter_topic or (self.output_topic and f"{self.output_topic}.dead-letters")

@@ -18,10 +18,11 @@ from moto.server import ThreadedMotoServer
 import skdeploy
 from examples.flights import data, produce
 from examples.flights.events import BAD, FlightEvent, events
-from examples.flights.senders import MOST_BYTES, MOST_RECORDS, KinesisSender, SendingFailed
+from examples.flights.senders import KinesisSender, SendingFailed
 from examples.servers.kafka import Broker
 from examples.servers.process import free_ports
 from skdeploy.stream import Event, Position, Processor
+from skdeploy.stream.kinesis.putting import MOST_BYTES, MOST_RECORDS
 from tests import brokers
 from tests.live import ROOT
 

@@ -12,21 +12,22 @@ from skdeploy.stream.kafka.brokers import Brokers, Quiet
 from skdeploy.stream.kafka.properties import Properties
 
 
-def open_consumer(properties: Properties, brokers: Brokers) -> Consumer:
-    """Raises SettingsError if librdkafka does not take a property."""
+def open_consumer(properties: Properties, brokers: Brokers | None = None) -> Consumer:
+    """`brokers` is told of outages. Raises SettingsError if librdkafka does not take a property."""
     consumer: Consumer = _opened(Consumer, properties, brokers, "consumer")
     return consumer
 
 
-def open_producer(properties: Properties, brokers: Brokers) -> Producer:
-    """Raises SettingsError if librdkafka does not take a property."""
+def open_producer(properties: Properties, brokers: Brokers | None = None) -> Producer:
+    """`brokers` is told of outages. Raises SettingsError if librdkafka does not take a property."""
     producer: Producer = _opened(Producer, properties, brokers, "producer")
     return producer
 
 
-def _opened(kind: Any, properties: Properties, brokers: Brokers, name: str) -> Any:
+def _opened(kind: Any, properties: Properties, brokers: Brokers | None, name: str) -> Any:
+    callbacks = brokers.callbacks(name) if brokers else {}
     try:
-        return kind({**properties, **brokers.callbacks(name)}, logger=Quiet())
+        return kind({**properties, **callbacks}, logger=Quiet())
     except (KafkaException, ValueError, TypeError) as error:
         # Its message may hold a value, which may be a password.
         match = re.search(r'property: ?"([^"]+)"|property "([^"]+)"', str(error))

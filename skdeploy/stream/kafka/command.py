@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from skdeploy import source
-from skdeploy.errors import ModelUnavailable, PredictionFailed, SettingsError, StreamError
+from skdeploy import command_line, source
+from skdeploy.errors import SettingsError
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.stream.kafka import properties
@@ -25,17 +24,17 @@ from skdeploy.stream.kafka.pages import pages
 from skdeploy.stream.kafka.reader import Reader
 from skdeploy.stream.kafka.sender import Sender
 from skdeploy.stream.kafka.transactions import ExactlyOnce
-from skdeploy.stream.process import Processor
+from skdeploy.stream.opening import MEANINGS as SHARED_MEANINGS
+from skdeploy.stream.opening import processor_of, run_consumer
 from skdeploy.stream.settings import StreamSettings
-from skdeploy.stream.stopping import Stop, told_to_stop
+from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
 
 MEANINGS = {
     0: "ended by SIGTERM or SIGINT, and all that was begun is committed",
     1: "cannot go on: another consumer has its name, the broker refuses for good, or the model fails",
-    2: "a setting or an argument is wrong",
-    3: "there is no model",
+    **SHARED_MEANINGS,
 }
 _FLAGS = {
     "topics": "TOPICS",
@@ -52,18 +51,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     given = {variable: options[flag] for flag, variable in _FLAGS.items() if options[flag]}
     if options["exactly_once"]:
         given["EXACTLY_ONCE"] = "1"
-    try:
+
+    def prepare() -> tuple[Settings, Callable[[Stop], None]]:
         settings, stream = _settings({**environ, **given})
-        logging.getLogger().setLevel(settings.log_level.upper())
-        with told_to_stop(settings.graceful_timeout) as stop:
-            consume(settings, stream, stop)
-    except (SettingsError, ModelUnavailable) as error:
-        print(f"The consumer does not start: {error}", file=sys.stderr)
-        return 2 if isinstance(error, SettingsError) else 3
-    except (StreamError, PredictionFailed) as error:
-        _log.error("The consumer ends: %s", error)
-        return 1
-    return 0
+        return settings, partial(consume, settings, stream)
+
+    return run_consumer(prepare)
 
 
 def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
@@ -72,7 +65,7 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
     Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
     """
     given = properties.read_properties(stream.kafka_config)
-    model = source.load_from(source.Source.from_settings(settings), engine=settings.engine)
+    model = source.load_from_settings(settings)
     for note in model.notes:
         _log.warning("%s: %s", model.passport.name, note)
     # The libraries' many objects live for ever: else collections walk them while events wait.
@@ -81,7 +74,7 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
     # A poll makes tens of thousands of tuples, none of them in a cycle.
     gc.set_threshold(200_000, 20, 100)
     metrics = Metrics()
-    slot = Slot(partial(_processor, settings, stream), model, metrics.serves)
+    slot = Slot(partial(processor_of, settings=settings, stream=stream), model, metrics.serves)
     with watched(settings, model) as state:
         follow(slot, settings, model, state)
         brokers = Brokers()
@@ -111,16 +104,17 @@ class _Opened:
 def _run(opened: _Opened, stream: StreamSettings, given: Mapping[str, str], model: Model) -> None:
     reader, brokers, stop = opened.reader, opened.brokers, opened.stop
     producer = open_producer(properties.producer_properties(stream, given), brokers)
-    dead_letters = stream.dead_letter_topic or f"{stream.output_topic}.dead-letters"
     limit = properties.largest_message(given)
-    sender = Sender(producer, reader, output=stream.output_topic, dead_letters=dead_letters, limit=limit)
+    sender = Sender(
+        producer, reader, output=stream.output_topic, dead_letters=stream.dead_letters, limit=limit
+    )
     delivery: Delivery = AtLeastOnce(reader, sender)
     if stream.exactly_once:
         delivery = ExactlyOnce(producer, reader, sender, stop)
     _log.info(
         "%s %s from %s: %s -> %s and %s, group %s, %s", model.passport.name, model.passport.version,
         model.origin.uri if model.origin else "memory", ", ".join(stream.topics), stream.output_topic,
-        dead_letters, stream.group, "exactly once" if stream.exactly_once else "at least once",
+        stream.dead_letters, stream.group, "exactly once" if stream.exactly_once else "at least once",
     )  # fmt: skip
     consumption = Consumption(
         reader,
@@ -152,18 +146,6 @@ def _reader(
     return Reader(consumer, brokers, stop, most=stream.max_poll_records, on_rebalance=metrics.rebalanced)
 
 
-def _processor(settings: Settings, stream: StreamSettings, model: Model) -> Processor:
-    return Processor(
-        model,
-        stream.deployment or None,
-        id_field=settings.id_field or None,
-        by_id=stream.prediction_id == "id",
-        proba=stream.proba,
-        strict=settings.strict_categories,
-        ignore_unknown=settings.unknown_columns == "ignore",
-    )
-
-
 def _settings(environ: Mapping[str, str]) -> tuple[Settings, StreamSettings]:
     settings, stream = Settings.from_env(environ), StreamSettings.from_env(environ)
     for value, flag, variable in (
@@ -179,13 +161,11 @@ def _settings(environ: Mapping[str, str]) -> tuple[Settings, StreamSettings]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m streaming.consume",
-        description="Score the events of Kafka topics. Settings are environment variables: "
+    parser = command_line.parser(
+        "python -m streaming.consume",
+        "Score the events of Kafka topics. Settings are environment variables: "
         "streaming/README.md lists them; a flag comes before its variable.",
-        epilog=f"exit codes:\n{codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        MEANINGS,
     )
     parser.add_argument("--topics", metavar="A,B", help="topics of events (TOPICS)")
     parser.add_argument("--output", metavar="TOPIC", help="the topic of predictions (OUTPUT_TOPIC)")

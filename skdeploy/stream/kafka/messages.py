@@ -81,12 +81,11 @@ def size_of(message: Outgoing) -> int:
 
 
 def _reasons(letter: DeadLetter, deployment: str, model: str) -> list[tuple[str, bytes | None]]:
-    cells = [dict(zip(("column", "expected", "got"), cell, strict=True)) for cell in letter.cells]
     return [
         (ORIGIN_HEADER, str(letter.event.origin).encode()),
         (OURS + "reason", letter.reason.encode()),
         (OURS + "detail", letter.detail.encode()),
-        (OURS + "cells", msgspec.json.encode(cells)),
+        (OURS + "cells", msgspec.json.encode(letter.listed_cells)),
         (OURS + "deployment", deployment.encode()),
         (OURS + "model", model.encode()),
     ]

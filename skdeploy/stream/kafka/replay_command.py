@@ -11,10 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer
 
+from skdeploy import command_line
 from skdeploy.errors import SettingsError, StreamError
-from skdeploy.stream.kafka.brokers import Quiet
+from skdeploy.stream.kafka.clients import open_consumer, open_producer
 from skdeploy.stream.kafka.properties import read_properties
 from skdeploy.stream.kafka.putting_back import Destination, Lines, Topics
 from skdeploy.stream.kafka.replay import REASONS, Replay, Tally, put_back_lines
@@ -94,8 +95,7 @@ def _run(
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
         }
-        consumer: Consumer = _client(Consumer, {**client, **own})
-        return consumer
+        return open_consumer({**client, **own})
 
     replay = Replay(opened, topic, options.group or f"{topic}.replay", options.reason, stop.is_set)
     if isinstance(destination, Lines):
@@ -112,25 +112,12 @@ def _destination(options: argparse.Namespace, client: Mapping[str, Any]) -> Dest
     if options.export:
         return Lines(options.export)
     own = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": _MESSAGE_MS, "linger.ms": 5}
-    return Topics(_client(Producer, {**client, **own}), options.to)
-
-
-def _client(kind: Any, properties: Mapping[str, Any]) -> Any:
-    try:
-        return kind(dict(properties), logger=Quiet())
-    except (KafkaException, ValueError, TypeError):
-        # Its message may hold a value, which may be a password.
-        raise SettingsError(
-            f"KAFKA_CONFIG: librdkafka's {kind.__name__.lower()} does not take a property: "
-            "see its CONFIGURATION.md."
-        ) from None
+    return Topics(open_producer({**client, **own}), options.to)
 
 
 def _topic(options: argparse.Namespace, stream: StreamSettings) -> str:
-    if options.dead_letters or stream.dead_letter_topic:
-        return str(options.dead_letters or stream.dead_letter_topic)
-    if stream.output_topic:
-        return f"{stream.output_topic}.dead-letters"
+    if topic := options.dead_letters or stream.dead_letters:
+        return str(topic)
     raise SettingsError("DEAD_LETTER_TOPIC is empty: set it or OUTPUT_TOPIC, or say --dead-letters.")
 
 
@@ -145,13 +132,11 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m streaming.replay",
-        description="Put dead letters back to the topics that they came from. A group keeps how far this is: "
+    parser = command_line.parser(
+        "python -m streaming.replay",
+        "Put dead letters back to the topics that they came from. A group keeps how far this is: "
         "what was put back or exported is not taken again.",
-        epilog=f"exit codes:\n{codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        MEANINGS,
     )
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group()

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from skdeploy.errors import StreamError
-from skdeploy.stream.events import DeadLetter, Prediction
+from skdeploy.stream.events import TOO_LARGE, DeadLetter, Prediction
 from skdeploy.stream.kafka.messages import Outgoing, dead_letter_message, prediction_message, size_of
 from skdeploy.stream.kafka.reader import Reader
 from skdeploy.stream.kafka.sizes import Sizes
@@ -17,7 +17,6 @@ from skdeploy.stream.kafka.timestamps import Timestamps
 # What an aborted transaction makes of messages that were not sent yet.
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-_TOO_LARGE = "too-large"
 
 
 class TakeAgain(Exception):
@@ -78,7 +77,7 @@ class Sender:
                 if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
                     raise _translated(error, self._output) from None
                 detail = f"The prediction has {len(prediction.value)} bytes, more than a message may have."
-                refused.append(DeadLetter(prediction.event, _TOO_LARGE, detail))
+                refused.append(DeadLetter(prediction.event, TOO_LARGE, detail))
         return refused
 
     def bury(self, letters: Iterable[DeadLetter], deployment: str, model: str) -> None:

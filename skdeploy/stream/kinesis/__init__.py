@@ -5,7 +5,6 @@ client.py     connections to AWS, and which of their errors pass
 putting.py    records into a stream, within its limits
 letters.py    a dead letter as JSON
 sending.py    Sender: what came of a poll goes to its streams
-opening.py    settings -> a model, a processor, a sender
 retrying.py   calls that are made again until they work, or the process must end
 checkpoints.py  how far shards are done, and whose turn it is: a DynamoDB table
 shards.py     the shards of a stream, parents before children

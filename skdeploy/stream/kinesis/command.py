@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from skdeploy.errors import ModelUnavailable, PredictionFailed, SettingsError, StreamError
+from skdeploy import command_line, source
 from skdeploy.settings import Settings
 from skdeploy.stream.kinesis.checkpoints import Checkpoints
 from skdeploy.stream.kinesis.client import connect
 from skdeploy.stream.kinesis.consumption import Consumption
-from skdeploy.stream.kinesis.opening import open_processor
 from skdeploy.stream.kinesis.sending import Sender
 from skdeploy.stream.kinesis.settings import ConsumerSettings
-from skdeploy.stream.stopping import Stop, told_to_stop
+from skdeploy.stream.opening import MEANINGS as SHARED_MEANINGS
+from skdeploy.stream.opening import processor_of, run_consumer
+from skdeploy.stream.settings import StreamSettings
+from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
 
 MEANINGS = {
     0: "ended by SIGTERM or SIGINT, and all that was begun has its checkpoint",
     1: "cannot go on: another consumer took over, AWS refuses for good, or the model fails",
-    2: "a setting or an argument is wrong",
-    3: "there is no model",
+    **SHARED_MEANINGS,
 }
 _FLAGS = {
     "stream": ("INPUT_STREAM", "the stream of events"),
@@ -39,27 +40,22 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     given = {variable: options[flag] for flag, (variable, _) in _FLAGS.items() if options[flag]}
     if options["start"]:
         given["START"] = options["start"]
-    try:
-        environ = {**environ, **given}
-        settings, consumer = Settings.from_env(environ), ConsumerSettings.from_env(environ)
-        logging.getLogger().setLevel(settings.log_level.upper())
-        with told_to_stop(settings.graceful_timeout) as stop:
-            consume(environ, consumer, stop)
-    except (SettingsError, ModelUnavailable) as error:
-        print(f"The consumer does not start: {error}", file=sys.stderr)
-        return 2 if isinstance(error, SettingsError) else 3
-    except (StreamError, PredictionFailed) as error:
-        _log.error("The consumer ends: %s", error)
-        return 1
-    return 0
+
+    def prepare() -> tuple[Settings, Callable[[Stop], None]]:
+        whole = {**environ, **given}
+        settings, consumer = Settings.from_env(whole), ConsumerSettings.from_env(whole)
+        return settings, partial(consume, settings, StreamSettings.from_env(whole), consumer)
+
+    return run_consumer(prepare)
 
 
-def consume(environ: Mapping[str, str], consumer: ConsumerSettings, stop: Stop) -> None:
+def consume(settings: Settings, events: StreamSettings, consumer: ConsumerSettings, stop: Stop) -> None:
     """Load the model, wait for the lease, and consume until `stop` is set.
 
     Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
     """
-    processor, kinesis = open_processor(environ), connect("kinesis")
+    processor = processor_of(source.load_from_settings(settings), settings, events)
+    kinesis = connect("kinesis")
     sender = Sender(kinesis, processor, consumer.output_stream, consumer.dead_letter_stream)
     checkpoints = Checkpoints(
         connect("dynamodb"),
@@ -83,13 +79,11 @@ def consume(environ: Mapping[str, str], consumer: ConsumerSettings, stop: Stop) 
 
 
 def _parser() -> argparse.ArgumentParser:
-    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m streaming.consume_kinesis",
-        description="Score the events of a Kinesis stream. Settings are environment variables: "
+    parser = command_line.parser(
+        "python -m streaming.consume_kinesis",
+        "Score the events of a Kinesis stream. Settings are environment variables: "
         "streaming/README.md names them; a flag comes before its variable.",
-        epilog=f"exit codes:\n{codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        MEANINGS,
     )
     for flag, (variable, meaning) in _FLAGS.items():
         parser.add_argument(f"--{flag.replace('_', '-')}", metavar="NAME", help=f"{meaning} ({variable})")

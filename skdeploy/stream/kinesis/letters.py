@@ -25,13 +25,7 @@ def letter(dead: DeadLetter, deployment: str, model: Model) -> bytes:
     `key_base64` if it is none; `headers`, of Kafka's events, are pairs of a name and base64.
     """
     passport = model.passport
-    beside = {
-        "cells": [
-            {"column": column, "expected": expected, "got": got} for column, expected, got in dead.cells
-        ],
-        **_key(dead.event),
-        **_headers(dead.event),
-    }
+    beside = {"cells": dead.listed_cells, **_key(dead.event), **_headers(dead.event)}
     document: dict[str, Any] = {
         "deployment": deployment,
         "reason": dead.reason,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from skdeploy.stream.events import DeadLetter, Prediction
+from skdeploy.stream.events import TOO_LARGE, DeadLetter, Prediction
 from skdeploy.stream.kinesis.letters import letter
 from skdeploy.stream.kinesis.putting import MOST_RECORD_BYTES, Entry, partition_key, put_all
 from skdeploy.stream.process import Processed, Processor
@@ -48,7 +48,7 @@ class Sender:
             entry = Entry(partition_key(prediction.event), prediction.value)
             if entry.size > MOST_RECORD_BYTES:
                 detail = f"The prediction has {entry.size} bytes, and a stream takes {MOST_RECORD_BYTES}."
-                letters.append(DeadLetter(prediction.event, "too-large", detail))
+                letters.append(DeadLetter(prediction.event, TOO_LARGE, detail))
                 continue
             predictions.append(prediction)
             entries.append(entry)

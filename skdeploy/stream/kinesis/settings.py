@@ -7,25 +7,15 @@ and credentials are boto3's own affair.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from skdeploy.errors import SettingsError
-from skdeploy.variables import Setting, flag, one_of, patience, read_all
+from skdeploy.variables import Setting, flag, identifier, one_of, patience, read_all
 
-
-def _stream(value: str) -> str:
-    if value and not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", value, re.ASCII):
-        raise ValueError("a name of letters, digits, '_', '.' and '-'")
-    return value
-
-
-def _table(value: str) -> str:
-    if value and not re.fullmatch(r"[A-Za-z0-9_.-]{3,255}", value, re.ASCII):
-        raise ValueError("a name of at least 3 letters, digits, '_', '.' and '-'")
-    return value
-
+# As Amazon takes them.
+_stream, _table = identifier(1, 128), identifier(3, 255)
 
 KINESIS_SETTINGS: tuple[Setting, ...] = (
     Setting("OUTPUT_STREAM", "", _stream, "the Kinesis stream of predictions"),
@@ -54,14 +44,9 @@ class KinesisSettings:
 
         Raises SettingsError naming the variable, and what it should be.
         """
-        return cls(**read_all(KINESIS_SETTINGS, environ))
-
-    def require(self, *names: str) -> None:
-        """Raises SettingsError naming those of the variables that are not set."""
-        missing = [name for name in names if not getattr(self, name.lower())]
-        if missing:
-            one = len(missing) == 1
-            raise SettingsError(f"{' and '.join(missing)} {'is' if one else 'are'} not set, and must be.")
+        values = read_all(KINESIS_SETTINGS, environ)
+        _require(values, "OUTPUT_STREAM", "DEAD_LETTER_STREAM")
+        return cls(**values)
 
 
 CONSUMER_SETTINGS: tuple[Setting, ...] = (
@@ -90,13 +75,18 @@ class ConsumerSettings:
 
         Raises SettingsError naming the variable, and what it should be.
         """
-        read = cls(**read_all(CONSUMER_SETTINGS, environ))
-        required = ("INPUT_STREAM", "OUTPUT_STREAM", "DEAD_LETTER_STREAM", "CHECKPOINT_TABLE")
-        missing = [name for name in required if not getattr(read, name.lower())]
-        if missing:
-            raise SettingsError(f"Not set, and must be: {', '.join(missing)}.")
+        values = read_all(CONSUMER_SETTINGS, environ)
+        _require(values, "INPUT_STREAM", "OUTPUT_STREAM", "DEAD_LETTER_STREAM", "CHECKPOINT_TABLE")
+        read = cls(**values)
         if read.input_stream in (read.output_stream, read.dead_letter_stream):
             raise SettingsError(
                 f"{read.input_stream} is read and written: what is sent would be scored again."
             )
         return read
+
+
+def _require(values: Mapping[str, Any], *names: str) -> None:
+    missing = [name for name in names if not values[name.lower()]]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise SettingsError(f"{' and '.join(missing)} {verb} not set, and must be.")
