@@ -6,6 +6,7 @@ with any other cell go to the RecordReader, which decides, and explains.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -137,13 +138,12 @@ def _numbers(array: pa.Array) -> tuple[Any, Any] | None:
 def _listed_numbers(cells: list[Any]) -> tuple[Any, Any] | None:
     """The same of a list. Integers among doubles are left to the check of each cell."""
     kinds = set(map(type, cells))
-    try:
+    # An integer beyond 64 bits is left to it as well.
+    with contextlib.suppress(OverflowError):
         if kinds == {int}:
             return np.array(cells, dtype=np.int64), None
         if kinds <= {float, type(None)}:
             return np.array(cells, dtype=np.float64), None
-    except OverflowError:
-        pass
     return None
 
 

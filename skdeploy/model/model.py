@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,16 @@ class Predictions:
     values: list[Any]
     probabilities: list[Any] | None = None
     unscorable: dict[int, str] = field(default_factory=dict)
+
+    def put(self, indices: Sequence[int], part: Predictions) -> None:
+        """Have the answers of `part` for the records at `indices`."""
+        for place, index in enumerate(indices):
+            self.values[index] = part.values[place]
+            if self.probabilities is not None and part.probabilities is not None:
+                self.probabilities[index] = part.probabilities[place]
+            self.unscorable.pop(index, None)
+            if place in part.unscorable:
+                self.unscorable[index] = part.unscorable[place]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +126,7 @@ class Model:
         """The same for who can wait: also where so many records raise that `predict` leaves some untried."""
         predictions = self.predict(table, proba=proba)
         while left := [row for row, reason in predictions.unscorable.items() if reason is NOT_TRIED]:
-            rest = self.predict(table.rows(left), proba=proba)
-            for place, row in enumerate(left):
-                predictions.values[row] = rest.values[place]
-                if predictions.probabilities is not None and rest.probabilities is not None:
-                    predictions.probabilities[row] = rest.probabilities[place]
-                predictions.unscorable.pop(row)
-            predictions.unscorable |= {left[place]: reason for place, reason in rest.unscorable.items()}
+            predictions.put(left, self.predict(table.rows(left), proba=proba))
         return predictions
 
     def _score(self, table: Table, proba: bool) -> Predictions:
@@ -157,12 +162,7 @@ class Model:
             self._bisect(table, indices[:middle], result)
             self._bisect(table, indices[middle:], result)
             return
-        for place, index in enumerate(indices):
-            result.values[index] = part.values[place]
-            if result.probabilities is not None and part.probabilities is not None:
-                result.probabilities[index] = part.probabilities[place]
-            if place in part.unscorable:
-                result.unscorable[index] = part.unscorable[place]
+        result.put(indices, part)
 
     def _require_working_engine(self, error: Exception, proba: bool) -> None:
         try:

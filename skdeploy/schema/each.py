@@ -5,6 +5,7 @@ Like `skdeploy.schema.fast` it only ever accepts: what is not plainly good is le
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -86,10 +87,9 @@ def compile_each(
 
 
 def _decoded(decode: Callable[[bytes], Any], bodies: Sequence[bytes]) -> tuple[Sequence[int], list[Any]]:
-    try:
+    with contextlib.suppress(*_REFUSED):
         return range(len(bodies)), [*map(decode, bodies)]
-    except _REFUSED:
-        pass
+    # One is refused: each is tried alone.
     places, records = [], []
     for place, body in enumerate(bodies):
         try:
