@@ -1,6 +1,7 @@
 """The benchmark beside other servers, `make bench`.
 
 __main__    run, report
+command     the command lines, of the other benchmarks as well
 session     one run: rounds over the servers, bounded in time
 servers     the table of servers: command, environment, protocol
 protocols   a body per server from the same records, and the numbers out of its answer
@@ -11,7 +12,8 @@ proc        what /proc knows: process trees, memory, listening addresses
 load        wrk
 inprocess   decode, engine and encode without a server
 columns     models with many columns
-results     the results' document, and medians
+documents   results.json, read and written
+results     medians
 targets     what the project wants to reach, and whether it did
 report      the documents' tables
 plots       the documents' pictures

@@ -11,7 +11,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.results import Document, Row, rows
+from benchmarks.documents import Document
+from benchmarks.results import Row, rows
 from benchmarks.servers import SERVERS
 
 _OURS, _FLOOR, _OTHER = "#1f77b4", "#dfe4e8", "#9aa5b1"

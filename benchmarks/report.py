@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.results import Document, Row, rows
+from benchmarks.documents import Document
+from benchmarks.results import Row, rows
 from benchmarks.servers import ROOT, SERVERS
 from benchmarks.targets import Target, best_of, targets
 

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
+from benchmarks.documents import Document
 from benchmarks.protocols import MANY
 from benchmarks.servers import SERVERS
 
 FILE = Path(__file__).parent / "results.json"
-
-Document = dict[str, Any]
-
-
-def read(path: Path = FILE) -> Document:
-    """The document of a run."""
-    document: Document = json.loads(path.read_text())
-    return document
-
-
-def write(document: Document, path: Path = FILE) -> None:
-    """Keep it, legible in a diff."""
-    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.results import Document, Row, rows
+from benchmarks.documents import Document
+from benchmarks.results import Row, rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import load, plots, proc, processes, protocols, report, results, targets, venvs
+from benchmarks import documents, load, plots, proc, processes, protocols, report, results, targets, venvs
+from benchmarks.documents import Document
 from benchmarks.servers import PEERS, SERVERS
 
 ROOT = Path(__file__).parent.parent
@@ -20,24 +21,24 @@ RECORDS = [{"origin": "JFK", "hour": 8, "temp": 30.5}, {"origin": "EWR", "hour":
 
 
 @pytest.fixture
-def document() -> results.Document:
-    return results.read()
+def document() -> Document:
+    return documents.read(results.FILE)
 
 
-def test_the_documents_say_what_the_results_are(document: results.Document) -> None:
+def test_the_documents_say_what_the_results_are(document: Document) -> None:
     """The tables of both READMEs are those that results.json makes."""
     for path, section in zip(report.DOCUMENTS, report.sections(document), strict=True):
         assert report.current(path) == section, f"{path}: run `python -m benchmarks report`"
 
 
-def test_the_results_are_whole(document: results.Document) -> None:
+def test_the_results_are_whole(document: Document) -> None:
     """Every server of the table was measured in every round of the run."""
     assert set(document["servers"]) == set(SERVERS)
     for measured in document["servers"].values():
         assert len(measured["rounds"]) == document["rounds"]
 
 
-def test_the_pictures_are_drawn(document: results.Document, tmp_path: Path) -> None:
+def test_the_pictures_are_drawn(document: Document, tmp_path: Path) -> None:
     """Each picture that the run draws is one that the documents show."""
     shown = "".join(path.read_text() for path in report.DOCUMENTS)
     for picture in plots.draw(document, tmp_path):
@@ -45,7 +46,7 @@ def test_the_pictures_are_drawn(document: results.Document, tmp_path: Path) -> N
         assert f"docs/{picture.name}" in shown
 
 
-def test_a_target_can_be_missed(document: results.Document) -> None:
+def test_a_target_can_be_missed(document: Document) -> None:
     """Halving one server's numbers flips the targets that speak of it, and the table says so."""
     slow = copy.deepcopy(document)
     for taken in slow["servers"]["skdeploy"]["rounds"]:
@@ -65,7 +66,7 @@ def test_a_further_worker_costs_what_the_whole_grows_by(more: float) -> None:
     assert targets.further_worker({"workers": workers}) == more
 
 
-def test_rows_are_medians_sorted_by_speed(document: results.Document) -> None:
+def test_rows_are_medians_sorted_by_speed(document: Document) -> None:
     """One outlier among three rounds moves nothing."""
     document["servers"] = {key: document["servers"][key] for key in ("flask", "skdeploy")}
     for measured in document["servers"].values():

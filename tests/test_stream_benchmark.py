@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 
-from benchmarks.stream import report, results, targets
+from benchmarks.documents import Document
+from benchmarks.stream import report, targets
 from benchmarks.stream.contestants import CONTESTANTS
 
-DOCUMENT: results.Document = {
+DOCUMENT: Document = {
     "date": "2026-11-28",
     "machine": {"processor": "a processor", "cores": 2, "system": "Linux 6", "python": "3.11.7"},
     "rounds": 3,

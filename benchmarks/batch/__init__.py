@@ -7,7 +7,7 @@ contestants what is measured: its command, its environment
 naive       the loop that people write
 stages      reading, predicting or writing, each alone
 measuring   a process: its seconds, its peak of memory
-results     the results' document, and medians
+results     where results are kept, and medians
 targets     what the project wants to reach, and whether it did
 report      the documents' tables
 """

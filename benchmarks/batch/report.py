@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmarks.batch.results import Document, Row, rows
+from benchmarks.batch.results import Row, rows
 from benchmarks.batch.targets import targets
+from benchmarks.documents import Document
 from benchmarks.report import DOCUMENTS, machine, markdown, replace_between, target_table
 
 PATH = DOCUMENTS[1]

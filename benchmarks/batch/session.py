@@ -13,7 +13,7 @@ from benchmarks import session
 from benchmarks.batch import naive, tables
 from benchmarks.batch.contestants import CONTESTANTS, OUTPUT, Contestant
 from benchmarks.batch.measuring import Measured, measure
-from benchmarks.batch.results import Document
+from benchmarks.documents import Document
 from benchmarks.processes import BenchmarkError
 from examples.servers.postgres import postgres_server
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.batch.results import Document, Row, rows
+from benchmarks.batch.results import Row, rows
+from benchmarks.documents import Document
 from benchmarks.targets import Target
 
 

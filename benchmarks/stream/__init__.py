@@ -10,7 +10,7 @@ measuring   events per second out of how an output topic grows
 latency     from an event to its prediction, at a steady rate
 pace        sends events at a steady rate
 function    the Lambda function under AWS's own runtime client
-results     the results' document, and medians
+results     where results are kept, and medians
 targets     what the project wants to reach, and whether it did
 report      the documents' tables
 """

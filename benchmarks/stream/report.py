@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.documents import Document
 from benchmarks.report import DOCUMENTS, machine, markdown, replace_between, target_table
 from benchmarks.stream import function
-from benchmarks.stream.results import Document, Row, latency, rows
+from benchmarks.stream.results import Row, latency, rows
 from benchmarks.stream.targets import targets
 
 PATH = DOCUMENTS[1]

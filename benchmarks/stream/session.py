@@ -12,11 +12,11 @@ from statistics import median
 from subprocess import Popen
 
 from benchmarks import session
+from benchmarks.documents import Document
 from benchmarks.processes import Command, started
 from benchmarks.stream import function, latency, topics
 from benchmarks.stream.contestants import CONTESTANTS, SETTING_NAMES, Contestant
 from benchmarks.stream.measuring import Measured, measure
-from benchmarks.stream.results import Document
 from benchmarks.workbench import Cpus
 from examples.servers.kafka import kafka_server
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.stream.results import Document, rows
+from benchmarks.documents import Document
+from benchmarks.stream.results import rows
 from benchmarks.targets import Target
 
 
