@@ -5,7 +5,6 @@ Its streams are moto's, on the same machine: what they take alone for the same r
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 from benchmarks.processes import BenchmarkError
 from benchmarks.stream.topics import bodies
 from examples.servers.aws import AWS, aws_server, environment
-from examples.servers.lambda_runtime import Function, lambda_function
+from examples.servers.lambda_runtime import Function, kinesis_invocation, lambda_function
 
 _ROOT = Path(__file__).parents[2]
 SIZES = (100, 1000)
@@ -61,7 +60,7 @@ def _way(aws: AWS, folder: Path, model: Path) -> dict[str, Any]:
 
 @contextmanager
 def _function(aws: AWS, folder: Path, model: Path) -> Iterator[Function]:
-    names = {"OUTPUT_STREAM": _stream(aws), "DEAD_LETTER_STREAM": _stream(aws)}
+    names = {"OUTPUT_STREAM": aws.create_stream(), "DEAD_LETTER_STREAM": aws.create_stream()}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     ours = {"MODEL_URI": str(model), "PYTHONPATH": str(_ROOT), "LOG_LEVEL": "warning"}
     variables = environment(aws.endpoint) | names | threads | ours
@@ -69,40 +68,17 @@ def _function(aws: AWS, folder: Path, model: Path) -> Iterator[Function]:
         yield function
 
 
-def _stream(aws: AWS) -> str:
-    name = f"stream-{time.monotonic_ns()}"
-    client = aws.client("kinesis")
-    client.create_stream(StreamName=name, ShardCount=1)
-    client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
-    return name
-
-
 def _invoke(function: Function, size: int) -> float:
     """Seconds of an invocation with so many records."""
-    answer = function.invoke({"Records": [_record(number, body) for number, body in enumerate(bodies(size))]})
+    answer = function.invoke(kinesis_invocation([*bodies(size)]))
     if answer.failed or answer.document != {"batchItemFailures": []}:
         raise BenchmarkError(f"the function did not do all: {answer.document}")
     return answer.seconds
 
 
-def _record(number: int, body: bytes) -> dict[str, Any]:
-    kinesis = {
-        "partitionKey": str(number),
-        "sequenceNumber": f"4959{number:052}",
-        "data": base64.b64encode(body).decode(),
-        "approximateArrivalTimestamp": 1545084650.987,
-    }
-    return {
-        "kinesis": kinesis,
-        "eventSource": "aws:kinesis",
-        "eventID": f"shardId-000000000006:4959{number:052}",
-        "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/flights",
-    }
-
-
 def _streams_alone(aws: AWS, size: int) -> int:
     """Records per second that PutRecords takes, 500 a call, of about a prediction's size."""
-    name, client, data = _stream(aws), aws.client("kinesis"), os.urandom(100).hex().encode()
+    name, client, data = aws.create_stream(), aws.client("kinesis"), os.urandom(100).hex().encode()
     seconds = []
     for _ in range(_INVOCATIONS):
         began = time.monotonic()

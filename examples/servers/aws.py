@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,13 @@ class AWS:
 
         session = boto3.session.Session("key", "secret", region_name=REGION)
         return session.client(service, endpoint_url=self.endpoint)
+
+    def create_stream(self, shards: int = 1) -> str:
+        """A stream of Kinesis with a name of its own, which it returns."""
+        name, client = f"stream-{uuid.uuid4().hex[:12]}", self.client("kinesis")
+        client.create_stream(StreamName=name, ShardCount=shards)
+        client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+        return name
 
 
 def environment(endpoint: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. One invocation a
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.server
 import json
@@ -24,6 +25,31 @@ from examples.servers.process import ServerError
 
 _PREFIX = "/2018-06-01/runtime"
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:skdeploy"
+
+
+def kinesis_invocation(values: Sequence[bytes], stream: str = "flights", first: int = 100) -> dict[str, Any]:
+    """What Lambda is handed for the events of a shard; keys are key-0 and so on."""
+    return {
+        "Records": [
+            {
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": f"key-{place}",
+                    "sequenceNumber": f"4959{first + place:052}",
+                    "data": base64.b64encode(value).decode(),
+                    "approximateArrivalTimestamp": 1545084650.987,
+                },
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventID": f"shardId-000000000006:4959{first + place:052}",
+                "eventName": "aws:kinesis:record",
+                "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
+                "awsRegion": "us-east-1",
+                "eventSourceARN": f"arn:aws:kinesis:us-east-1:123456789012:stream/{stream}",
+            }
+            for place, value in enumerate(values)
+        ]
+    }
 
 
 @dataclass(frozen=True)

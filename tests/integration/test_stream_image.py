@@ -10,12 +10,12 @@ import pytest
 
 from examples.servers.aws import environment
 from examples.servers.kafka import embedded_server
-from examples.servers.lambda_runtime import lambda_function
+from examples.servers.lambda_runtime import kinesis_invocation, lambda_function
 from skdeploy.model import Model
 from skdeploy.stream import Event, Position, process
 from tests.integration.docker_engine import Docker
 from tests.live import ROOT, wait_until
-from tests.stream.aws import documents_in, kinesis_invocation, new_stream, record, running_aws
+from tests.stream.aws import documents_in, record, running_aws
 from tests.stream.topics import create, ids, received, send
 
 pytestmark = pytest.mark.heavy
@@ -74,7 +74,7 @@ def assert_is_a_function(docker: Docker, target: str, models: Path, regressor: M
     """Under AWS's own runtime client a container answers an invocation, and writes to the streams."""
     name = "skdeploy-test-function"
     with running_aws(tmp_path / "aws") as aws:
-        output, letters = new_stream(aws), new_stream(aws)
+        output, letters = aws.create_stream(), aws.create_stream()
         streams = {"OUTPUT_STREAM": output, "DEAD_LETTER_STREAM": letters}
         variables = environment(aws.endpoint) | streams | {"MODEL_URI": "/models/tree.bin"}
         inherited = ("AWS_LAMBDA_RUNTIME_API", *variables)

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import http.client
 import http.server
-import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +18,10 @@ import pytest
 from examples.servers.aws import AWS, aws_server
 from examples.servers.process import ServerNotInstalled
 
-_NAMES = itertools.count()
 # Which places of a put are refused; or the status of the whole call.
 Refuse = Callable[[str, Sequence[dict[str, Any]]], set[int] | int]
+# A call's name, headers and body -> status and body.
+Answer = Callable[[str, Any, bytes], tuple[int, bytes]]
 
 
 @contextlib.contextmanager
@@ -32,15 +32,6 @@ def running_aws(folder: Path) -> Iterator[AWS]:
             yield aws
     except ServerNotInstalled as error:
         pytest.skip(str(error))
-
-
-def new_stream(aws: AWS, shards: int = 1) -> str:
-    """A stream of its own name."""
-    name = f"stream-{next(_NAMES)}"
-    client = aws.client("kinesis")
-    client.create_stream(StreamName=name, ShardCount=shards)
-    client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
-    return name
 
 
 def records_in(aws: AWS, stream: str) -> list[dict[str, Any]]:
@@ -67,31 +58,6 @@ def record(place: int) -> bytes:
     """A record that the small model takes."""
     kind = ("ash", "elm", "oak")[place % 3]
     return json.dumps({"size": place % 17 / 4, "kind": kind, "age": place % 8 + 1, "id": place}).encode()
-
-
-def kinesis_invocation(values: Sequence[bytes], stream: str = "flights", first: int = 100) -> dict[str, Any]:
-    """What Lambda is handed for the events of a shard; keys are key-0 and so on."""
-    return {
-        "Records": [
-            {
-                "kinesis": {
-                    "kinesisSchemaVersion": "1.0",
-                    "partitionKey": f"key-{place}",
-                    "sequenceNumber": f"4959{first + place:052}",
-                    "data": base64.b64encode(value).decode(),
-                    "approximateArrivalTimestamp": 1545084650.987,
-                },
-                "eventSource": "aws:kinesis",
-                "eventVersion": "1.0",
-                "eventID": f"shardId-000000000006:4959{first + place:052}",
-                "eventName": "aws:kinesis:record",
-                "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
-                "awsRegion": "us-east-1",
-                "eventSourceARN": f"arn:aws:kinesis:us-east-1:123456789012:stream/{stream}",
-            }
-            for place, value in enumerate(values)
-        ]
-    }
 
 
 def kafka_invocation(
@@ -149,29 +115,39 @@ def gate_before(aws: AWS) -> Iterator[Gate]:
     gate = Gate()
     address = aws.endpoint.removeprefix("http://")
 
+    def answer(call: str, headers: Any, body: bytes) -> tuple[int, bytes]:
+        if call == "PutRecords":
+            return _put(gate, address, headers, json.loads(body))
+        return relayed(address, headers, body)
+
+    with relay(answer) as gate.endpoint:
+        yield gate
+
+
+@contextlib.contextmanager
+def relay(answer: Answer) -> Iterator[str]:
+    """The endpoint of a server that answers AWS's calls as `answer` says."""
+
     class Relay(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers["X-Amz-Target"].endswith(".PutRecords"):
-                status, answer = _put(gate, address, self.headers, json.loads(body))
-            else:
-                status, answer = relayed(address, self.headers, body)
+            call = self.headers["X-Amz-Target"].rpartition(".")[2]
+            status, said = answer(call, self.headers, body)
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(said)
 
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
         server.daemon_threads = True
-        gate.endpoint = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield gate
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from examples.servers.aws import AWS, environment
 from tests.live import ROOT, wait_until
-from tests.stream.aws import documents_in, new_stream
+from tests.stream.aws import documents_in
 
 _LOGS = itertools.count()
 
@@ -59,8 +59,8 @@ class World:
     @classmethod
     def new(cls, aws: AWS, model: Path, folder: Path, shards: int = 2) -> World:
         """One of its own for a test."""
-        stream = new_stream(aws, shards)
-        return cls(aws, model, folder, stream, new_stream(aws), new_stream(aws), f"table-{stream}")
+        stream = aws.create_stream(shards)
+        return cls(aws, model, folder, stream, aws.create_stream(), aws.create_stream(), f"table-{stream}")
 
     def put(self, values: Sequence[bytes]) -> None:
         """Events, each with a key of its own."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from examples.servers.aws import AWS, environment
-from examples.servers.lambda_runtime import Function, lambda_function, runtime_api
+from examples.servers.lambda_runtime import Function, kinesis_invocation, lambda_function, runtime_api
 from examples.servers.process import ServerError
 from skdeploy.model import Model
 from skdeploy.stream import Event, Position, process
@@ -23,8 +23,6 @@ from tests.stream.aws import (
     gate_before,
     kafka_invocation,
     kafka_record,
-    kinesis_invocation,
-    new_stream,
     record,
     records_in,
     running_aws,
@@ -68,7 +66,7 @@ def function(
     aws: AWS, shared_gate: Gate, regressor_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Streams]:
     """One container for all tests, as Lambda keeps one."""
-    output, letters = new_stream(aws), new_stream(aws)
+    output, letters = aws.create_stream(), aws.create_stream()
     with lambda_function(
         tmp_path_factory.mktemp("lambda"), settings(shared_gate.endpoint, regressor_file, output, letters)
     ) as started:
@@ -299,7 +297,7 @@ def test_a_mapping_that_reads_no_reports_has_errors(
     aws: AWS, shared_gate: Gate, regressor_file: Path, tmp_path: Path
 ) -> None:
     """With REPORT_FAILURES=0 the whole invocation fails; so it does at any rate if a stream is not there."""
-    output, letters = new_stream(aws), new_stream(aws)
+    output, letters = aws.create_stream(), aws.create_stream()
     variables = settings(shared_gate.endpoint, regressor_file, output, letters, REPORT_FAILURES="0")
     shared_gate.opened()
     with lambda_function(tmp_path, variables) as started:
