@@ -15,6 +15,7 @@ from skdeploy.variables import (
     milliseconds,
     names,
     one_of,
+    origins,
     patience,
     read_all,
     seconds,
@@ -61,6 +62,20 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds between looks at whether MODEL_URI names another model, which is then served; 0: never",
     ),
     Setting("ADMIN_TOKEN", "", text, "who sends it may have POST /admin/reload look at once; empty: nobody"),
+    Setting(
+        "API_KEYS_FILE",
+        "",
+        text,
+        "a file of API keys, one of which every request but /health and /ready must bring; "
+        "empty: none is asked for",
+    ),
+    Setting(
+        "CORS_ORIGINS",
+        "",
+        origins,
+        "web pages that may ask, by origin, such as https://app.example.com, commas between; "
+        "*: all; empty: none",
+    ),
     Setting(
         "STATE_DIR",
         "",
@@ -119,7 +134,9 @@ SETTINGS: tuple[Setting, ...] = (
         seconds,
         "seconds after SIGTERM in which requests are still taken while /ready says 503",
     ),
-    Setting("ACCESS_LOG", "0", flag, "1: a line per request on standard output"),
+    Setting("ACCESS_LOG", "0", flag, "1: a line of JSON per request on standard output"),
+    Setting("LOG_RECORDS", "0", flag, "1: with ACCESS_LOG, the records and the answer as well"),
+    Setting("LOG_FORMAT", "text", one_of("text", "json"), "lines of the log on standard error: text or json"),
     Setting(
         "LOG_LEVEL",
         "info",
@@ -141,6 +158,8 @@ class Settings:
     skops_trusted: tuple[str, ...]
     watch_seconds: float
     admin_token: str = field(repr=False)
+    api_keys_file: str
+    cors_origins: tuple[str, ...]
     state_dir: str
     engine: str
     unknown_columns: str
@@ -160,6 +179,8 @@ class Settings:
     graceful_timeout: int
     drain_delay: float
     access_log: bool
+    log_records: bool
+    log_format: str
     log_level: str
 
     @classmethod

@@ -5,6 +5,7 @@ serving.py   the model that answers now, and what is made from it
 shortcut.py  POST /predict without Flask's machinery
 predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits
+access.py    API keys: which request has one
 pages.py     /, /health and /ready
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread
