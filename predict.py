@@ -15,14 +15,11 @@ from skdeploy.errors import SkdeployError
 from skdeploy.settings import Settings
 from skdeploy.watch import Control
 from skdeploy.web import create_app
+from skdeploy.web.logs import configure
 
 try:
     settings = Settings.from_env(os.environ)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    configure(settings.log_level, settings.log_format)
     model = source.load_from_settings(settings)
     app = create_app(model, settings, Control.from_settings(settings))
 except SkdeployError as error:
