@@ -54,7 +54,7 @@ class Spans:
         self._started: tuple[int, BatchSpanProcessor] | None = None
 
     def identify(self, environ: Mapping[str, Any]) -> Identity:
-        """As `trace_context.identify`, but all requests are in a trace, with the sampler's word in the flags."""
+        """As `trace_context.identify`, but always in a trace, with the sampler's word in the flags."""
         if environ.get("PATH_INFO") in UNTRACED:
             return identify(environ)
         identity = identify(environ, begin=True)

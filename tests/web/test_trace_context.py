@@ -92,7 +92,8 @@ def test_ids_differ_across_a_fork() -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     theirs = os.read(read, 100).decode()
-    os.close(read), os.close(write)
+    os.close(read)
+    os.close(write)
     assert theirs[:16] not in {one[:16] for one in ours}
 
 
