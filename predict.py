@@ -14,12 +14,11 @@ from skdeploy import source
 from skdeploy.errors import SkdeployError
 from skdeploy.settings import Settings
 from skdeploy.watch import Control
-from skdeploy.web import create_app
-from skdeploy.web.logs import configure
+from skdeploy.web import create_app, logs
 
 try:
     settings = Settings.from_env(os.environ)
-    configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format)
     model = source.load_from_settings(settings)
     app = create_app(model, settings, Control.from_settings(settings))
 except SkdeployError as error:

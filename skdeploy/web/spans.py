@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -93,14 +93,9 @@ class Spans:
         processor = self._processor()
         end = time.time_ns()
         context = _context(identity.trace_id, identity.span_id, identity.flags)
-        for name, took in (("encode", encode), ("predict", predict), ("parse", parse)):
-            if took is None:
-                continue
-            begin = end - int(took * 1e9)
-            own = _context(identity.trace_id, new_span_id(), identity.flags)
-            processor.on_end(self._span(name, own, context, begin, end))
-            end = begin
-        end = time.time_ns()
+        self._record_parts(
+            processor, identity, context, end, (("encode", encode), ("predict", predict), ("parse", parse))
+        )
         method = environ["REQUEST_METHOD"]
         shown = method if method in _METHODS else "HTTP"
         processor.on_end(
@@ -115,6 +110,22 @@ class Spans:
                 status=_ERROR if status >= 500 else _UNSET,
             )
         )
+
+    def _record_parts(
+        self,
+        processor: BatchSpanProcessor,
+        identity: Identity,
+        parent: SpanContext,
+        end: int,
+        parts: Iterable[tuple[str, float | None]],
+    ) -> None:
+        """Spans one before the other, from the last one on, which ends at `end`."""
+        for name, took in parts:
+            if took is not None and identity.trace_id is not None:
+                begin = end - int(took * 1e9)
+                context = _context(identity.trace_id, new_span_id(), identity.flags)
+                processor.on_end(self._span(name, context, parent, begin, end))
+                end = begin
 
     def end(self, seconds: float = 2.0) -> None:
         """Send what is left, for at most so long: a collector that is down holds up no worker's end."""

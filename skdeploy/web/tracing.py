@@ -60,8 +60,8 @@ def from_environ(environ: Mapping[str, str]) -> Spans | None:
         if not (error.name or "").startswith("opentelemetry"):
             raise
         _log.warning(
-            "No spans: %s is not installed. Run pip install opentelemetry-sdk "
-            "opentelemetry-exporter-otlp-proto-http, or set OTEL_SDK_DISABLED=true.",
+            "No spans: %s is not installed. Run pip install 'skdeploy[tracing]', "
+            "or set OTEL_SDK_DISABLED=true.",
             error.name,
         )
         return None

@@ -94,7 +94,7 @@ assert missing or not [name for name in sys.modules if name.startswith("opentele
 """
     root = Path(__file__).parent.parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert ("pip install opentelemetry-sdk" in done.stderr) == bool(variables)
+    assert ("pip install 'skdeploy[tracing]'" in done.stderr) == bool(variables)
 
 
 def test_a_request_becomes_a_span_with_its_parts(collector: Collector) -> None:
