@@ -116,14 +116,14 @@ class RequestLog:
             trace_id=identity.trace_id,
             span_id=identity.span_id,
             method=environ["REQUEST_METHOD"][:16],
-            path=_utf8(environ.get("PATH_INFO", ""))[:_PATH],
+            path=utf8(environ.get("PATH_INFO", ""))[:_PATH],
             status=status,
             ms=round(seconds * 1000, 3),
             parse_ms=_ms(parse),
             predict_ms=_ms(predict),
             encode_ms=_ms(encode),
             remote=environ.get("REMOTE_ADDR", "")[:_ADDRESS] or None,
-            agent=_utf8(environ.get("HTTP_USER_AGENT", ""))[:_AGENT] or None,
+            agent=utf8(environ.get("HTTP_USER_AGENT", ""))[:_AGENT] or None,
             **known,
         )
         self._put(self._encode(line) + b"\n")
@@ -161,8 +161,8 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
-def _utf8(text: str) -> str:
-    """The text of a WSGI string, which holds a byte per character."""
+def utf8(text: str) -> str:
+    """What a WSGI string, which holds a byte per character, says."""
     return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 

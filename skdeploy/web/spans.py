@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 )
 
 from skdeploy import __version__
+from skdeploy.web.request_log import utf8
 from skdeploy.web.trace_context import SAMPLED, Identity, identify, new_span_id
 
 _log = logging.getLogger(__name__)
@@ -199,11 +200,11 @@ def _attributes(
         "http.request.method": method if method in _METHODS else "_OTHER",
         "http.response.status_code": status,
         "http.route": route,
-        "url.path": environ.get("PATH_INFO"),
+        "url.path": utf8(environ.get("PATH_INFO", "")),
         "url.scheme": environ.get("wsgi.url_scheme"),
         "server.address": environ.get("SERVER_NAME"),
         "client.address": environ.get("REMOTE_ADDR"),
-        "user_agent.original": environ.get("HTTP_USER_AGENT"),
+        "user_agent.original": utf8(environ.get("HTTP_USER_AGENT", "")) or None,
         "error.type": str(status) if status >= 500 else None,
         **{f"skdeploy.{name}": value for name, value in known.items()},
     }
