@@ -93,6 +93,8 @@ def worker_exit(_server: object, ending: Worker) -> None:
     code = reason.code if isinstance(reason, SystemExit) else 0
     if ending.follower is not None:
         ending.follower.forget()
+    if (app := getattr(ending, "wsgi", None)) is not None:  # else it could not start
+        app.extensions["skdeploy.gate"].end()
     end_process(code if isinstance(code, int) else 1)
 
 

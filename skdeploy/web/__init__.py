@@ -6,6 +6,7 @@ shortcut.py  POST /predict without Flask's machinery
 predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits
 gate.py      what every request passes: its name, its permission, its line, its spans
+passing.py   the gate around the whole application
 access.py    API keys: which request has one
 headers.py   headers of security and of CORS
 trace_context.py   request ids and W3C Trace Context
