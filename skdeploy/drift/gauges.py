@@ -1,0 +1,51 @@
+"""Drift for Prometheus; needs prometheus_client, and is imported by who has it.
+
+    ..._psi{column}            the population stability index
+    ..._null_share{column}
+    ..._unseen_share{column}   of columns whose values are told apart
+    ..._window_records         how many records these were made of
+
+What cannot be said has no sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client.core import GaugeMetricFamily
+
+from skdeploy.drift.psi import Drifted
+
+PREFIX = "skdeploy_drift"
+_MEANINGS = {
+    "psi": "How far a column is from training data: the population stability index.",
+    "null_share": "The share of nulls; of predictions, of records without one.",
+    "unseen_share": "The share of values that training data had not.",
+}
+
+
+def families(
+    found: Mapping[str, Drifted],
+    records: float,
+    *,
+    prefix: str = PREFIX,
+    counted: str = "window_records",
+    labels: Mapping[str, str] | None = None,
+) -> list[GaugeMetricFamily]:
+    """Prometheus' own form of `drifted`.
+
+    counted   the name of the number of records
+    labels    that every sample has, before `column`
+    """
+    labels = labels or {}
+    made = []
+    for name, meaning in _MEANINGS.items():
+        family = GaugeMetricFamily(f"{prefix}_{name}", meaning, labels=[*labels, "column"])
+        for column, drifted in found.items():
+            value = getattr(drifted, name)
+            if value is not None:
+                family.add_metric([*labels.values(), column], value)
+        made.append(family)
+    total = GaugeMetricFamily(f"{prefix}_{counted}", "Records that this is made of.", labels=[*labels])
+    total.add_metric([*labels.values()], records)
+    return [*made, total]
