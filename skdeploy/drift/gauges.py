@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-from skdeploy.drift.psi import Drifted
+from skdeploy.drift.psi import Drifted, records
+from skdeploy.drift.window import Window
 
 PREFIX = "skdeploy_drift"
 _MEANINGS = {
@@ -24,9 +26,23 @@ _MEANINGS = {
 }
 
 
+class WindowGauges(Collector):
+    """The gauges of one window, which may be exchanged; of none there are none."""
+
+    def __init__(self) -> None:
+        self.window: Window | None = None
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Prometheus' own form of it, up to now."""
+        window = self.window
+        if window is None:
+            return []
+        return families(window.drifted(), records(window.meter.sketch, window.counts))
+
+
 def families(
     found: Mapping[str, Drifted],
-    records: float,
+    total: float,
     *,
     prefix: str = PREFIX,
     counted: str = "window_records",
@@ -34,6 +50,7 @@ def families(
 ) -> list[GaugeMetricFamily]:
     """Prometheus' own form of `drifted`.
 
+    total     how many records it was made of
     counted   the name of the number of records
     labels    that every sample has, before `column`
     """
@@ -46,6 +63,6 @@ def families(
             if value is not None:
                 family.add_metric([*labels.values(), column], value)
         made.append(family)
-    total = GaugeMetricFamily(f"{prefix}_{counted}", "Records that this is made of.", labels=[*labels])
-    total.add_metric([*labels.values()], records)
-    return [*made, total]
+    number = GaugeMetricFamily(f"{prefix}_{counted}", "Records that this is made of.", labels=[*labels])
+    number.add_metric([*labels.values()], total)
+    return [*made, number]

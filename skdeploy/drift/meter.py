@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skdeploy.drift.binning import Counts, counter
+from skdeploy.drift.psi import records
 from skdeploy.drift.sketch import PREDICTION, Sketch
 from skdeploy.schema import Table
 
@@ -84,6 +85,11 @@ class Tally:
         """All counts, for another process."""
         counted: list[float] = self._counts.tolist()
         return counted
+
+    @property
+    def records(self) -> float:
+        """How many records were counted."""
+        return records(self.meter.sketch, self.counts)
 
     @property
     def counts(self) -> Mapping[str, Counts]:
