@@ -28,7 +28,7 @@ _Some = tuple[Table, Sequence[Any]]
 class Window:
     """The last records that were looked at, and their predictions, by bin; safe to call from several threads.
 
-    size   it holds the last `size` records, or a half of them, as it is cleared by halves
+    size   it holds about so many records, or half as many, as it is cleared by halves
 
     `add` keeps a reference, and copies where a sample is taken. `fold` counts, and lets go of the records.
     """
