@@ -120,12 +120,15 @@ class Window:
                 self._older, self._newer, self._newer_records = newer, np.zeros(self.meter.size), 0
 
     def _counted(self, pending: list[_Some]) -> Counts:
-        lists = [some for some in pending if all(isinstance(cells, list) for cells in some[0].cells)]
-        arrays = [some for some in pending if not all(isinstance(cells, list) for cells in some[0].cells)]
         counted: Counts = np.zeros(self.meter.size)
-        for table, values in [*([_joined(lists)] if lists else []), *arrays]:
-            counted += self.meter.count(table, values)
-        return counted
+        lists: list[_Some] = []
+        for some in pending:
+            # Of a record alone all columns are lists.
+            if some[0].count == 1 or {*map(type, some[0].cells)} == {list}:
+                lists.append(some)
+            else:
+                counted += self.meter.count(*some)
+        return counted + self.meter.count(*_joined(lists)) if lists else counted
 
     def _sampled(self, table: Table, values: Sequence[Any]) -> _Some:
         """Of a table some record of which is looked at, those that are: evenly spaced.

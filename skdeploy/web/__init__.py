@@ -6,6 +6,7 @@ shortcut.py  POST /predict without Flask's machinery
 predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits
 pages.py     /, /health and /ready
+drift.py     what all workers have seen of drift, added up
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread
 drain.py     whether this process is about to end
