@@ -56,6 +56,7 @@ def test_a_model_of_before_there_were_sketches_is_served(regressor_file: Path, t
     joblib.dump(pipeline, tmp_path / "old.bin")
     model = skdeploy.load(tmp_path / "old.bin")
     assert model.passport.sketch is None
+    assert "without a sketch" in " ".join(model.notes)
     answer = client_of(model).post("/predict", json={"size": 10.0, "kind": "oak", "age": 3})
     assert answer.status_code == 200
 
