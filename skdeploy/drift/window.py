@@ -95,7 +95,8 @@ class Window:
     @property
     def total(self) -> Counts:
         """The same of all bins, one behind the other."""
-        return self._older + self._newer
+        with self._folding:
+            return self._older + self._newer
 
     def drifted(self) -> dict[str, Drifted]:
         """By column, what the window says, up to now."""

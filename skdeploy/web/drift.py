@@ -7,6 +7,7 @@ their own they would be a time series for each bin of each column.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from skdeploy.drift.gauges import families
 from skdeploy.drift.psi import records
 from skdeploy.web.serving import Slot
 from skdeploy.writing import write
+
+_log = logging.getLogger(__name__)
 
 _NAME = "drift-{}.json"
 
@@ -42,6 +45,7 @@ class Board(Collector):
         self._folder = folder
         self._slot = slot
         self._written = b""
+        self._failed = False
 
     def publish(self, pid: int) -> None:
         """Write what the worker of this number has seen; it does so about once a second, in one thread."""
@@ -51,9 +55,17 @@ class Board(Collector):
         serving.drift.fold()
         seen = _Seen(serving.model.digest, serving.drift.total.tolist())
         content = msgspec.json.encode(seen)
-        if content != self._written:
+        if content == self._written:
+            return
+        try:
             write(self._folder / _NAME.format(pid), content)
-            self._written = content
+        except OSError as error:
+            # Requests are answered all the same. Said once, not every second.
+            if not self._failed:
+                _log.warning("Drift is not told: %s cannot be written: %s", self._folder, error.strerror)
+            self._failed = True
+            return
+        self._written, self._failed = content, False
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges of `skdeploy.drift.gauges`, of all workers that have the model which is served here."""

@@ -89,3 +89,16 @@ def test_who_does_not_look_for_drift_has_none(regressor: Model, tmp_path: Path) 
     board.publish(7)
     assert shown(board) == {}
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_once(regressor: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is raised: the worker that tells it serves requests."""
+    folder = tmp_path / "gone"
+    slot = asked(regressor, 1)
+    board = Board(folder, slot)
+    for _ in range(3):
+        board.publish(7)
+    assert caplog.text.count("Drift is not told") == 1
+    folder.mkdir()
+    board.publish(7)
+    assert shown(board)["skdeploy_drift_window_records"] == 1
