@@ -116,6 +116,12 @@ SETTINGS: tuple[Setting, ...] = (
         one_of("full", "minimal"),
         "minimal: categories, ranges and examples of the training data are not shown",
     ),
+    Setting(
+        "DRIFT_WINDOW",
+        "10000",
+        whole(0),
+        "the last records of each process in which drift is looked for; 0: it is not looked for",
+    ),
     Setting("BIND_ADDRESS", "127.0.0.1", text, "the address to listen on; 0.0.0.0 in the image"),
     Setting("PORT", "9696", whole(1, 65535), "the port to listen on"),
     Setting("WORKERS", "0", whole(0), "worker processes; 0: one per usable CPU"),
@@ -170,6 +176,7 @@ class Settings:
     batch_records: int
     batch_wait_ms: float
     expose_schema: str
+    drift_window: int
     bind_address: str
     port: int
     workers: int

@@ -15,6 +15,7 @@ logs.py      the rest of the log, as text or as JSON
 tracing.py   whether there are OpenTelemetry spans
 spans.py     requests as spans
 pages.py     /, /health and /ready
+drift.py     what all workers have seen of drift, added up
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread
 drain.py     whether this process is about to end
