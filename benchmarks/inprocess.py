@@ -12,6 +12,7 @@ from pathlib import Path
 
 import skdeploy
 from skdeploy.schema import RecordReader
+from skdeploy.web.exchange import Exchange
 from skdeploy.web.predicting import Options, Predictor
 
 
@@ -30,7 +31,7 @@ def main(model_file: str, body_file: str, seconds: str) -> None:
 def _rate(predictor: Predictor, body: bytes, options: Options, seconds: float) -> float:
     begin, count = time.perf_counter(), 0
     while (passed := time.perf_counter() - begin) < seconds:
-        status, _ = predictor.answer(body, options)
+        status, _ = predictor.answer(body, options, Exchange({}))
         if status != 200:
             raise SystemExit(f"The body is answered with {status}.")
         count += 1

@@ -16,6 +16,7 @@
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
     ├── PredictionFailed          the engine failed although the records are valid
+    ├── TooLate                   a call waited for its turn longer than it may
     ├── BatchError                a job cannot go on
     │   ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
     │   ├── OutputError           predictions cannot be written: unreachable, another table than meant
@@ -143,6 +144,10 @@ class ProofFailed(ModelUnavailable):
 
 class PredictionFailed(SkdeployError):
     """The engine raised although the records are valid, and golden records fail as well."""
+
+
+class TooLate(SkdeployError):
+    """The call waited for its turn longer than it may, and was not made."""
 
 
 class BatchError(SkdeployError):

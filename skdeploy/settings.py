@@ -133,6 +133,19 @@ SETTINGS: tuple[Setting, ...] = (
         patience,
         "seconds in which a client must have sent its request, and then have taken the answer",
     ),
+    Setting(
+        "MAX_WAITING",
+        "100",
+        whole(0),
+        "requests of a worker that may wait for a thread; more are answered with 503 at once; 0: any number",
+    ),
+    Setting(
+        "REQUEST_TIMEOUT",
+        "30",
+        patience,
+        "seconds after its arrival in which a request must have come to the model; later: 503",
+    ),
+    Setting("METRICS", "1", flag, "0: no /metrics, and nothing is counted"),
     Setting("GRACEFUL_TIMEOUT", "30", whole(1), "seconds that SIGTERM leaves to requests under way"),
     Setting(
         "DRAIN_DELAY",
@@ -183,6 +196,9 @@ class Settings:
     threads: int
     keepalive: int
     client_timeout: float
+    max_waiting: int
+    request_timeout: float
+    metrics: bool
     graceful_timeout: int
     drain_delay: float
     access_log: bool

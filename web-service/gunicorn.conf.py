@@ -1,10 +1,12 @@
 """How gunicorn runs the service; every value can be set, see README.md beside this file."""
 
+import atexit
 import math
 import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,15 @@ from typing import Any
 # not survive a fork, and a child can hang in it. Parallelism is the workers' affair.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
+
+# Before prometheus_client is imported: the folder in which the workers' metrics are added up. On SIGHUP
+# this file is read again, and the folder is there already.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ and os.environ.get("METRICS") != "0":
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    own = tempfile.mkdtemp(prefix="skdeploy-metrics-", dir=memory)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = own
+    # Workers and the watcher leave without this.
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
 
 # The kernel drops a SIGTERM for which process 1 of a container has no handler, and gunicorn sets its
 # own only once the model is loaded. On SIGHUP this file is read again: then gunicorn's stays.
@@ -27,7 +38,7 @@ from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
 from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
-from skdeploy.web import logs, worker  # noqa: E402
+from skdeploy.web import logs, metrics, worker  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
 
 try:
@@ -46,6 +57,7 @@ class Worker(worker.Worker):
 
     client_timeout = settings.client_timeout
     drain_delay = settings.drain_delay
+    most_waiting = settings.max_waiting
 
     def follow(self, slot: Slot, /) -> Follower | None:
         """With a watcher, what it publishes."""
@@ -83,6 +95,12 @@ def on_exit(_server: object) -> None:
         shutil.rmtree(own, ignore_errors=True)
 
 
+def child_exit(_server: object, ended: Worker) -> None:
+    """Gunicorn's hook, called in the main process when a worker has ended."""
+    if settings.metrics:
+        metrics.forget(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), ended.pid)
+
+
 def worker_exit(_server: object, ending: Worker) -> None:
     """Gunicorn's hook, called by a worker that is done: leave at once.
 
@@ -93,6 +111,8 @@ def worker_exit(_server: object, ending: Worker) -> None:
     code = reason.code if isinstance(reason, SystemExit) else 0
     if ending.follower is not None:
         ending.follower.forget()
+    if ending.metrics is not None:
+        ending.metrics.flush()
     if (app := getattr(ending, "wsgi", None)) is not None:  # else it could not start
         app.extensions["skdeploy.gate"].end()
     end_process(code if isinstance(code, int) else 1)

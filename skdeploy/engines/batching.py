@@ -11,13 +11,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from skdeploy.engines import Engine
+from skdeploy.errors import TooLate
 from skdeploy.schema import Table, as_list
+
+# time.monotonic() until which a call of this thread may wait for its turn; None: for ever.
+DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
 
 
 class BatchingEngine(Engine):
@@ -33,7 +38,7 @@ class BatchingEngine(Engine):
         self._probabilities = _Gatherer(engine.predict_proba, most, wait)
 
     def predict(self, table: Table) -> Any:
-        """What the engine's `predict` returns; raises what it raises on `table` alone."""
+        """What the engine's `predict` returns; raises what it raises on `table` alone, or TooLate."""
         return self._labels(table)
 
     def predict_proba(self, table: Table) -> Any:
@@ -44,10 +49,11 @@ class BatchingEngine(Engine):
 class _Call:
     """A caller's table and, once `answered`, its output or error."""
 
-    __slots__ = ("answered", "error", "leads", "output", "table", "woken")
+    __slots__ = ("answered", "deadline", "error", "leads", "output", "table", "woken")
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self.deadline = DEADLINE.get()
         self.output: Any = None
         self.error: Exception | None = None
         self.answered = False
@@ -101,7 +107,8 @@ class _Gatherer:
         calls: list[_Call] = []
         try:
             self._gather(calls)
-            self._answer(calls)
+            if timely := _timely(calls):
+                self._answer(timely)
         finally:
             self._hand_over(call, calls)
 
@@ -157,6 +164,18 @@ class _Gatherer:
                 self._waiting.remove(call)
                 if call.leads:
                     self._appoint()
+
+
+def _timely(calls: list[_Call]) -> list[_Call]:
+    """The calls that have not waited too long; the others have their error."""
+    now = time.monotonic()
+    timely = []
+    for call in calls:
+        if call.deadline is not None and call.deadline < now:
+            call.error, call.answered = TooLate("The call waited too long for its turn."), True
+        else:
+            timely.append(call)
+    return timely
 
 
 def _joined(calls: list[_Call]) -> Table:

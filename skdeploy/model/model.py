@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skdeploy.engines import Engine, NoAnswer
-from skdeploy.errors import PredictionFailed
+from skdeploy.errors import PredictionFailed, TooLate
 from skdeploy.model.outputs import not_finite, plain_predictions, plain_probabilities
 from skdeploy.passport import Passport
 from skdeploy.schema import Schema, Table
@@ -103,12 +103,15 @@ class Model:
 
         A record on which the pipeline raises, or whose prediction is not finite, is reported in
         `unscorable` and takes nothing from its neighbours. Raises PredictionFailed if it is the
-        engine that fails: then not even the probe record predicts.
+        engine that fails: then not even the probe record predicts. Raises TooLate if the call waited for
+        others longer than it may.
         """
         if not table.count:
             return Predictions([], [] if proba else None)
         try:
             result = self._score(table, proba)
+        except TooLate:
+            raise
         except Exception as error:  # the pipeline may raise anything
             self._require_working_engine(error, proba)
             result = Predictions([None] * table.count, [None] * table.count if proba else None)

@@ -25,12 +25,16 @@ class DeadlineSocket(socket.socket):
 
     arrived   what has been read of a request that is still coming
     expired   the time is over: the next read says so
-    linger    closing at once could cost the client its answer: TCP drops it if bytes are unread
+    queued   time.monotonic() at which its request was given to the threads; 0: it was not
+    shed     its request came when too many waited
+    linger  at once could cost the client its answer: TCP drops it if bytes are unread
     """
 
     limit: float
     arrived = b""
     expired = False
+    queued = 0.0
+    shed = False
     linger = False
     _deadline: float = 0.0
     _held: list[bytes] | None = None

@@ -37,11 +37,11 @@ class _Seen(msgspec.Struct, frozen=True):
 class Board(Collector):
     """The workers' windows, and Prometheus' own form of all of them together.
 
-    folder   which the workers share, and nobody else; it is there
+    folder   which the workers share, and nobody else; it is there. None: this process is the service
     slot     whose model is asked for
     """
 
-    def __init__(self, folder: Path, slot: Slot) -> None:
+    def __init__(self, folder: Path | None, slot: Slot) -> None:
         self._folder = folder
         self._slot = slot
         self._written = b""
@@ -50,7 +50,7 @@ class Board(Collector):
     def publish(self, pid: int) -> None:
         """Write what the worker of this number has seen; it does so about once a second, in one thread."""
         serving = self._slot.current
-        if serving.drift is None:
+        if serving.drift is None or self._folder is None:
             return
         serving.drift.fold()
         seen = _Seen(serving.model.digest, serving.drift.total.tolist())
@@ -73,6 +73,10 @@ class Board(Collector):
         if serving.drift is None:
             return
         meter = serving.drift.meter
+        if self._folder is None:
+            window = serving.drift
+            yield from families(window.drifted(), records(meter.sketch, window.counts))
+            return
         total = np.zeros(meter.size)
         for seen in self._seen():
             if seen.digest == serving.model.digest and len(seen.counts) == meter.size:
@@ -81,7 +85,7 @@ class Board(Collector):
         yield from families(drifted(meter.sketch, counts), records(meter.sketch, counts))
 
     def _seen(self) -> Iterator[_Seen]:
-        for path in self._folder.glob(_NAME.format("*")):
+        for path in (self._folder or Path()).glob(_NAME.format("*")):
             with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
                 yield msgspec.json.decode(path.read_bytes(), type=_Seen)
 

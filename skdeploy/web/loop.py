@@ -21,20 +21,27 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from skdeploy.web.body import DRAIN_BYTES, DRAIN_SECONDS
 from skdeploy.web.connections import SMALL, BodyReader, DeadlineSocket, Outlook, outlook
 
+# Seconds in which the next request of a client is not looked at who was refused: one that asks again at once
+# would have the loop refuse, and nothing else.
+_REST = 0.25
+
 
 class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Serves connections; `skdeploy.web.worker` starts and ends it.
 
     A connection that waits is in one list, in the order in which their times are over: in
     `pending_conns` before its first byte, in `arriving` while a request comes in, in
-    `keepalived_conns` between requests.
+    `keepalived_conns` between requests, in `resting` for a while after a refusal.
     """
 
     client_timeout = 10.0
+    # Requests that may wait for a thread; 0: any number.
+    most_waiting = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.arriving: deque[TConn] = deque()
+        self.resting: deque[TConn] = deque()
 
     def init_process(self) -> None:
         """In the worker's own process, before it serves."""
@@ -89,14 +96,20 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         expected = outlook(data)
         if expected is not Outlook.SHORT:
             self._hand_over(conn)
-            if expected is Outlook.WHOLE and self.wsgi.extensions["skdeploy"].current.at_once:
+            at_once = self.wsgi.extensions["skdeploy"].current.at_once
+            conn.sock.shed = self._is_full()
+            if expected is Outlook.WHOLE and (at_once or conn.sock.shed):
                 self._answer(conn, waiting)
             else:
                 self._forget(conn, waiting)
+                conn.sock.queued = time.monotonic()
                 super().enqueue_req(conn)
         elif not known:
             conn.timeout = time.monotonic() + self.client_timeout
             self._move(conn, waiting, self.arriving, self._on_more)
+
+    def _is_full(self) -> bool:
+        return bool(0 < self.most_waiting <= self.tpool._work_queue.qsize())
 
     def _hand_over(self, conn: TConn) -> None:
         """Let gunicorn's parser see what the loop has read."""
@@ -115,6 +128,10 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if rest or (_holds_more(conn) if kept else conn.sock.linger):
             self._forget(conn, waiting)
             self._submit(conn, partial(self._finish, conn, rest, kept))
+        elif kept and conn.sock.shed:
+            self._forget(conn, waiting)
+            conn.timeout = time.monotonic() + _REST
+            self.resting.append(conn)
         elif kept:
             conn.set_timeout()
             self._move(conn, waiting, self.keepalived_conns, self.on_client_socket_readable)
@@ -162,12 +179,20 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Also end the time of requests that are still coming: a thread tells their clients."""
         super().murder_pending()
         now = time.monotonic()
+        while self.resting and (self.resting[0].timeout <= now or not self.alive):
+            self._wake(self.resting.popleft())
         while self.arriving and self.arriving[0].timeout <= now:
             conn = self.arriving[0]
             self._forget(conn, self.arriving)
             self._hand_over(conn)
             conn.sock.expired = True
             super().enqueue_req(conn)
+
+    def _wake(self, conn: TConn) -> None:
+        """Look again at what a client sends who was refused."""
+        conn.set_timeout()
+        self.keepalived_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
 
     def handle(self, conn: TConn) -> Any:
         """A request, in a thread; what is not kept alive is closed here."""

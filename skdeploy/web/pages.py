@@ -13,7 +13,7 @@ from skdeploy.web.drain import draining
 
 _log = logging.getLogger(__name__)
 
-LINKS = {"predict": "/predict", "health": "/health", "ready": "/ready"}
+LINKS = {"predict": "/predict", "health": "/health", "ready": "/ready", "metrics": "/metrics"}
 
 
 def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,6 +12,7 @@ import msgspec
 from skdeploy.drift import Window
 from skdeploy.model import Model, Predictions
 from skdeploy.schema import Checked, RecordReader
+from skdeploy.web.exchange import Exchange
 from skdeploy.web.problems import HttpProblem, invalid_record, unscorable
 
 
@@ -32,7 +34,8 @@ _PLAIN = Options()
 class Predictor:
     """Answers bodies with one model.
 
-    drift   is told of every record that was predicted; None where nobody looks for drift
+    version   of the model
+    drift     is told of every record that was predicted; None where nobody looks for drift
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Predictor:
         self._id_field = id_field
         self._drift = drift
         passport = model.passport
+        self.version = passport.version
         self._encode = msgspec.json.Encoder().encode
         self._stamp = msgspec.Raw(self._encode({"name": passport.name, "version": passport.version}))
 
@@ -60,31 +64,52 @@ class Predictor:
             raise HttpProblem(400, "bad-query", "Bad query", "proba: this model does not give probabilities.")
         return Options(proba=proba, partial="errors" in asked)
 
-    def answer(self, body: bytes, options: Options) -> tuple[int, bytes]:
+    def answer(self, body: bytes, options: Options, exchange: Exchange) -> tuple[int, bytes]:
         """Status and JSON for a body; the status is 200, or 500 if a record cannot be scored.
+
+        exchange   is told how long the parts took, and what became of the records
 
         Raises MalformedBody, TooManyRecords, InvalidRecord or PredictionFailed.
         """
+        began = time.monotonic()
         checked = self._reader.read_json(body)
+        read = time.monotonic()
+        exchange.parse, exchange.records = read - began, checked.count
+        if checked.bad:
+            exchange.rejected = len(checked.bad)
+            exchange.bad = [cell for cells in checked.bad.values() for cell in cells]
         partial = options.partial and not checked.single
         if not partial or len(checked.bad) == checked.count:
             checked.require_all_good()
         predictions = self._model.predict(checked.table, proba=options.proba)
+        predicted = time.monotonic()
+        exchange.predict = predicted - read
+        exchange.unscorable = len(predictions.unscorable)
+        exchange.predicted = checked.table.count - exchange.unscorable
         if self._drift is not None:
             self._drift.add(checked.table, predictions.values)
+        status, document = self._document(checked, predictions, options.proba, partial)
+        answer = self._encode(document)
+        exchange.encode = time.monotonic() - predicted
+        return status, answer
+
+    def _document(
+        self, checked: Checked, predictions: Predictions, proba: bool, partial: bool
+    ) -> tuple[int, dict[str, Any]]:
+        """The status, and the answer or the problem."""
         failed = {checked.positions[i]: reason for i, reason in predictions.unscorable.items()}
         if failed and len(failed) + len(checked.bad) == checked.count:
             checked.require_all_good()
         if failed and (not partial or len(failed) == checked.count):
-            return 500, self._encode(unscorable(failed))
+            return 500, unscorable(failed)
         if checked.single:
             document = self._item(checked, predictions, 0)
-        elif partial or options.proba or checked.ids:
+        elif partial or proba or checked.ids:
             document = {"predictions": self._items(checked, predictions, failed)}
         else:
             document = {"predictions": predictions.values}
         document["model"] = self._stamp
-        return 200, self._encode(document)
+        return 200, document
 
     def _item(self, checked: Checked, predictions: Predictions, place: int) -> dict[str, Any]:
         """A scored record's answer: its key if it has one, its prediction, its probabilities."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,12 +22,16 @@ _TYPE = "urn:skdeploy:problem:"
 class HttpProblem(Exception):
     """A refusal that only HTTP knows: media types, limits, queries.
 
-    slug   the last part of the problem's type, such as "too-large"
+    slug      the last part of the problem's type, such as "too-large"
+    headers   more of the answer's
     """
 
-    def __init__(self, status: int, slug: str, title: str, detail: str) -> None:
+    def __init__(
+        self, status: int, slug: str, title: str, detail: str, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
         super().__init__(detail)
         self.status, self.slug, self.title, self.detail = status, slug, title, detail
+        self.headers = dict(headers)
 
 
 def problem(status: int, slug: str, title: str, **members: Any) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def unscorable(reasons: Mapping[int, str]) -> dict[str, Any]:
 def describe_exception(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
     """The problem document and extra headers for any exception; what is ours is logged."""
     if isinstance(error, HttpProblem):
-        return problem(error.status, error.slug, error.title, detail=error.detail), {}
+        return problem(error.status, error.slug, error.title, detail=error.detail), error.headers
     if isinstance(error, MalformedBody):
         return problem(400, "malformed-body", "Malformed body", detail=str(error)), {}
     if isinstance(error, TooManyRecords):

@@ -17,6 +17,7 @@ from gunicorn.workers.gthread import TConn
 from skdeploy.watch import Follower
 from skdeploy.web.drain import draining
 from skdeploy.web.loop import LoopWorker
+from skdeploy.web.metrics import Metrics
 from skdeploy.web.serving import Slot
 
 
@@ -25,12 +26,14 @@ class Worker(LoopWorker):
 
     drain_delay = 0.0
     follower: Follower | None = None
+    metrics: Metrics | None = None
     _stop_at: float | None = None
     _next_beat = 0.0
 
     def load_wsgi(self) -> None:
         """Before the first request, serve what was published since the main process loaded its model."""
         super().load_wsgi()
+        self.metrics = self.wsgi.extensions["skdeploy.metrics"]
         self.follower = self.follow(self.wsgi.extensions["skdeploy"])
         if self.follower is not None:
             self.follower.catch_up()
@@ -65,6 +68,8 @@ class Worker(LoopWorker):
             super().notify()
             if self.follower is not None:
                 self.follower.poll()
+            if self.metrics is not None:
+                self.metrics.beat()
         if self._stop_at is not None and now >= self._stop_at:
             self.alive = False
 
