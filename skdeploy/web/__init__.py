@@ -6,6 +6,9 @@ shortcut.py  POST /predict without Flask's machinery
 predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits
 pages.py     /, /health and /ready
+browsing.py  the page at /, /docs, /openapi.json, and static/
+openapi.py   the OpenAPI document of what is served
+answers.py   its refusals, with examples
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread
 drain.py     whether this process is about to end

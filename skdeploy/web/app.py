@@ -12,7 +12,7 @@ from skdeploy.errors import SourceError
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.watch import Control
-from skdeploy.web import problems
+from skdeploy.web import browsing, problems
 from skdeploy.web.body import read_json_body
 from skdeploy.web.pages import readiness
 from skdeploy.web.serving import Slot
@@ -37,6 +37,7 @@ def create_app(model: Model, settings: Settings, control: Control | None = None)
     _add_pages(app, slot, control)
     if control is not None and settings.admin_token:
         _add_admin(app, control, settings.admin_token)
+    browsing.install(app, slot, settings)
     return app
 
 
@@ -62,7 +63,7 @@ def _add_pages(app: Flask, slot: Slot, control: Control | None) -> None:
     @app.get("/")
     def index() -> Response:
         about = slot.current.about | (control.status() if control else {})
-        return Response(msgspec.json.encode(about), content_type="application/json")
+        return browsing.index(about)
 
     @app.get("/health")
     def health() -> Response:

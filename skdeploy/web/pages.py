@@ -13,7 +13,13 @@ from skdeploy.web.drain import draining
 
 _log = logging.getLogger(__name__)
 
-LINKS = {"predict": "/predict", "health": "/health", "ready": "/ready"}
+LINKS = {
+    "predict": "/predict",
+    "health": "/health",
+    "ready": "/ready",
+    "openapi": "/openapi.json",
+    "docs": "/docs",
+}
 
 
 def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, Any]:
