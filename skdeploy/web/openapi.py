@@ -37,7 +37,7 @@ def openapi(about: dict[str, Any], surface: Surface) -> dict[str, Any]:
         "info": {
             "title": model["name"],
             "version": model["version"],
-            "description": f"Predictions of the model {model['name']}, version {model['version']}, over HTTP.",
+            "description": "Predictions of a fitted model over HTTP.",
         },
         "servers": [{"url": "."}],
         "paths": _paths(output, surface),

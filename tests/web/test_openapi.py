@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -10,7 +8,6 @@ import pytest
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
-from tests.live import served
 
 
 def document_of(model: Model, **settings: str) -> dict[str, Any]:

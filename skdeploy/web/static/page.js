@@ -45,8 +45,8 @@ function makeField([name, property], place) {
   const [input, ...more] = control(name, property, id);
   const error = el('p', { class: 'error', id: id + '-error', hidden: '' });
   input.setAttribute('aria-describedby', `${id}-hint ${id}-error`);
-  const hint = [property.description, describeRange(property)].filter(Boolean).join('. ');
-  const box = el('div', {}, el('label', { for: id }, name), input, ...more, el('p', { class: 'hint', id: id + '-hint' }, hint), error);
+  const hint = [property.description, describeRange(property)].filter(Boolean).flatMap((one) => [one, el('br')]).slice(0, -1);
+  const box = el('div', {}, el('label', { for: id }, name), input, ...more, el('p', { class: 'hint', id: id + '-hint' }, ...hint), error);
   return { name, property, input, error, box };
 }
 
@@ -63,11 +63,15 @@ function body() {
   return '{' + fields.map((field) => `${JSON.stringify(field.name)}: ${token(field)}`).join(', ') + '}';
 }
 
+function quoted(text) {
+  return /['\\]/.test(text) ? JSON.stringify(text) : `'${text}'`;
+}
+
 function python(text) {
   const url = new URL('predict' + query, document.baseURI).href;
   return [
     'import requests', '',
-    `body = ${JSON.stringify(text)}`,
+    `body = ${quoted(text)}`,
     'answer = requests.post(',
     `    ${JSON.stringify(url)},`,
     '    data=body.encode(),',
@@ -158,10 +162,10 @@ function showAbout(about) {
   }
   const metrics = Object.entries(model.metrics ?? {});
   at('metrics-card').hidden = !metrics.length;
-  const largest = Math.max(...metrics.map(([, value]) => Math.abs(value)));
   // Shares are drawn against 1, errors against the largest of them.
-  const scale = largest <= 1 ? 1 : largest;
-  at('metrics').append(bars(metrics.map(([name, value]) => [name.replaceAll('_', ' '), shown(value), Math.abs(value) / scale])));
+  const largest = Math.max(1, ...metrics.map(([, value]) => Math.abs(value)));
+  const share = (value) => Math.abs(value) / (Math.abs(value) <= 1 ? 1 : largest);
+  at('metrics').append(bars(metrics.map(([name, value]) => [name.replaceAll('_', ' '), String(Number(value.toPrecision(4))), share(value)])));
 }
 
 async function start() {
