@@ -27,26 +27,34 @@ def _predicted(page: Page) -> None:
     page.wait_for_selector(".value")
 
 
+def _draw(browser: Browser, url: str) -> None:
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page = _open(browser, url, scheme, _WIDE)
+        _predicted(page)
+        page.evaluate("scrollTo(0, 0)")
+        page.screenshot(path=_DOCS / f"page-{scheme}.png")
+    page = _open(browser, url, "light", _WIDE)
+    page.get_by_label("hour").fill("noon")
+    page.click("#send")
+    page.wait_for_selector("[aria-invalid]")
+    page.screenshot(path=_DOCS / "page-error.png")
+    page = _open(browser, url, "light", _PHONE)
+    _predicted(page)
+    page.evaluate("document.querySelector('.answer').scrollIntoView({block: 'center'})")
+    page.screenshot(path=_DOCS / "page-phone.png")
+
+
 def main() -> None:
     """Write page-light.png, page-dark.png, page-error.png and page-phone.png."""
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder), WORKERS="1") as service:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-            schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-            for scheme in schemes:
-                page = _open(browser, service.url, scheme, _WIDE)
-                _predicted(page)
-                page.screenshot(path=_DOCS / f"page-{scheme}.png")
-            page = _open(browser, service.url, "light", _WIDE)
-            page.get_by_label("hour").fill("noon")
-            page.click("#send")
-            page.wait_for_selector("[aria-invalid]")
-            page.screenshot(path=_DOCS / "page-error.png")
-            page = _open(browser, service.url, "light", _PHONE)
-            _predicted(page)
-            page.evaluate("document.querySelector('.answer').scrollIntoView({block: 'center'})")
-            page.screenshot(path=_DOCS / "page-phone.png")
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder), WORKERS="1") as service,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        _draw(browser, service.url)
+        browser.close()
 
 
 if __name__ == "__main__":

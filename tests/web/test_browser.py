@@ -57,7 +57,7 @@ def test_the_form_predicts(page: Page) -> None:
 
 def test_an_error_stands_at_its_field(page: Page) -> None:
     """What was expected and got is said where it was typed, and described to screen readers."""
-    field = page.get_by_label("age")
+    field = page.get_by_label("age", exact=True)
     field.fill("2.5")
     page.get_by_role("button", name="Predict").click()
     page.wait_for_selector("[aria-invalid]")
@@ -80,7 +80,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
 
 def test_numbers_go_as_they_were_typed(page: Page) -> None:
     """JavaScript would round 2**53 + 1; an empty nullable field is null."""
-    page.get_by_label("age").fill("9007199254740993")
+    page.get_by_label("age", exact=True).fill("9007199254740993")
     page.get_by_label("size").fill("")
     with page.expect_request("**/predict*") as sent:
         page.get_by_role("button", name="Predict").click()
