@@ -46,7 +46,7 @@ def openapi(about: dict[str, Any], surface: Surface) -> dict[str, Any]:
             "responses": RESPONSES,
         },
     }
-    schemes = {}
+    schemes: dict[str, Any] = {}
     if surface.secured:
         schemes |= {
             "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -62,7 +62,7 @@ def openapi(about: dict[str, Any], surface: Surface) -> dict[str, Any]:
 
 def _paths(output: dict[str, Any], surface: Surface) -> dict[str, Any]:
     guard = ["401"] if surface.secured else []
-    opened = {"security": []} if surface.secured else {}
+    opened: dict[str, Any] = {"security": []} if surface.secured else {}
     text = {"type": "string"}
     about = {"application/json": {"schema": {"type": "object"}}, "text/html": {"schema": text}}
     document = {"application/json": {"schema": {"type": "object"}}}

@@ -24,6 +24,7 @@ def browser() -> Generator[Browser]:
 
 @pytest.fixture(scope="module")
 def service(classifier: Model, tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
+    assert classifier.origin is not None
     uri = classifier.origin.uri
     with served(tmp_path_factory.mktemp("browser"), MODEL_URI=uri, WORKERS="1") as service:
         yield service

@@ -13,8 +13,7 @@ from skdeploy.web import create_app
 def document_of(model: Model, **settings: str) -> dict[str, Any]:
     answer = create_app(model, Settings.from_env(settings)).test_client().get("/openapi.json")
     assert answer.content_type == "application/json"
-    document: dict[str, Any] = answer.json
-    return document
+    return dict(answer.get_json())
 
 
 def resolved(document: dict[str, Any], name: str) -> Any:
@@ -49,7 +48,7 @@ def test_proba_is_a_parameter_where_the_model_has_it(regressor: Model, classifie
 def test_answers_are_what_the_document_says(classifier: Model) -> None:
     """Single, list, ids, probabilities, partial: each fits the schema Answer; refusals fit Problem."""
     client = create_app(classifier, Settings.from_env({})).test_client()
-    document = client.get("/openapi.json").json
+    document = document_of(classifier)
     good = {"size": 1.5, "kind": "elm", "age": 3}
     for query in ("", "?proba=true", "?errors=partial"):
         for body in (good, [good, good], [good | {"id": "a"}, good], {**good, "age": 2.5}):
@@ -63,9 +62,9 @@ def test_the_document_follows_the_model(regressor: Model, classifier: Model) -> 
     """After a swap it is the other model's."""
     app = create_app(regressor, Settings.from_env({}))
     client = app.test_client()
-    assert client.get("/openapi.json").json["info"]["version"] == regressor.passport.version
+    assert client.get("/openapi.json").get_json()["info"]["version"] == regressor.passport.version
     app.extensions["skdeploy"].swap(classifier)
-    assert client.get("/openapi.json").json["info"]["version"] == classifier.passport.version
+    assert client.get("/openapi.json").get_json()["info"]["version"] == classifier.passport.version
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_the_service_does_what_its_document_says(
 ) -> None:
     """schemathesis, all checks: what fits is accepted, what does not is refused, answers are as said."""
     model: Model = request.getfixturevalue(kind)
+    assert model.origin is not None
     (tmp_path / "schemathesis.toml").write_text(_CONFIG)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
     options = ["--seed=1", "--max-examples=100", "--generation-database=none", "--no-color"]
