@@ -17,7 +17,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo lambda-zip test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table clean
+.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -34,6 +34,9 @@ mlflow-demo: .venv/dev.done $(SERVERS)/done ## train, register, serve, promote, 
 
 batch-demo: .venv/dev.done ## load the flights into SQLite, score a month by day, draw what came of it (ARGS="--keep folder" keeps the database)
 	$(BIN)/python -m examples.batch_demo $(ARGS)
+
+screenshots: .venv/dev.done ## the page of the worked example in a headless Chromium, into docs/
+	$(BIN)/python -m examples.screenshots
 
 lambda-zip: .venv/streaming.done ## the model of MODEL_URI as a zip for AWS Lambda, dist/lambda.zip (ARGS="--python 3.12")
 	$(BIN)/python -m streaming.package $(ARGS)

@@ -9,7 +9,15 @@ from typing import Any
 from msgspec import UNSET
 
 from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
-from skdeploy.schema.cells import Unfit, compile_check, describe, describe_key, expectation, shorten
+from skdeploy.schema.cells import (
+    JsonNumber,
+    Unfit,
+    compile_check,
+    describe,
+    describe_key,
+    expectation,
+    shorten,
+)
 from skdeploy.schema.column import Schema
 from skdeploy.schema.each import compile_each
 from skdeploy.schema.fast import compile_fast
@@ -194,7 +202,7 @@ class RecordReader:
         """The keys that are no columns: the pass-through key, and unknown ones."""
         bad: list[BadCell] = []
         if self._id_field is not None and self._id_field in record:
-            value = record[self._id_field]
+            value = _written_plainly(record[self._id_field])
             if _is_identifier(value):
                 ids[index] = value
             else:
@@ -207,6 +215,13 @@ class RecordReader:
             for key, value in record.items()
             if key not in known
         ]
+
+
+def _written_plainly(value: Any) -> Any:
+    """The integer that 3.0 or 3e0 is to JSON Schema; anything else as it is."""
+    if isinstance(value, JsonNumber) and abs(value) <= 2**63 and value == value.to_integral_value():
+        return int(value)
+    return value
 
 
 def _is_identifier(value: Any) -> bool:

@@ -15,6 +15,9 @@ logs.py      the rest of the log, as text or as JSON
 tracing.py   whether there are OpenTelemetry spans
 spans.py     requests as spans
 pages.py     /, /health and /ready
+browsing.py  the page at /, /docs, /openapi.json, and static/
+openapi.py   the OpenAPI document of what is served
+answers.py   its refusals, with examples
 drift.py     what all workers have seen of drift, added up
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread

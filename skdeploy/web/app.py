@@ -15,7 +15,7 @@ from skdeploy.errors import SourceError, TooLate
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.watch import Control
-from skdeploy.web import problems
+from skdeploy.web import browsing, problems
 from skdeploy.web.body import read_json_body
 from skdeploy.web.exchange import EXCHANGE, Exchange
 from skdeploy.web.gate import Gate
@@ -60,6 +60,7 @@ def create_app(
     app.extensions["skdeploy.metrics"] = metrics = Metrics(slot, shared) if settings.metrics else None
     if metrics is not None:
         _add_metrics(app, metrics)
+    browsing.install(app, slot, settings)
     app.extensions["skdeploy.gate"] = gate = Gate.from_settings(settings, spans)
     routes = {rule.rule for rule in app.url_map.iter_rules()}
     patience = settings.request_timeout
@@ -97,7 +98,7 @@ def _add_pages(app: Flask, slot: Slot, control: Control | None) -> None:
     @app.get("/")
     def index() -> Response:
         about = slot.current.about | (control.status() if control else {})
-        return Response(msgspec.json.encode(about), content_type="application/json")
+        return browsing.index(about)
 
     @app.get("/health")
     def health() -> Response:

@@ -13,7 +13,14 @@ from skdeploy.web.drain import draining
 
 _log = logging.getLogger(__name__)
 
-LINKS = {"predict": "/predict", "health": "/health", "ready": "/ready", "metrics": "/metrics"}
+LINKS = {
+    "predict": "/predict",
+    "health": "/health",
+    "ready": "/ready",
+    "openapi": "/openapi.json",
+    "docs": "/docs",
+    "metrics": "/metrics",
+}
 
 
 def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 # What a path or a method that there is not is counted as: callers' inventions would be series for ever.
 OTHER = "(other)"
+STATIC = "/static/<name>"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 
@@ -77,7 +78,7 @@ class Passing:
         answer: bytes,
     ) -> None:
         gate, path = self._gate, environ["PATH_INFO"]
-        route = path if path in self._routes else None
+        route = path if path in self._routes else STATIC if path.startswith("/static/") else None
         if self._metrics is not None:
             method = environ["REQUEST_METHOD"]
             self._metrics.end(exchange, route or OTHER, method if method in METHODS else OTHER, status)

@@ -1,0 +1,55 @@
+"""The refusals of the service as OpenAPI responses: each problem type with an example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skdeploy.errors import BadCell
+from skdeploy.web.problems import invalid_record, problem, unscorable
+
+_CELL = BadCell(0, "a column", "number", 'string "ten"')
+
+# Status -> what it means, and an example per type of problem.
+_PROBLEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "400": (
+        "The body is no JSON, or the query is not understood",
+        [
+            problem(400, "malformed-body", "Malformed body", detail="The body is empty."),
+            problem(400, "bad-query", "Bad query", detail="proba=1 is not understood."),
+        ],
+    ),
+    "401": ("No key, or a wrong one", [problem(401, "unauthorized", "Unauthorized")]),
+    "408": ("The body did not arrive in time", [problem(408, "request-timeout", "Request timeout")]),
+    "413": (
+        "More than one request may hold",
+        [
+            problem(413, "too-large", "Body too large"),
+            problem(413, "too-many-records", "Too many records"),
+        ],
+    ),
+    "415": (
+        "The body is not said to be JSON",
+        [problem(415, "unsupported-media-type", "Unsupported media type")],
+    ),
+    "422": ("Records do not fit the model; every bad cell is listed", [invalid_record([_CELL])]),
+    "500": (
+        "The model has no prediction, or something broke",
+        [unscorable({0: "the pipeline raises ValueError"}), problem(500, "internal-error", "Internal error")],
+    ),
+    "502": ("The source has no model", [problem(502, "source-unavailable", "The source has no model")]),
+    "503": ("Not now", [problem(503, "not-ready", "Not ready")]),
+}
+
+
+def _response(meaning: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    named = {one["type"].rsplit(":", 1)[1]: {"value": one} for one in examples}
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": named}
+    return {"description": meaning, "content": {"application/problem+json": content}}
+
+
+RESPONSES = {status: _response(*meaning) for status, meaning in _PROBLEMS.items()}
+
+
+def answers(statuses: list[str]) -> dict[str, Any]:
+    """References to the responses of these statuses."""
+    return {status: {"$ref": f"#/components/responses/{status}"} for status in statuses}
