@@ -62,7 +62,8 @@ class Service:
         return self.process.pid
 
     def log(self) -> str:
-        return self.log_file.read_text()
+        """What it has said; nothing if that went to a device."""
+        return self.log_file.read_text() if self.log_file.is_file() else ""
 
     def workers(self) -> list[int]:
         return sorted({*children(self.pid)} - {self.watcher()})
@@ -111,11 +112,13 @@ class Service:
 
 
 @contextlib.contextmanager
-def started(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
-    """A service whose process runs, ready or not; its log goes to a file in `folder`."""
+def started(
+    folder: Path, command: Sequence[str] = GUNICORN, *, log_to: Path | None = None, **settings: str
+) -> Generator[Service]:
+    """A service whose process runs, ready or not; its log goes to a file in `folder`, or to `log_to`."""
     settings = {"PORT": str(free_port()), **settings}
     port = int(settings["PORT"]) if settings["PORT"].isdigit() else 0
-    log_file = folder / f"service-{port}.log"
+    log_file = log_to or folder / f"service-{port}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -132,9 +135,11 @@ def started(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) ->
 
 
 @contextlib.contextmanager
-def served(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
+def served(
+    folder: Path, command: Sequence[str] = GUNICORN, *, log_to: Path | None = None, **settings: str
+) -> Generator[Service]:
     """A service that is ready, with as many workers as WORKERS says; stopped in the end."""
-    with started(folder, command, **settings) as service:
+    with started(folder, command, log_to=log_to, **settings) as service:
         wait_until(service.is_ready, "/ready answers 200", _START_SECONDS)
         if "WORKERS" in settings:
             wait_until(lambda: len(service.workers()) == int(settings["WORKERS"]), "all workers run")
