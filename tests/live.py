@@ -112,13 +112,14 @@ class Service:
 
 
 @contextlib.contextmanager
-def started(
-    folder: Path, command: Sequence[str] = GUNICORN, *, log_to: Path | None = None, **settings: str
-) -> Generator[Service]:
-    """A service whose process runs, ready or not; its log goes to a file in `folder`, or to `log_to`."""
+def started(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
+    """A service whose process runs, ready or not.
+
+    folder   where the file of its log goes; a device or a pipe is the log itself
+    """
     settings = {"PORT": str(free_port()), **settings}
     port = int(settings["PORT"]) if settings["PORT"].isdigit() else 0
-    log_file = log_to or folder / f"service-{port}.log"
+    log_file = folder / f"service-{port}.log" if folder.is_dir() else folder
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -135,11 +136,9 @@ def started(
 
 
 @contextlib.contextmanager
-def served(
-    folder: Path, command: Sequence[str] = GUNICORN, *, log_to: Path | None = None, **settings: str
-) -> Generator[Service]:
+def served(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
     """A service that is ready, with as many workers as WORKERS says; stopped in the end."""
-    with started(folder, command, log_to=log_to, **settings) as service:
+    with started(folder, command, **settings) as service:
         wait_until(service.is_ready, "/ready answers 200", _START_SECONDS)
         if "WORKERS" in settings:
             wait_until(lambda: len(service.workers()) == int(settings["WORKERS"]), "all workers run")

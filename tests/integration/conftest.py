@@ -47,4 +47,5 @@ def image(docker: Docker, base: str) -> Generator[str]:
 def expected() -> bytes:
     """The answer to GOOD, from the application itself."""
     app = create_app(skdeploy.load(ROOT / "model.bin"), Settings.from_env({}))
-    return app.test_client().post("/predict", data=GOOD).data
+    answer: bytes = app.test_client().post("/predict", data=GOOD).data
+    return answer

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.live import Service, Tally, load, progress, served, started, wait_until
-from tests.wire import GOOD, MEGABYTE, Answer, Wire, assert_problem, head, request, timed_post, wires
+from tests.wire import GOOD, MEGABYTE, Answer, Wire, assert_problem, head, paused, request, timed_post, wires
 
 SLICE = 0.1
 KILLS = 5
@@ -59,6 +59,9 @@ def test_killed_workers_are_replaced_within_two_seconds(
                 taken.append(seconds_to_recover(service, tally, victim, usual))
                 assert tally.lost.total() - lost <= 8
         assert max(taken) < 2, taken
+        for worker in service.workers():
+            with paused([pid for pid in service.workers() if pid != worker]):
+                assert service.post(GOOD) == (200, expected)
         assert "was sent SIGKILL" in service.log()
         assert service.stop() == 0
         said = f"two workers and the usual answers again after {max(taken):.1f} s at most"
@@ -80,6 +83,7 @@ CROWDS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.robustness("fault", "slow loris")
 @pytest.mark.parametrize("content", CROWDS.values(), ids=CROWDS.keys())
 def test_a_crowd_of_half_requests_is_cut(patient: Service, content: bytes, fact: Callable[..., None]) -> None:
@@ -104,6 +108,7 @@ def status_or_end(wire: Wire) -> int:
         return 0
 
 
+@pytest.mark.heavy
 @pytest.mark.robustness("fault", "a body of 9 MB to a worker that has no memory left (RLIMIT_DATA)")
 @pytest.mark.parametrize("margin", [4, 24], ids=["for the body", "for its records"])
 def test_no_memory_is_an_answer_and_a_line_in_the_log(
@@ -149,11 +154,9 @@ def large(service: Service, content: bytes) -> Answer | None:
 
 
 @pytest.mark.robustness("fault", "the disk of the log is full (/dev/full)")
-def test_a_log_that_cannot_be_written_stops_nothing(
-    tmp_path: Path, expected: bytes, fact: Callable[..., None]
-) -> None:
+def test_a_log_that_cannot_be_written_stops_nothing(expected: bytes, fact: Callable[..., None]) -> None:
     """With a line per request, a killed worker and a reload: all is answered, and the exit code is 0."""
-    with served(tmp_path, log_to=Path("/dev/full"), WORKERS="2", ACCESS_LOG="1") as service:
+    with served(Path("/dev/full"), WORKERS="2", ACCESS_LOG="1") as service:
         with load(service, GOOD, expected, keep_alive=False) as tally:
             progress(tally, 100)
             old = set(service.workers())
@@ -174,7 +177,7 @@ def test_a_log_without_a_reader_stops_nothing(
     pipe = tmp_path / "log"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with started(tmp_path, log_to=pipe, WORKERS="2", ACCESS_LOG="1") as service:
+    with started(pipe, WORKERS="2", ACCESS_LOG="1") as service:
         wait_until(service.is_ready, "it is ready", 60)
         os.close(reader)
         with load(service, GOOD, expected, keep_alive=True) as tally:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +189,14 @@ REFUSALS = {
 }
 
 
+@pytest.mark.robustness("bad input")
 @pytest.mark.parametrize(("content", "status"), REFUSALS.values(), ids=REFUSALS.keys())
-def test_refusals(wire: Wire, content: bytes, status: int) -> None:
+def test_refusals(wire: Wire, content: bytes, status: int, fact: Callable[..., None]) -> None:
     """Each is refused with a problem document, and the same connection serves the next request."""
-    assert_problem(wire.ask(content), status)
+    answer = wire.ask(content)
+    assert_problem(answer, status)
     assert_in_step(wire)
+    fact(f"{status} {answer.json['title']}")
 
 
 def test_every_bad_cell_is_listed(wire: Wire) -> None:
@@ -222,8 +225,11 @@ LARGE = {
 }
 
 
+@pytest.mark.robustness("bad input", "50 MB")
 @pytest.mark.parametrize(("content", "status"), LARGE.values(), ids=LARGE.keys())
-def test_50_megabytes_are_refused_without_a_broken_pipe(wire: Wire, content: bytes, status: int) -> None:
+def test_50_megabytes_are_refused_without_a_broken_pipe(
+    wire: Wire, content: bytes, status: int, fact: Callable[..., None]
+) -> None:
     """A client that sends all before it reads gets its answer, whatever it is refused for."""
     answer = wire.ask(content)
     assert_problem(answer, status)
@@ -233,6 +239,7 @@ def test_50_megabytes_are_refused_without_a_broken_pipe(wire: Wire, content: byt
         assert wire.has_ended()
     else:
         assert_in_step(wire)
+    fact(f"{status} {answer.json['title']}")
 
 
 def test_a_wrong_method_is_told_the_right_one(wire: Wire) -> None:
@@ -268,10 +275,11 @@ def test_expect_100_continue(wire: Wire, expected: bytes) -> None:
     assert_in_step(wire)
 
 
+@pytest.mark.robustness("bad input", "a broken chunk")
 @pytest.mark.parametrize(
     "broken", [b"ZZ\r\n", b"5\r\n[1,2]XX", b"-1\r\n\r\n"], ids=["size", "end", "negative"]
 )
-def test_broken_chunks_end_the_connection(wire: Wire, broken: bytes) -> None:
+def test_broken_chunks_end_the_connection(wire: Wire, broken: bytes, fact: Callable[..., None]) -> None:
     """A body whose end cannot be known is refused, and what follows it is no request."""
     answer = wire.ask(head("Transfer-Encoding: chunked") + broken)
     assert_problem(answer, 400)
@@ -279,9 +287,13 @@ def test_broken_chunks_end_the_connection(wire: Wire, broken: bytes) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         wire.send(head(method="GET", path="/health", kind=None))
     assert wire.has_ended()
+    fact(f"400 {answer.json['title']}, and the connection ends")
 
 
-def test_clients_that_go_away(service: Service, expected: bytes) -> None:
+@pytest.mark.robustness(
+    "fault", "clients that leave in the middle of a head, a body, a chunk or 50 MB, closing or resetting"
+)
+def test_clients_that_go_away(service: Service, expected: bytes, fact: Callable[..., None]) -> None:
     """Clients that close or reset in the middle of a request leave the service answering."""
     unfinished = [
         request(GOOD)[:-20],
@@ -296,15 +308,20 @@ def test_clients_that_go_away(service: Service, expected: bytes) -> None:
             wire.send(content)
             leave(wire)
         assert service.post(GOOD) == (200, expected)
+    fact("others are answered")
 
 
-def test_a_client_that_does_not_read_to_the_end(service: Service, expected: bytes) -> None:
+@pytest.mark.robustness("fault", "clients that leave before their answer")
+def test_a_client_that_does_not_read_to_the_end(
+    service: Service, expected: bytes, fact: Callable[..., None]
+) -> None:
     """A client that leaves before its answer harms no other."""
     for _ in range(10):
         wire = Wire(service)
         wire.send(request(b"[" + b",".join([GOOD] * 500) + b"]"))
         wire.reset()
     assert service.post(GOOD) == (200, expected)
+    fact("others are answered")
 
 
 # Starting
@@ -399,14 +416,17 @@ def test_a_bad_setting_says_what_to_do(tmp_path: Path, name: str, value: str) ->
     assert "Correct it, or unset it for the default" in log
 
 
-def test_a_port_in_use_says_so(tmp_path: Path) -> None:
+@pytest.mark.robustness("fault", "the port is taken")
+def test_a_port_in_use_says_so(tmp_path: Path, fact: Callable[..., None]) -> None:
     """Another process on the port: the service names the address and ends."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with started(tmp_path, PORT=str(port)) as service:
-            assert service.wait() not in (0, None)
+            code = service.wait()
+            assert code not in (0, None)
             assert "Traceback" not in service.log()
             assert f"Connection in use: ('127.0.0.1', {port})" in service.log()
+    fact(f"exit code {code}, and the log names the address")
 
 
 def test_predict_py_serves(tmp_path: Path, expected: bytes) -> None:

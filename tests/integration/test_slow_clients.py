@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -21,8 +21,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
+@pytest.mark.robustness("fault", "twice as many half requests as threads, on connections")
 @pytest.mark.parametrize("first", [b"", request(GOOD)], ids=["new", "kept"])
-def test_half_requests_do_not_stop_the_service(small: Service, first: bytes) -> None:
+def test_half_requests_do_not_stop_the_service(
+    small: Service, first: bytes, fact: Callable[..., None]
+) -> None:
     """Twice as many half requests as threads delay nobody, on new connections and on kept ones."""
     with wires(small, 8, first) as half:
         for wire in half:
@@ -31,9 +34,11 @@ def test_half_requests_do_not_stop_the_service(small: Service, first: bytes) -> 
         assert max(timed_post(small) for _ in range(10)) < 0.5
         answers = [wire.answer().status for wire in half]
         assert answers == [408] * 8
+    fact("others wait less than 0.5 s; each is told 408")
 
 
-def test_a_client_that_is_slow_to_read_stops_nobody(small: Service) -> None:
+@pytest.mark.robustness("fault", "a client that is slow to read its answer")
+def test_a_client_that_is_slow_to_read_stops_nobody(small: Service, fact: Callable[..., None]) -> None:
     """An answer that the kernel does not take at once arrives whole, and others do not wait for it."""
     with wires(small, 1, request(GOOD)) as (wire,):
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
@@ -43,9 +48,11 @@ def test_a_client_that_is_slow_to_read_stops_nobody(small: Service) -> None:
         answer = wire.answer()
         assert (answer.status, len(answer.json["errors"])) == (422, 10_010)
         assert_in_step(wire)
+    fact("it has all of it; others do not wait")
 
 
-def test_a_client_that_never_reads_is_cut_off(small: Service) -> None:
+@pytest.mark.robustness("fault", "four clients that never read their answers, on four threads")
+def test_a_client_that_never_reads_is_cut_off(small: Service, fact: Callable[..., None]) -> None:
     """Its time ends, while others have their answers, and no thread is left behind."""
     with wires(small, 4, head(method="GET", path="/", kind=None) * 1000) as rude:
         began = time.monotonic()
@@ -53,6 +60,7 @@ def test_a_client_that_never_reads_is_cut_off(small: Service) -> None:
             assert timed_post(small) < 1.5
             assert time.monotonic() - began < 15
             time.sleep(0.1)
+    fact("cut; others are answered")
 
 
 def is_cut(wire: Wire) -> bool:
@@ -64,15 +72,18 @@ def is_cut(wire: Wire) -> bool:
     return False
 
 
-def test_idle_connections_cost_nothing(small: Service) -> None:
+@pytest.mark.robustness("fault", "connections that never send anything")
+def test_idle_connections_cost_nothing(small: Service, fact: Callable[..., None]) -> None:
     """Connections that have not sent anything take no thread, and are closed in time."""
     timed_post(small)
     with wires(small, 16) as idle:
         assert max(timed_post(small) for _ in range(10)) < 0.5
         assert all(wire.has_ended() for wire in idle)
+    fact("closed in time; others wait less than 0.5 s")
 
 
-def test_a_trickle_is_cut(small: Service) -> None:
+@pytest.mark.robustness("fault", "a body that comes byte by byte")
+def test_a_trickle_is_cut(small: Service, fact: Callable[..., None]) -> None:
     """The deadline is the request's, not the byte's."""
     with wires(small, 1, head(f"Content-Length: {len(GOOD)}")) as (wire,):
         began = time.monotonic()
@@ -82,6 +93,7 @@ def test_a_trickle_is_cut(small: Service) -> None:
                 break
         assert_problem(wire.answer(), 408)
         assert time.monotonic() - began < 3.5
+    fact("408 in time")
 
 
 def test_a_slow_body_is_told_so(small: Service) -> None:
