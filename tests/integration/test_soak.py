@@ -24,8 +24,9 @@ def test_a_soak_leaves_no_trace(tmp_path: Path, fact: Callable[..., None]) -> No
     growth = seen.growth()
     assert sorted(role for role, _ in growth) == ["main process", "worker", "worker"]
     for process, grown in growth.items():
-        # Connections come and go between the samples; a pool's last thread may start late.
-        assert grown["memory"] < 6 * MEGABYTE, (process, growth)
+        # Connections come and go between the samples; a last thread of the pool, with memory of its own, may
+        # start late.
+        assert grown["memory"] < 10 * MEGABYTE, (process, growth)
         assert grown["files"] <= CLIENTS, (process, growth)
         assert grown["threads"] <= 1, (process, growth)
     most = max(grown["memory"] for grown in growth.values()) / MEGABYTE
