@@ -29,9 +29,11 @@ def test_a_soak_leaves_no_trace(tmp_path: Path, fact: Callable[..., None]) -> No
         assert grown["memory"] < 10 * MEGABYTE, (process, growth)
         assert grown["files"] <= CLIENTS, (process, growth)
         assert grown["threads"] <= 1, (process, growth)
-    most = max(grown["memory"] for grown in growth.values()) / MEGABYTE
+    most = {what: max(grown[what] for grown in growth.values()) for what in ("memory", "files", "threads")}
     said = (
-        f"in {seen.seconds:.0f} s with {len(seen.reloads)} reloads, {len(seen.swaps)} other models and "
-        f"{seen.left:,} clients gone in mid-body: {most:+.1f} MB, no more files or threads, once warm"
+        f"{seen.seconds:.0f} s with {len(seen.reloads)} reloads, {len(seen.swaps)} other models and "
+        f"{seen.left:,} clients gone in mid-body; grown once warm, at most: "
+        f"{most['memory'] / MEGABYTE:.1f} MB, {most['files']:.0f} files, "
+        f"{most['threads']:.0f} threads in a process"
     )
     fact(said, seen.answered.total(), seen.lost.total())
