@@ -43,7 +43,8 @@ class Fact:
 
 def name_of(node: str) -> str:
     """A test's name in the table: its file's name and its own."""
-    return node.rpartition("/")[2]
+    path, colons, case = node.partition("::")
+    return path.rpartition("/")[2] + colons + case
 
 
 def keep(fact: Fact) -> None:
@@ -103,7 +104,7 @@ def write_tables(facts: Sequence[Fact], order: Sequence[str]) -> None:
         document = f"{before}{begin}\n{table(kind, rows)}\n\n{end}{after}"
     ran = datetime.now(UTC).strftime("%d %B %Y")
     lead = f"Seen on {ran}, with {os.cpu_count()} CPUs and other work beside the tests."
-    DOCUMENT.write_text(re.sub(r"^Seen on .*", lead, document, flags=re.MULTILINE))
+    DOCUMENT.write_text(re.sub(r"^Seen on.*", lead, document, flags=re.MULTILINE))
 
 
 def main() -> int:

@@ -19,7 +19,11 @@ def test_what_was_seen_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Facts of a folder make a table; of two of one test the last counts."""
     monkeypatch.setenv(robustness.VARIABLE, str(tmp_path))
     for lost in (5, 4):
-        robustness.keep(robustness.Fact("fault", "a | b", "test_a.py::test_b[c]", "held", 1234, lost))
+        robustness.keep(
+            robustness.Fact(
+                "fault", "a | b", robustness.name_of("tests/test_a.py::test_b[c/d]"), "held", 1234, lost
+            )
+        )
     table = robustness.table("fault", robustness.read(tmp_path))
-    assert table.splitlines()[2:] == ["| a &#124; b | held | 1,234 | 4 | `test_a.py::test_b[c]` |"]
-    assert robustness.documented_tests(table + "\n") == ["test_a.py::test_b[c]"]
+    assert table.splitlines()[2:] == ["| a &#124; b | held | 1,234 | 4 | `test_a.py::test_b[c/d]` |"]
+    assert robustness.documented_tests(table + "\n") == ["test_a.py::test_b[c/d]"]
