@@ -17,7 +17,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table clean
+.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table robustness-table soak clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -81,6 +81,12 @@ format: .venv/dev.done ## format the code
 
 coverage-table: .venv/dev.done ## measure anew which pipelines are compiled, and write docs/engines.md
 	$(BIN)/python -m tests.engines.coverage
+
+robustness-table: .venv/dev.done ## try the bad inputs, faults and loads anew, and write docs/robustness.md (needs cc, and root to mount a disk)
+	$(BIN)/python -m tests.robustness
+
+soak: .venv/dev.done ## a service under mixed load, reloads and other models; draws docs/soak.png (MINUTES=10)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
 
 lock: .venv-pipenv/done | .venv/pyvenv.cfg $(SERVERS)/pyvenv.cfg ## resolve the Pipfiles anew; the locks name no package index
 	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(PIPENV) lock

@@ -7,7 +7,7 @@ import os
 # Before numpy is imported: native threads of several tests at once wait for each other.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 import skdeploy
 from skdeploy.model import Model
+from tests.robustness import Fact, keep, name_of
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,6 +42,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "docker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.docker)
+
+
+@pytest.fixture
+def fact(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Call it with what was seen, once it is as it should be: a row of docs/robustness.md."""
+    mark = request.node.get_closest_marker("robustness")
+    kind, what = mark.args[0], ", ".join(mark.args[1:])
+    if case := getattr(request.node, "callspec", None):
+        what = f"{what}: {case.id}" if what else case.id
+
+    def say(result: str, answered: int | None = None, lost: int | None = None) -> None:
+        keep(Fact(kind, what, name_of(request.node.nodeid), result, answered, lost))
+
+    return say
 
 
 def small_frame(rows: int = 60) -> pd.DataFrame:

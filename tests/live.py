@@ -62,7 +62,8 @@ class Service:
         return self.process.pid
 
     def log(self) -> str:
-        return self.log_file.read_text()
+        """What it has said; nothing if that went to a device."""
+        return self.log_file.read_text() if self.log_file.is_file() else ""
 
     def workers(self) -> list[int]:
         return sorted({*children(self.pid)} - {self.watcher()})
@@ -112,10 +113,13 @@ class Service:
 
 @contextlib.contextmanager
 def started(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
-    """A service whose process runs, ready or not; its log goes to a file in `folder`."""
+    """A service whose process runs, ready or not.
+
+    folder   where the file of its log goes; a device or a pipe is the log itself
+    """
     settings = {"PORT": str(free_port()), **settings}
     port = int(settings["PORT"]) if settings["PORT"].isdigit() else 0
-    log_file = folder / f"service-{port}.log"
+    log_file = folder / f"service-{port}.log" if folder.is_dir() else folder
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command],

@@ -40,6 +40,9 @@ from skdeploy.source import Source  # noqa: E402
 from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
 from skdeploy.web import logs, metrics, worker  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
+from skdeploy.web.steady import measure_steadily  # noqa: E402
+
+measure_steadily()
 
 try:
     settings = Settings.from_env(os.environ)

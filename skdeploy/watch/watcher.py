@@ -66,8 +66,15 @@ class Watcher:
         elif failure is None and self._failure is not None:
             _log.info("The source gives models again")
         self._failure = failure
-        self._state.note(Look(looked=datetime.now(UTC).isoformat(timespec="seconds"), failure=failure))
+        self._note(failure)
         return published
+
+    def _note(self, failure: str | None) -> None:
+        look = Look(looked=datetime.now(UTC).isoformat(timespec="seconds"), failure=failure)
+        try:
+            self._state.note(look)
+        except OSError as error:  # a full disk: the next look may be able to say so
+            _log.warning("STATE_DIR cannot be written: %s", error.strerror)
 
     def _look(self) -> bool:
         target = resolve(self._source)

@@ -25,6 +25,7 @@ drain.py     whether this process is about to end
 worker.py    the gunicorn worker: how it ends
 loop.py      the worker's accept loop: quick answers, slow clients
 connections.py   the worker's sockets and body readers
+steady.py    the main process waits by the monotonic clock
 """
 
 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import Any
 
@@ -40,6 +41,11 @@ def read_json_body(environ: dict[str, Any], limit: int) -> bytes:
         ) from None
     except OSError:  # what gunicorn raises on a chunk that is none
         raise MalformedBody("The body's chunks are not written as HTTP demands.") from None
+    except MemoryError:
+        # The buffer that could not grow is closed; the rest must be read for the client to see its answer.
+        if hasattr(environ["wsgi.input"], "buf"):
+            environ["wsgi.input"].buf = io.BytesIO()
+        raise
     if len(body) > limit:
         _refuse_too_large(environ, limit)
     if length is not None and len(body) < length:

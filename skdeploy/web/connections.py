@@ -20,7 +20,9 @@ _CHUNK = 64 * 1024
 class DeadlineSocket(socket.socket):
     """A socket that bounds the time in which a request must arrive and an answer be taken.
 
-    gunicorn calls `setblocking(True)` at the start of each request: there the clock starts.
+    The clock starts with a request's first byte, or where gunicorn calls `setblocking(True)` for it.
+    Who has waited for a thread all that time still has a tenth of the limit: enough to send what did
+    not fit into the kernel's buffers, and too little for a crowd of half requests to hold the threads.
     Between `hold` and `send_held` nothing blocks, and answers are kept.
 
     arrived   what has been read of a request that is still coming
@@ -37,6 +39,7 @@ class DeadlineSocket(socket.socket):
     shed = False
     linger = False
     _deadline: float = 0.0
+    _first: float = 0.0
     _held: list[bytes] | None = None
 
     @classmethod
@@ -51,12 +54,17 @@ class DeadlineSocket(socket.socket):
         """Blocking means: for at most `limit` seconds from now. On a closed socket, nothing."""
         if self._held is not None or self.fileno() < 0:
             return
-        self._deadline = time.monotonic() + (0.0 if self.expired else self.limit)
+        now = time.monotonic()
+        first, self._first = self._first or now, 0.0
+        self._deadline = now if self.expired else max(first + self.limit, now + self.limit / 10)
         self.settimeout(self.limit if flag else 0.0)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Raises ConnectionResetError once the request's time is over."""
-        if timeout := self.gettimeout():
+        timeout = self.gettimeout()
+        if not timeout:
+            self._first = self._first or time.monotonic()
+        else:
             self.settimeout(min(timeout, max(self._deadline - time.monotonic(), 0.001)))
         try:
             return super().recv(bufsize, flags)
@@ -82,7 +90,7 @@ class DeadlineSocket(socket.socket):
 
     def send_held(self) -> bytes:
         """Send what was kept, as far as the kernel takes it at once; the rest."""
-        data, self._held = b"".join(self._held or ()), None
+        data, self._held, self._first = b"".join(self._held or ()), None, 0.0
         try:
             return data[self.send(data) :] if data else b""
         except BlockingIOError:

@@ -6,8 +6,12 @@ from collections.abc import Generator
 
 import pytest
 
+import skdeploy
+from skdeploy.settings import Settings
+from skdeploy.web import create_app
 from tests.integration.docker_engine import Docker, NoEngine, base_image, engine
 from tests.live import ROOT
+from tests.wire import GOOD
 
 IMAGE = "skdeploy-test"
 
@@ -37,3 +41,11 @@ def image(docker: Docker, base: str) -> Generator[str]:
     docker.build(IMAGE, ROOT, f"--build-arg=BASE={base}")
     yield IMAGE
     docker.run("rmi", "--force", IMAGE)
+
+
+@pytest.fixture(scope="session")
+def expected() -> bytes:
+    """The answer to GOOD, from the application itself."""
+    app = create_app(skdeploy.load(ROOT / "model.bin"), Settings.from_env({}))
+    answer: bytes = app.test_client().post("/predict", data=GOOD).data
+    return answer

@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import select
-import signal
 import socket
-import struct
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 import pytest
@@ -24,122 +20,24 @@ from skdeploy.errors import UnreadableModel
 from skdeploy.model import Model
 from skdeploy.schema import RecordReader
 from tests.live import ROOT, Service, load, progress, served, started, wait_until
+from tests.wire import (
+    GOOD,
+    HUGE,
+    MEGABYTE,
+    RECORD,
+    Wire,
+    assert_in_step,
+    assert_problem,
+    chunked,
+    head,
+    paused,
+    record,
+    request,
+    tokens,
+)
 
 MODEL_FILE = ROOT / "model.bin"
 DIGEST = hashlib.sha256(MODEL_FILE.read_bytes()).hexdigest()
-MEGABYTE = 1024 * 1024
-RECORD: dict[str, Any] = {
-    "origin": "JFK",
-    "dest": "LAX",
-    "carrier": "DL",
-    "month": 11,
-    "weekday": 4,
-    "hour": 18,
-    "distance": 2475,
-    "temp": 48.0,
-    "dewp": 33.1,
-    "humid": 56.4,
-    "wind_dir": 250,
-    "wind_speed": 12.7,
-    "pressure": 1019.2,
-}
-GOOD = json.dumps(RECORD).encode()
-HUGE = b"[" + GOOD + b" " * (50 * MEGABYTE)
-
-
-class Answer(NamedTuple):
-    """A response; the names of `headers` are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Wire:
-    """A connection on which bytes are written as a test wants them."""
-
-    def __init__(self, service: Service, seconds: float = 20) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", service.port), timeout=seconds)
-        self._file = self.socket.makefile("rb")
-
-    def send(self, content: bytes) -> None:
-        self.socket.sendall(content)
-
-    def answer(self) -> Answer:
-        """The next response."""
-        status = int(self._file.readline().split()[1])
-        lines = iter(lambda: self._file.readline().decode().strip(), "")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        return Answer(status, headers, self._file.read(int(headers.get("content-length", 0))))
-
-    def ask(self, content: bytes) -> Answer:
-        self.send(content)
-        return self.answer()
-
-    def has_ended(self) -> bool:
-        """Whether the service closes the connection without a further byte."""
-        try:
-            return self._file.read(1) == b""
-        except ConnectionResetError:
-            return True
-
-    def close(self) -> None:
-        self._file.close()
-        self.socket.close()
-
-    def reset(self) -> None:
-        """Go away without a farewell."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()
-
-
-def head(
-    *headers: str, method: str = "POST", path: str = "/predict", kind: str | None = "application/json"
-) -> bytes:
-    """The first lines of a request."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: test", *headers]
-    return "\r\n".join([*lines, f"Content-Type: {kind}", "", ""] if kind else [*lines, "", ""]).encode()
-
-
-def request(body: bytes, *headers: str, **line: Any) -> bytes:
-    """A whole request."""
-    return head(f"Content-Length: {len(body)}", *headers, **line) + body
-
-
-def chunked(*chunks: bytes) -> bytes:
-    """A whole request in chunks."""
-    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
-    return head("Transfer-Encoding: chunked") + body
-
-
-def record(**cells: Any) -> bytes:
-    """A record in which some cells are others."""
-    return json.dumps(RECORD | cells).encode()
-
-
-def tokens(**cells: str) -> bytes:
-    """A record in which some cells are written as no JSON encoder would."""
-    written = {name: json.dumps(value) for name, value in RECORD.items()} | cells
-    return ("{" + ",".join(f'"{name}":{token}' for name, token in written.items()) + "}").encode()
-
-
-def assert_problem(answer: Answer, status: int) -> None:
-    """A problem document of that status, in which nothing of the inside shows."""
-    assert answer.status == status, answer
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json["status"] == status
-    assert answer.json["type"].startswith("urn:skdeploy:problem:")
-    assert answer.json["title"]
-    assert b"Traceback" not in answer.body
-
-
-def assert_in_step(wire: Wire) -> None:
-    """The connection is good for another request, and its answer is that request's."""
-    assert wire.ask(request(GOOD)).status == 200
 
 
 @pytest.fixture(scope="module")
@@ -171,14 +69,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def wire(service: Service) -> Iterator[Wire]:
     with contextlib.closing(Wire(service)) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def expected(service: Service) -> bytes:
-    """The answer to GOOD."""
-    status, body = service.post(GOOD)
-    assert status == 200
-    return body
 
 
 # Answers
@@ -221,17 +111,6 @@ def test_workers_start_no_native_threads(small: Service) -> None:
     with load(small, many, small.post(many)[1], keep_alive=False) as tally:
         progress(tally, 200)
         assert all(len(list(Path(f"/proc/{pid}/task").iterdir())) == 1 + 4 for pid in small.workers())
-
-
-@contextlib.contextmanager
-def paused(processes: list[int]) -> Generator[None]:
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
@@ -310,11 +189,14 @@ REFUSALS = {
 }
 
 
+@pytest.mark.robustness("bad input")
 @pytest.mark.parametrize(("content", "status"), REFUSALS.values(), ids=REFUSALS.keys())
-def test_refusals(wire: Wire, content: bytes, status: int) -> None:
+def test_refusals(wire: Wire, content: bytes, status: int, fact: Callable[..., None]) -> None:
     """Each is refused with a problem document, and the same connection serves the next request."""
-    assert_problem(wire.ask(content), status)
+    answer = wire.ask(content)
+    assert_problem(answer, status)
     assert_in_step(wire)
+    fact(f"{status} {answer.json['title']}")
 
 
 def test_every_bad_cell_is_listed(wire: Wire) -> None:
@@ -343,8 +225,11 @@ LARGE = {
 }
 
 
+@pytest.mark.robustness("bad input", "50 MB")
 @pytest.mark.parametrize(("content", "status"), LARGE.values(), ids=LARGE.keys())
-def test_50_megabytes_are_refused_without_a_broken_pipe(wire: Wire, content: bytes, status: int) -> None:
+def test_50_megabytes_are_refused_without_a_broken_pipe(
+    wire: Wire, content: bytes, status: int, fact: Callable[..., None]
+) -> None:
     """A client that sends all before it reads gets its answer, whatever it is refused for."""
     answer = wire.ask(content)
     assert_problem(answer, status)
@@ -354,6 +239,7 @@ def test_50_megabytes_are_refused_without_a_broken_pipe(wire: Wire, content: byt
         assert wire.has_ended()
     else:
         assert_in_step(wire)
+    fact(f"{status} {answer.json['title']}")
 
 
 def test_a_wrong_method_is_told_the_right_one(wire: Wire) -> None:
@@ -389,10 +275,11 @@ def test_expect_100_continue(wire: Wire, expected: bytes) -> None:
     assert_in_step(wire)
 
 
+@pytest.mark.robustness("bad input", "a broken chunk")
 @pytest.mark.parametrize(
     "broken", [b"ZZ\r\n", b"5\r\n[1,2]XX", b"-1\r\n\r\n"], ids=["size", "end", "negative"]
 )
-def test_broken_chunks_end_the_connection(wire: Wire, broken: bytes) -> None:
+def test_broken_chunks_end_the_connection(wire: Wire, broken: bytes, fact: Callable[..., None]) -> None:
     """A body whose end cannot be known is refused, and what follows it is no request."""
     answer = wire.ask(head("Transfer-Encoding: chunked") + broken)
     assert_problem(answer, 400)
@@ -400,9 +287,13 @@ def test_broken_chunks_end_the_connection(wire: Wire, broken: bytes) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         wire.send(head(method="GET", path="/health", kind=None))
     assert wire.has_ended()
+    fact(f"400 {answer.json['title']}, and the connection ends")
 
 
-def test_clients_that_go_away(service: Service, expected: bytes) -> None:
+@pytest.mark.robustness(
+    "fault", "clients that leave in the middle of a head, a body, a chunk or 50 MB, closing or resetting"
+)
+def test_clients_that_go_away(service: Service, expected: bytes, fact: Callable[..., None]) -> None:
     """Clients that close or reset in the middle of a request leave the service answering."""
     unfinished = [
         request(GOOD)[:-20],
@@ -417,197 +308,20 @@ def test_clients_that_go_away(service: Service, expected: bytes) -> None:
             wire.send(content)
             leave(wire)
         assert service.post(GOOD) == (200, expected)
+    fact("others are answered")
 
 
-def test_a_client_that_does_not_read_to_the_end(service: Service, expected: bytes) -> None:
+@pytest.mark.robustness("fault", "clients that leave before their answer")
+def test_a_client_that_does_not_read_to_the_end(
+    service: Service, expected: bytes, fact: Callable[..., None]
+) -> None:
     """A client that leaves before its answer harms no other."""
     for _ in range(10):
         wire = Wire(service)
         wire.send(request(b"[" + b",".join([GOOD] * 500) + b"]"))
         wire.reset()
     assert service.post(GOOD) == (200, expected)
-
-
-# Slow clients, on one worker of four threads and two seconds per client
-
-
-def timed_post(service: Service) -> float:
-    """Seconds until a good request has its answer."""
-    began = time.monotonic()
-    assert service.post(GOOD)[0] == 200
-    return time.monotonic() - began
-
-
-@contextlib.contextmanager
-def wires(service: Service, count: int, content: bytes = b"") -> Generator[list[Wire]]:
-    """Connections that have sent `content` and wait."""
-    with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(contextlib.closing(Wire(service))) for _ in range(count)]
-        for wire in opened:
-            wire.send(content)
-        yield opened
-
-
-@pytest.mark.parametrize("first", [b"", request(GOOD)], ids=["new", "kept"])
-def test_half_requests_do_not_stop_the_service(small: Service, first: bytes) -> None:
-    """Twice as many half requests as threads delay nobody, on new connections and on kept ones."""
-    with wires(small, 8, first) as half:
-        for wire in half:
-            assert not first or wire.answer().status == 200
-            wire.send(request(GOOD)[:-20])
-        assert max(timed_post(small) for _ in range(10)) < 0.5
-        answers = [wire.answer().status for wire in half]
-        assert answers == [408] * 8
-
-
-def test_a_client_that_is_slow_to_read_stops_nobody(small: Service) -> None:
-    """An answer that the kernel does not take at once arrives whole, and others do not wait for it."""
-    with wires(small, 1, request(GOOD)) as (wire,):
-        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-        assert wire.answer().status == 200
-        wire.send(request(b"[" + b",".join([b"{}"] * 4000) + b"]"))
-        assert timed_post(small) < 1.5
-        answer = wire.answer()
-        assert (answer.status, len(answer.json["errors"])) == (422, 10_010)
-        assert_in_step(wire)
-
-
-def test_a_client_that_never_reads_is_cut_off(small: Service) -> None:
-    """Its time ends, while others have their answers, and no thread is left behind."""
-    with wires(small, 4, head(method="GET", path="/", kind=None) * 1000) as rude:
-        began = time.monotonic()
-        while not all(map(is_cut, rude)):
-            assert timed_post(small) < 1.5
-            assert time.monotonic() - began < 15
-            time.sleep(0.1)
-
-
-def is_cut(wire: Wire) -> bool:
-    """Whether the other side has gone; sends a byte that it cannot take for a request."""
-    try:
-        wire.send(b"?")
-    except ConnectionError:
-        return True
-    return False
-
-
-def test_idle_connections_cost_nothing(small: Service) -> None:
-    """Connections that have not sent anything take no thread, and are closed in time."""
-    timed_post(small)
-    with wires(small, 16) as idle:
-        assert max(timed_post(small) for _ in range(10)) < 0.5
-        assert all(wire.has_ended() for wire in idle)
-
-
-def test_a_trickle_is_cut(small: Service) -> None:
-    """The deadline is the request's, not the byte's."""
-    with wires(small, 1, head(f"Content-Length: {len(GOOD)}")) as (wire,):
-        began = time.monotonic()
-        for byte in GOOD[:60]:
-            wire.send(bytes([byte]))
-            if select.select([wire.socket], [], [], 0.1)[0]:
-                break
-        assert_problem(wire.answer(), 408)
-        assert time.monotonic() - began < 3.5
-
-
-def test_a_slow_body_is_told_so(small: Service) -> None:
-    """A body that does not arrive in time is answered with 408, and the connection ends."""
-    with wires(small, 1, request(GOOD)[:-20]) as (wire,):
-        answer = wire.answer()
-        assert_problem(answer, 408)
-        assert answer.headers["connection"] == "close"
-        assert wire.has_ended()
-
-
-# Signals
-
-BOTH = pytest.mark.parametrize("keep_alive", [False, True], ids=["connection per request", "keep-alive"])
-
-
-def test_sigterm_serves_what_the_kernel_has_accepted(tmp_path: Path, expected: bytes) -> None:
-    """Connections that still wait to be accepted when SIGTERM comes are served as well."""
-    with served(tmp_path, WORKERS="1") as service:
-        with paused(service.workers()), contextlib.ExitStack() as stack:
-            waiting = [stack.enter_context(contextlib.closing(Wire(service))) for _ in range(20)]
-            for wire in waiting:
-                wire.send(request(GOOD))
-            service.send(signal.SIGTERM)
-            wait_until(lambda: "Handling signal: term" in service.log(), "gunicorn sees SIGTERM")
-            kept = stack.pop_all()
-        with kept:
-            assert [wire.answer().body for wire in waiting] == [expected] * 20
-        assert service.wait() == 0
-
-
-def test_sigterm_does_not_wait_for_idle_clients(tmp_path: Path) -> None:
-    """Idle connections, used before or not, hold the process no longer than KEEPALIVE."""
-    settings = {"WORKERS": "1", "KEEPALIVE": "1", "CLIENT_TIMEOUT": "25"}
-    with contextlib.ExitStack() as stack:
-        service = stack.enter_context(served(tmp_path, **settings))
-        idle = stack.enter_context(wires(service, 2))
-        assert_in_step(idle[0])
-        began = time.monotonic()
-        assert service.stop() == 0
-        assert time.monotonic() - began < 6
-
-
-@BOTH
-def test_reload_and_stop_under_load_lose_nothing(tmp_path: Path, expected: bytes, keep_alive: bool) -> None:
-    """SIGHUP: new workers, and no client notices. SIGTERM: what was accepted is answered, exit code 0."""
-    with served(tmp_path, WORKERS="2") as service:
-        with load(service, GOOD, expected, keep_alive=keep_alive) as tally:
-            old = set(service.workers())
-            service.send(signal.SIGHUP)
-            wait_until(lambda: has_two_workers(service, old), "two new workers")
-            progress(tally)
-            assert not tally.refused
-            began = time.monotonic()
-            assert service.stop() == 0
-            assert time.monotonic() - began < 10
-        assert not tally.lost
-        assert not tally.retried
-        assert "Traceback" not in service.log()
-
-
-def has_two_workers(service: Service, old: set[int]) -> bool:
-    """Whether two workers run, none of them one of `old`."""
-    workers = set(service.workers())
-    return len(workers) == 2 and not workers & old
-
-
-def test_a_killed_worker_is_replaced(tmp_path: Path, expected: bytes) -> None:
-    """kill -9 of a worker: only what it was at is lost, and within seconds there are two again."""
-    with served(tmp_path, WORKERS="2") as service:
-        victim = service.workers()[0]
-        with load(service, GOOD, expected, keep_alive=False, clients=8) as tally:
-            os.kill(victim, signal.SIGKILL)
-            wait_until(lambda: has_two_workers(service, {victim}), "a new worker", 5)
-            progress(tally, 20)
-            lost = tally.lost.total()
-            progress(tally, 200)
-        assert lost == tally.lost.total() <= 8
-        for worker in service.workers():
-            with paused([pid for pid in service.workers() if pid != worker]):
-                assert service.post(GOOD) == (200, expected)
-        assert service.stop() == 0
-
-
-def test_drain_delay(tmp_path: Path, expected: bytes) -> None:
-    """With DRAIN_DELAY a load balancer learns from /ready to go elsewhere, while all is served."""
-    with served(tmp_path, WORKERS="2", DRAIN_DELAY="3") as service:
-        with load(service, GOOD, expected, keep_alive=False, clients=2) as tally:
-            began = time.monotonic()
-            service.send(signal.SIGTERM)
-            wait_until(lambda: service.get("/ready")[0] == 503, "/ready says 503", 1)
-            while time.monotonic() - began < 2.5:
-                assert service.get("/ready")[0] == 503
-                assert service.get("/health")[0] == 200
-                assert service.post(GOOD) == (200, expected)
-            assert not tally.refused
-            assert service.wait() == 0
-            assert 3 <= time.monotonic() - began < 10
-        assert not tally.lost
+    fact("others are answered")
 
 
 # Starting
@@ -702,14 +416,17 @@ def test_a_bad_setting_says_what_to_do(tmp_path: Path, name: str, value: str) ->
     assert "Correct it, or unset it for the default" in log
 
 
-def test_a_port_in_use_says_so(tmp_path: Path) -> None:
+@pytest.mark.robustness("fault", "the port is taken")
+def test_a_port_in_use_says_so(tmp_path: Path, fact: Callable[..., None]) -> None:
     """Another process on the port: the service names the address and ends."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with started(tmp_path, PORT=str(port)) as service:
-            assert service.wait() not in (0, None)
+            code = service.wait()
+            assert code not in (0, None)
             assert "Traceback" not in service.log()
             assert f"Connection in use: ('127.0.0.1', {port})" in service.log()
+    fact(f"exit code {code}, and the log names the address")
 
 
 def test_predict_py_serves(tmp_path: Path, expected: bytes) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -60,7 +60,8 @@ def test_a_changed_file_is_served_by_every_worker(service: Service, model_file: 
     assert service.workers() == workers
 
 
-def test_twenty_models_under_load(service: Service, model_file: Path) -> None:
+@pytest.mark.robustness("load", "six clients while twenty models are swapped in")
+def test_twenty_models_under_load(service: Service, model_file: Path, fact: Callable[..., None]) -> None:
     """No request fails, and every answer's version is that of the model that made its prediction."""
     made = {about(service)["model"]["version"]: 1.0}
     with asking(service, 6) as asked:
@@ -72,9 +73,13 @@ def test_twenty_models_under_load(service: Service, model_file: Path) -> None:
     assert asked.answers.total() / asked.seconds > 200
     assert dict(asked.answers.keys()) == {version: made[version] for version, _ in asked.answers}
     assert len(asked.answers) > 15
+    fact("every answer is that of the version it names", asked.answers.total(), 0)
 
 
-def test_what_cannot_be_served_changes_nothing(service: Service, model_file: Path) -> None:
+@pytest.mark.robustness("fault", "the source holds half a model, and one that fails its proof")
+def test_what_cannot_be_served_changes_nothing(
+    service: Service, model_file: Path, fact: Callable[..., None]
+) -> None:
     """A damaged file and a model that fails its proof: the old one stays, GET / and the log say why."""
     before = versions(service)
     good = model_file.read_bytes()
@@ -99,6 +104,7 @@ def test_what_cannot_be_served_changes_nothing(service: Service, model_file: Pat
     assert service.log().count("The model stays as it is: ") == 2
     serves(service, saved(model_file, 4.0).version)
     wait_until(lambda: failure(service) == "None", "all is well again")
+    fact("the old model serves on; GET / and the log say why")
 
 
 def test_a_worker_that_starts_late_serves_what_the_others_do(service: Service, model_file: Path) -> None:
@@ -113,13 +119,17 @@ def test_a_worker_that_starts_late_serves_what_the_others_do(service: Service, m
     serves(service, passport.version)
 
 
-def test_a_watcher_that_dies_is_started_again(service: Service, model_file: Path) -> None:
+@pytest.mark.robustness("fault", "the watcher is killed")
+def test_a_watcher_that_dies_is_started_again(
+    service: Service, model_file: Path, fact: Callable[..., None]
+) -> None:
     """As a model's code can make it die."""
     (watcher,) = children(watcher_of(service))
     os.kill(watcher, signal.SIGKILL)
     passport = saved(model_file, 6.0)
     serves(service, passport.version)
     assert "The watcher died" in service.log()
+    fact("it is started again, and follows the source")
 
 
 def test_nothing_is_left_behind(tmp_path: Path, model_file: Path) -> None:

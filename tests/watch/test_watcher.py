@@ -69,3 +69,16 @@ def test_a_file_with_another_digest_is_fetched_once(
         assert not watcher.look()
         assert "has the SHA-256" in str(failure(state))
     assert len(fetched) == 1
+
+
+def test_a_folder_that_cannot_be_written_does_not_end_the_watcher(
+    model_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a full disk: the log says so, and the next look notes how it went."""
+    watcher, state = watcher_of(model_file, tmp_path)
+    (tmp_path / "state" / "watcher.json").mkdir()
+    assert not watcher.look()
+    assert "STATE_DIR cannot be written: " in caplog.text
+    (tmp_path / "state" / "watcher.json").rmdir()
+    watcher.look()
+    assert state.last_look() is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -79,3 +80,24 @@ def test_the_rest_comes_back(pair: tuple[DeadlineSocket, socket.socket]) -> None
     while len(got) < len(content) - len(rest):
         got += theirs.recv(1 << 20)
     assert got + rest == content
+
+
+def test_who_has_waited_for_a_thread_has_little_time_left(pair: tuple[DeadlineSocket, socket.socket]) -> None:
+    """The clock starts with the first byte; a tenth of the limit is left, and what has come is read."""
+    ours, theirs = pair
+    ours.limit = 0.5
+    theirs.sendall(b"half a ")
+    assert ours.recv(100) == b"half a "
+    theirs.sendall(b"request")
+    time.sleep(0.6)
+    ours.setblocking(True)
+    began = time.monotonic()
+    assert ours.recv(100) == b"request"
+    with pytest.raises(ConnectionResetError):
+        ours.recv(100)
+    assert 0.04 < time.monotonic() - began < 0.4
+    ours.setblocking(True)
+    began = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        ours.recv(100)
+    assert time.monotonic() - began > 0.45, "the next request has its time"
