@@ -57,7 +57,7 @@ def test_the_schema_refuses_a_field_that_is_misspelt() -> None:
 
 
 def test_the_batch_doors_cronjob_is_accepted() -> None:
-    """The example in batch/README.md fits the schema, and runs a module of the batch door as the image does."""
+    """The example in batch/README.md fits the schema, and runs a module of the batch door."""
     text = (ROOT / "batch" / "README.md").read_text()
     (block,) = re.findall(r"```yaml\n(apiVersion: batch/v1\n.*?)```", text, re.DOTALL)
     job = yaml.safe_load(block)
