@@ -1,4 +1,4 @@
-"""Series at which each alert fires, and such at which it does not; promtool's notation, a value per minute."""
+"""Series at which each alert fires, and such at which it does not, in promtool's notation."""
 
 from __future__ import annotations
 
