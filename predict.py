@@ -14,17 +14,13 @@ from skdeploy import source
 from skdeploy.errors import SkdeployError
 from skdeploy.settings import Settings
 from skdeploy.watch import Control
-from skdeploy.web import create_app
+from skdeploy.web import create_app, logs, tracing
 
 try:
     settings = Settings.from_env(os.environ)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S %z",
-    )
+    logs.configure(settings.log_level, settings.log_format)
     model = source.load_from_settings(settings)
-    app = create_app(model, settings, Control.from_settings(settings))
+    app = create_app(model, settings, Control.from_settings(settings), tracing.from_environ(os.environ))
 except SkdeployError as error:
     raise SystemExit(f"The service does not start: {error}") from error
 

@@ -2,6 +2,7 @@
 
 python -m skdeploy doctor s3://bucket/model.bin       is everything there that a service needs to start?
 python -m skdeploy export s3://bucket/model.bin out   the model for where scikit-learn is too large
+python -m skdeploy key backend --file api-keys        a new API key, and its line in API_KEYS_FILE
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skdeploy import __version__
+from skdeploy import __version__, api_keys
 from skdeploy.doctor import Finding, examine
 from skdeploy.errors import SettingsError, SkdeployError
 from skdeploy.model.exporting import export
@@ -41,9 +42,36 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         "folder", metavar="FOLDER", type=Path, help="the folder for model.onnx and passport.json"
     )
     exporter.set_defaults(command=_export)
+    _add_key(commands)
     options = parser.parse_args(argv)
     code: int = options.command(options, environ)
     return code
+
+
+def _add_key(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    key = commands.add_parser(
+        "key",
+        help="print a new API key, which is shown this once; its line for API_KEYS_FILE goes to --file, "
+        "or to standard error",
+    )
+    key.add_argument("name", metavar="NAME", help="who will use it, as the request log names them")
+    key.add_argument("--file", type=Path, metavar="FILE", help="the file to add its line to")
+    key.set_defaults(command=_key)
+
+
+def _key(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    key = api_keys.new_key()
+    try:
+        line = api_keys.line_for(options.name, key)
+        if options.file:
+            api_keys.append(options.file, line)
+    except (SkdeployError, OSError) as error:
+        print(f"No key was made: {error}", file=sys.stderr)
+        return 1
+    if not options.file:
+        print(line, end="", file=sys.stderr)
+    print(key)
+    return 0
 
 
 def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -15,6 +15,7 @@ from skdeploy.variables import (
     milliseconds,
     names,
     one_of,
+    origins,
     patience,
     read_all,
     seconds,
@@ -62,6 +63,20 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("ADMIN_TOKEN", "", text, "who sends it may have POST /admin/reload look at once; empty: nobody"),
     Setting(
+        "API_KEYS_FILE",
+        "",
+        text,
+        "a file of API keys, one of which every request but /health and /ready must bring; "
+        "empty: none is asked for",
+    ),
+    Setting(
+        "CORS_ORIGINS",
+        "",
+        origins,
+        "web pages that may ask, by origin, such as https://app.example.com, commas between; "
+        "*: all; empty: none",
+    ),
+    Setting(
         "STATE_DIR",
         "",
         text,
@@ -101,6 +116,12 @@ SETTINGS: tuple[Setting, ...] = (
         one_of("full", "minimal"),
         "minimal: categories, ranges and examples of the training data are not shown",
     ),
+    Setting(
+        "DRIFT_WINDOW",
+        "10000",
+        whole(0),
+        "the last records of each process in which drift is looked for; 0: it is not looked for",
+    ),
     Setting("BIND_ADDRESS", "127.0.0.1", text, "the address to listen on; 0.0.0.0 in the image"),
     Setting("PORT", "9696", whole(1, 65535), "the port to listen on"),
     Setting("WORKERS", "0", whole(0), "worker processes; 0: one per usable CPU"),
@@ -119,7 +140,9 @@ SETTINGS: tuple[Setting, ...] = (
         seconds,
         "seconds after SIGTERM in which requests are still taken while /ready says 503",
     ),
-    Setting("ACCESS_LOG", "0", flag, "1: a line per request on standard output"),
+    Setting("ACCESS_LOG", "0", flag, "1: a line of JSON per request on standard output"),
+    Setting("LOG_RECORDS", "0", flag, "1: with ACCESS_LOG, the records and the answer as well"),
+    Setting("LOG_FORMAT", "text", one_of("text", "json"), "lines of the log on standard error: text or json"),
     Setting(
         "LOG_LEVEL",
         "info",
@@ -141,6 +164,8 @@ class Settings:
     skops_trusted: tuple[str, ...]
     watch_seconds: float
     admin_token: str = field(repr=False)
+    api_keys_file: str
+    cors_origins: tuple[str, ...]
     state_dir: str
     engine: str
     unknown_columns: str
@@ -151,6 +176,7 @@ class Settings:
     batch_records: int
     batch_wait_ms: float
     expose_schema: str
+    drift_window: int
     bind_address: str
     port: int
     workers: int
@@ -160,6 +186,8 @@ class Settings:
     graceful_timeout: int
     drain_delay: float
     access_log: bool
+    log_records: bool
+    log_format: str
     log_level: str
 
     @classmethod

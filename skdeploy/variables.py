@@ -116,6 +116,19 @@ def names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def origins(value: str) -> tuple[str, ...]:
+    """Origins of web pages with commas between them, or `*` alone."""
+    found = names(value)
+    if found == ("*",):
+        return found
+    for origin in found:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", origin):
+            raise ValueError(
+                "origins as browsers send them, such as https://app.example.com, commas between, or * alone"
+            )
+    return found
+
+
 def identifier(shortest: int, longest: int) -> Callable[[str], str]:
     """A name as brokers take it, of so many characters; or nothing."""
 

@@ -28,11 +28,13 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from threadpoolctl import threadpool_limits
 
 import skdeploy
+from skdeploy.drift import Meter, psi
 from skdeploy.engines.batching import BatchingEngine
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable, SaveError, UnreadableModel
 from skdeploy.model import Model, batched
 from skdeploy.model.proof import golden_table
+from skdeploy.schema import RecordReader
 from tests import pipelines
 from tests.gathering import gathered
 from tests.own_transformers import calendar
@@ -771,3 +773,16 @@ def test_synthetic_golden_records_prove_the_model_too(
     passport = skdeploy.save(pipeline, X, y, tmp_path / "model.bin", golden="synthetic")
     assert passport.golden.synthetic
     assert skdeploy.load(tmp_path / "model.bin").passport.golden.predictions
+
+
+def test_training_data_have_not_drifted(case: Case) -> None:
+    """Read and predicted as the doors do it they are in the bins of the passport's sketch."""
+    sketch = case.model.passport.sketch
+    assert sketch is not None
+    meter = Meter(sketch)
+    checked = RecordReader(case.model.schema).read(records_of(case.X))
+    assert not checked.bad
+    counts = meter.by_column(meter.count(checked.table, case.model.predict(checked.table).values))
+    assert sketch.records == len(records_of(case.X))
+    for bins in sketch.all:
+        assert psi(bins.shares, counts[bins.name]) == pytest.approx(0, abs=1e-6), bins.name

@@ -27,7 +27,7 @@ from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
 from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
-from skdeploy.web import worker  # noqa: E402
+from skdeploy.web import logs, worker  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
 
 try:
@@ -93,6 +93,8 @@ def worker_exit(_server: object, ending: Worker) -> None:
     code = reason.code if isinstance(reason, SystemExit) else 0
     if ending.follower is not None:
         ending.follower.forget()
+    if (app := getattr(ending, "wsgi", None)) is not None:  # else it could not start
+        app.extensions["skdeploy.gate"].end()
     end_process(code if isinstance(code, int) else 1)
 
 
@@ -108,7 +110,8 @@ graceful_timeout = math.ceil(settings.graceful_timeout + settings.drain_delay)
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # A second socket that could command the service is not needed.
 control_socket_disable = True
-accesslog = "-" if settings.access_log else None
-access_log_format = '%(h)s "%(r)s" %(s)s %(b)s bytes, %(M)s ms'
+# ACCESS_LOG is skdeploy.web.request_log's affair: it knows what a request was about.
+accesslog = None
 errorlog = "-"
+logger_class = logs.JsonLogger if settings.log_format == "json" else logs.Logger
 loglevel = settings.log_level

@@ -9,6 +9,8 @@
     skdeploy_batch_completed_interval_end_timestamp_seconds   of the latest interval of the last run that
                                                        had one which is scored, or was before
     skdeploy_batch_model_info{model,version,sha256,engine}
+    skdeploy_batch_drift_psi{column}, _null_share, _unseen_share, _records   of what the last run scored, if
+                                                       it did any; see skdeploy.drift.gauges
 
 All are gauges with the label `batch_job`, for Prometheus has a `job` of its own. What cannot be told
 fails no job: it is in the log.
@@ -29,11 +31,12 @@ from skdeploy import writing
 from skdeploy.batch.chunks import Outcome
 from skdeploy.batch.job import Job
 from skdeploy.batch.settings import BatchSettings
+from skdeploy.drift import drifted
 from skdeploy.redacting import redacted
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-    from prometheus_client.core import Metric
+    from prometheus_client.core import GaugeMetricFamily, Metric
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +95,18 @@ def _families(job: Job, outcomes: Sequence[Outcome], code: int) -> list[Metric]:
     if ends:
         end = max(map(datetime.timestamp, ends))
         found.append(_gauge(job, _COMPLETED, "The end of the latest interval that is scored.", {(): end}))
-    return found
+    return [*found, *_drift(job)]
+
+
+def _drift(job: Job) -> list[GaugeMetricFamily]:
+    from skdeploy.drift.gauges import families
+
+    tally = job.scorer.drift
+    if tally is None or not tally.records:
+        return []
+    found = drifted(tally.meter.sketch, tally.counts)
+    labels = {"batch_job": job.name}
+    return families(found, tally.records, prefix=f"{_PREFIX}_drift", counted="records", labels=labels)
 
 
 def _gauge(job: Job, name: str, meaning: str, values: _Values, *labels: str) -> Metric:

@@ -54,7 +54,13 @@ def open_job(
     model = source.load_from_settings(settings)
     records = open_input(batch, model.schema)
     calendar = _calendar(batch, kind, records)
-    scorer = Scorer(model, records.key_types, proba=batch.proba, strict=settings.strict_categories)
+    scorer = Scorer(
+        model,
+        records.key_types,
+        proba=batch.proba,
+        strict=settings.strict_categories,
+        drift=settings.drift_window > 0,
+    )
     output = open_output(batch)
     output.prepare(records.key_types, scorer.predicted, make=make_tables)
     job = Job(

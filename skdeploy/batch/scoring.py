@@ -10,6 +10,7 @@ import pyarrow as pa
 from skdeploy.batch.chunks import Chunk, Reject, Scored
 from skdeploy.batch.columns import ColumnReader
 from skdeploy.batch.keys import Fault, Keys
+from skdeploy.drift import Tally
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model, Predictions
 from skdeploy.model.outputs import class_key
@@ -32,11 +33,20 @@ class Scorer:
     keys     the key columns and their types, in the key's order
     proba    adds the probability per class
     strict   refuses categories unseen in training even where the pipeline accepts them
+    drift    counts records by the bins of the model's sketch, if it has one
 
     Raises SettingsError if the model has no probabilities, or columns would have the same name.
     """
 
-    def __init__(self, model: Model, keys: Mapping[str, pa.DataType], *, proba: bool, strict: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        keys: Mapping[str, pa.DataType],
+        *,
+        proba: bool,
+        strict: bool,
+        drift: bool = False,
+    ) -> None:
         if proba and not model.passport.output.probabilities:
             raise SettingsError(
                 f"PROBA is 1, but the model {model.passport.name} has no probabilities: remove PROBA."
@@ -45,6 +55,8 @@ class Scorer:
         self._keys = dict(keys)
         self._proba = proba
         self._reader = ColumnReader(model.schema, strict=strict)
+        sketch = model.passport.sketch
+        self.drift = Tally(sketch) if drift and sketch is not None else None
         self._columns = _columns(model, proba)
         self.predicted = pa.schema([column.field for column in self._columns])
         _require_distinct([*self._keys, *self.predicted.names])
@@ -57,6 +69,8 @@ class Scorer:
         """
         checked = self._reader.read(chunk)
         predictions = self._model.predict_all(checked.table, proba=self._proba)
+        if self.drift is not None:
+            self.drift.add(checked.table, predictions.values)
         keys = Keys(chunk, self._keys)
         faults = _faults(keys, checked, predictions)
         rows = sorted(faults)

@@ -28,12 +28,14 @@ class Attempt:
 class Receipt:
     """What an attempt wrote.
 
-    left   what the output needs to find it again; plain JSON
+    left    what the output needs to find it again; plain JSON
+    drift   how many records were in each bin of the model's sketch, `skdeploy.drift.Tally.plain`
     """
 
     attempt: Attempt
     counts: Counts
     left: Mapping[str, Any] = field(default_factory=dict)
+    drift: Sequence[float] = ()
 
     def to_text(self) -> str:
         """As it goes from a process to the one that finishes."""
@@ -43,7 +45,7 @@ class Receipt:
     def from_text(cls, text: str) -> Receipt:
         """What `to_text` wrote."""
         plain = json.loads(text)
-        return cls(Attempt(**plain["attempt"]), Counts(**plain["counts"]), plain["left"])
+        return cls(Attempt(**plain["attempt"]), Counts(**plain["counts"]), plain["left"], plain["drift"])
 
 
 class PartWriting(Protocol):

@@ -11,6 +11,7 @@ from skdeploy.batch.chunks import Outcome
 from skdeploy.batch.job import Job
 from skdeploy.batch.metrics import publish
 from skdeploy.batch.settings import BatchSettings
+from skdeploy.drift import drifted
 from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
 
 _log = logging.getLogger(__name__)
@@ -99,9 +100,19 @@ def summary(job: Job, outcomes: Sequence[Outcome], code: int, without_time: int 
         "meaning": MEANINGS[code],
         "rows": {name: sum(_rows(outcome)[name] for outcome in outcomes) for name in _ROWS},
         "rows_without_event_time": without_time,
+        "drift": _drift(job),
         "intervals": [_interval(outcome) for outcome in outcomes],
     }
     return json.dumps(document)
+
+
+def _drift(job: Job) -> dict[str, float]:
+    """By column, the population stability index of all that the run scored, where it says anything."""
+    tally = job.scorer.drift
+    if tally is None:
+        return {}
+    found = drifted(tally.meter.sketch, tally.counts)
+    return {name: round(one.psi, 4) for name, one in found.items() if one.psi is not None}
 
 
 _ROWS = ("read", "predicted", "rejected")

@@ -23,6 +23,10 @@ from skdeploy.schema import RecordReader, Schema, Table
 
 _log = logging.getLogger(__name__)
 
+_NO_SKETCH = (
+    "It was saved without a sketch of its training data: nobody sees whether records drift away from them."
+)
+
 
 def load_model(
     content: bytes,
@@ -57,7 +61,8 @@ def load_model(
         for difference in differences(passport.libraries, here):
             _log.info("Made with other versions, and proved equal: %s", difference)
         chosen, fallback = choose_engine(pipeline, passport, golden, engine)
-    return Model(passport, chosen, golden.rows([0]), digest, fallback=fallback)
+    notes = () if passport.sketch else (_NO_SKETCH,)
+    return Model(passport, chosen, golden.rows([0]), digest, notes, fallback)
 
 
 def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str], engine: str) -> Model:

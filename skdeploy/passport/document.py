@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from skdeploy.drift import Sketch
 from skdeploy.errors import UnreadableModel
 from skdeploy.schema import Schema
 
@@ -47,7 +48,11 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model says of itself. `golden` never leaves by any door: it may be real rows."""
+    """What a model says of itself. `golden` never leaves by any door: it may be real rows.
+
+    sketch   what training data were like; None if the model was saved before there were sketches. It
+             leaves by no door either
+    """
 
     name: str
     version: str
@@ -58,6 +63,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     libraries: dict[str, str] = {}
     metrics: dict[str, float] = {}
     data: str | None = None
+    sketch: Sketch | None = None
     format: int = FORMAT
 
     def __repr__(self) -> str:

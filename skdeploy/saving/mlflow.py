@@ -169,8 +169,8 @@ def _run(mlflow: ModuleType) -> Iterator[Any]:
 def _describe(mlflow: ModuleType, pipeline: Any, passport: Passport) -> None:
     mlflow.log_params(_parameters(pipeline))
     mlflow.log_metrics({_NOT_IN_A_NAME.sub("_", key): value for key, value in passport.metrics.items()})
-    # Golden records may be real rows, and this is for people to read.
-    shown = {key: value for key, value in passport.to_plain().items() if key != "golden"}
+    # Golden records may be real rows, the sketch is made of such, and this is for people to read.
+    shown = {key: value for key, value in passport.to_plain().items() if key not in ("golden", "sketch")}
     mlflow.log_dict(shown, "passport.json")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import joblib
+import msgspec
 import pandas as pd
 
 from skdeploy.errors import ModelUnavailable, SaveError
@@ -23,6 +24,7 @@ from skdeploy.passport.observe import observe
 from skdeploy.passport.training import as_frame
 from skdeploy.saving.examine import examine
 from skdeploy.saving.pickling import pickle_bare
+from skdeploy.saving.sketching import sketch_of
 from skdeploy.writing import write
 
 
@@ -71,6 +73,8 @@ def save(
         metrics={key: float(value) for key, value in (metrics or {}).items()},
         data=data,
     )
+    sketch = sketch_of(pipeline, passport, frame)
+    passport = msgspec.structs.replace(passport, sketch=sketch)
     _write(pickled, passport, Path(path), frame)
     return passport
 

@@ -11,7 +11,7 @@ import msgspec
 
 from skdeploy.errors import BadCell, MalformedBody, SettingsError
 from skdeploy.model import Model, Predictions
-from skdeploy.schema import Checked, RecordReader
+from skdeploy.schema import Checked, RecordReader, Table
 from skdeploy.stream.cloudevents import record_of
 from skdeploy.stream.events import DeadLetter, Event, Prediction
 
@@ -21,10 +21,15 @@ _MOST_CELLS = 20
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What came of a poll: each of its events is in one of them."""
+    """What came of a poll: each of its events is in one of both lists.
+
+    table, values   the valid records, and what the model said of them, for who watches how they change
+    """
 
     predictions: list[Prediction]
     dead_letters: list[DeadLetter]
+    table: Table | None = None
+    values: Sequence[Any] = ()
 
 
 class Processor:
@@ -91,7 +96,8 @@ class Processor:
         if self._by_id:
             letters |= self._without_id(events, checked, letters)
         made = self._predictions(events, checked, predictions, letters)
-        return Processed(made, [letters[index] for index in sorted(letters)])
+        dead = [letters[index] for index in sorted(letters)]
+        return Processed(made, dead, checked.table, predictions.values)
 
     def _predictions(
         self,

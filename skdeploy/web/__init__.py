@@ -5,7 +5,17 @@ serving.py   the model that answers now, and what is made from it
 shortcut.py  POST /predict without Flask's machinery
 predicting.py   a body's bytes -> the answer's bytes
 body.py      reading a request's body, within limits
+gate.py      what every request passes: its name, its permission, its line, its spans
+passing.py   the gate around the whole application
+access.py    API keys: which request has one
+headers.py   headers of security and of CORS
+trace_context.py   request ids and W3C Trace Context
+request_log.py   a line of JSON per request
+logs.py      the rest of the log, as text or as JSON
+tracing.py   whether there are OpenTelemetry spans
+spans.py     requests as spans
 pages.py     /, /health and /ready
+drift.py     what all workers have seen of drift, added up
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread
 drain.py     whether this process is about to end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from flask import Flask, Response, request
@@ -14,20 +14,29 @@ from skdeploy.settings import Settings
 from skdeploy.watch import Control
 from skdeploy.web import problems
 from skdeploy.web.body import read_json_body
+from skdeploy.web.gate import Gate
 from skdeploy.web.pages import readiness
+from skdeploy.web.passing import BODY, Passing
 from skdeploy.web.serving import Slot
 from skdeploy.web.shortcut import ShortCut
+
+if TYPE_CHECKING:
+    from skdeploy.web.spans import Spans
 
 _JSON = [("Content-Type", "application/json")]
 
 
-def create_app(model: Model, settings: Settings, control: Control | None = None) -> Flask:
+def create_app(
+    model: Model, settings: Settings, control: Control | None = None, spans: Spans | None = None
+) -> Flask:
     """A Flask application that answers with `model`, as `settings` say.
 
     control   of the watcher, if there is one: `GET /` shows it, `POST /admin/reload` asks it
+    spans     what makes spans of requests, if anything does
 
-    Its extension "skdeploy" is the `Slot` that the model is in. Raises SettingsError if ID_FIELD is
-    a column of the model or a part of the answer.
+    Its extension "skdeploy" is the `Slot` that the model is in, "skdeploy.gate" the `Gate` that requests
+    pass. Raises SettingsError if ID_FIELD is a column of the model or a part of the answer, or if
+    API_KEYS_FILE cannot be used.
     """
     slot = Slot(model, settings)
     app = Flask(__name__, static_folder=None)
@@ -37,6 +46,10 @@ def create_app(model: Model, settings: Settings, control: Control | None = None)
     _add_pages(app, slot, control)
     if control is not None and settings.admin_token:
         _add_admin(app, control, settings.admin_token)
+    app.extensions["skdeploy.gate"] = gate = Gate.from_settings(settings, spans)
+    routes = {rule.rule for rule in app.url_map.iter_rules()}
+    version = lambda: slot.current.model.passport.version  # noqa: E731
+    app.wsgi_app = Passing(app.wsgi_app, gate, routes, version)  # type: ignore[method-assign]
     return app
 
 
@@ -45,7 +58,8 @@ def _add_predict(app: Flask, slot: Slot, max_body: int) -> None:
         predictor = slot.current.predictor
         try:
             options = predictor.parse_query(environ.get("QUERY_STRING", ""))
-            status, answer = predictor.answer(read_json_body(environ, max_body), options)
+            body = environ[BODY] = read_json_body(environ, max_body)
+            status, answer = predictor.answer(body, options)
         except Exception as error:  # each has its document
             return problems.respond(error)
         return status, _JSON if status == 200 else problems.HEADERS, answer

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from skdeploy.drift import Window
 from skdeploy.model import Model, Predictions
 from skdeploy.schema import Checked, RecordReader
 from skdeploy.web.problems import HttpProblem, invalid_record, unscorable
@@ -29,12 +30,18 @@ _PLAIN = Options()
 
 
 class Predictor:
-    """Answers bodies with one model."""
+    """Answers bodies with one model.
 
-    def __init__(self, model: Model, reader: RecordReader, id_field: str | None) -> None:
+    drift   is told of every record that was predicted; None where nobody looks for drift
+    """
+
+    def __init__(
+        self, model: Model, reader: RecordReader, id_field: str | None, drift: Window | None = None
+    ) -> None:
         self._model = model
         self._reader = reader
         self._id_field = id_field
+        self._drift = drift
         passport = model.passport
         self._encode = msgspec.json.Encoder().encode
         self._stamp = msgspec.Raw(self._encode({"name": passport.name, "version": passport.version}))
@@ -63,6 +70,8 @@ class Predictor:
         if not partial or len(checked.bad) == checked.count:
             checked.require_all_good()
         predictions = self._model.predict(checked.table, proba=options.proba)
+        if self._drift is not None:
+            self._drift.add(checked.table, predictions.values)
         failed = {checked.positions[i]: reason for i, reason in predictions.unscorable.items()}
         if failed and len(failed) + len(checked.bad) == checked.count:
             checked.require_all_good()

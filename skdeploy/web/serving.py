@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from skdeploy.drift import Window
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model, batched
 from skdeploy.schema import RecordReader
@@ -27,12 +28,14 @@ class Serving:
 
     about     what `GET /` says of it
     at_once   whether an answer takes less time than finding a thread for it
+    drift     what it was asked lately; None where nobody looks for drift
     """
 
     model: Model
     predictor: Predictor
     about: dict[str, Any]
     at_once: bool
+    drift: Window | None
 
 
 class Slot:
@@ -58,11 +61,13 @@ class Slot:
             max_records=settings.max_records,
         )
         model = batched(on_one_thread(model), most=settings.batch_records, wait=settings.batch_wait_ms / 1000)
+        drift = Window.of(model.passport.sketch, settings.drift_window)
         return Serving(
             model,
-            Predictor(model, reader, id_field),
+            Predictor(model, reader, id_field, drift),
             about(model, settings, id_field),
             model.engine.name == "onnx",
+            drift,
         )
 
 

@@ -258,3 +258,27 @@ def pushed(url: str) -> dict[str, float] | None:
         line.replace('instance="",', "").replace(',job="trees \\"north\\""', "") for line in ours
     )
     return samples(text + "\n")
+
+
+def test_drift_is_told_in_file_and_summary(tmp_path: Path, regressor_file: Path) -> None:
+    """Of all that the run scored; not of fewer than 500 records, and not where it is not looked for."""
+    database = Database(f"sqlite:///{tmp_path / 'trees.db'}", regressor_file)
+    database.fill(records(900, days=3))
+    path = tmp_path / "job.prom"
+    settings = {"METRICS_FILE": str(path), "JOB": 'trees "north"'}
+    days = ("--backfill", "2026-03-01", "2026-03-03", "--reprocess", "all")
+    run = database.score_here("--interval", "daily", *days, **settings)
+    found = samples(path.read_text())
+    assert set(run.summary["drift"]) == {"size", "kind", "age", "(prediction)"}
+    for column, psi in run.summary["drift"].items():
+        assert found[f"drift_psi column={column}"] == pytest.approx(psi, abs=1e-4)
+    assert found["drift_records"] == 900
+    assert found["drift_null_share column=size"] == pytest.approx(1 / 9)
+    assert found["drift_unseen_share column=kind"] == 0
+    run = database.score_here("--interval", "daily", "--at", "2026-03-01", "--reprocess", "all", **settings)
+    found = samples(path.read_text())
+    assert run.summary["drift"] == {}
+    assert (found["drift_records"], "drift_psi column=size" in found) == (300, False)
+    run = database.score_here("--interval", "daily", *days, DRIFT_WINDOW="0", **settings)
+    assert run.summary["drift"] == {}
+    assert not [name for name in samples(path.read_text()) if "drift" in name]

@@ -67,6 +67,7 @@ def _require_same(run: Finished, other: Finished) -> None:
     assert run.code == 0, run.stderr
     assert other.code == 0, other.stderr
     assert run.summary["rows"] == other.summary["rows"]
+    assert run.summary["drift"] == pytest.approx(other.summary["drift"], abs=1e-3)
 
 
 def _require_same_rows(database: Database, one: str, other: str, keys: str) -> None:

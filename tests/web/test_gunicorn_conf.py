@@ -62,7 +62,7 @@ def test_every_setting_of_the_process_arrives() -> None:
         "graceful_timeout": 23,
         "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
         "control_socket_disable": True,
-        "accesslog": "-",
+        "accesslog": None,
         "loglevel": "warning",
         "client_timeout": 4.0,
         "drain_delay": 2.5,

@@ -46,7 +46,7 @@ def answer(app: Any, content: bytes) -> bytes:
     return b"".join(app(environ, lambda *_: None))
 
 
-@pytest.mark.parametrize(("records", "bound"), [(1, 95), (1000, 1250)])
+@pytest.mark.parametrize(("records", "bound"), [(1, 108), (1000, 1312)])
 def test_calls_of_a_request(app: Any, records: int, bound: int) -> None:
     """From the WSGI environment to the answer: Python's own calls and those into C."""
     content = body(records)

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
+from skdeploy.web.passing import Passing
 from skdeploy.web.shortcut import ShortCut
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -19,9 +20,10 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 def client_of(model: Model, **settings: str) -> FlaskClient:
     """A client of a service with `model`; AssertionError if the two ways differ in a byte."""
     app = create_app(model, Settings.from_env(settings))
-    short_cut = app.wsgi_app
-    assert isinstance(short_cut, ShortCut)
-    app.wsgi_app = _both(short_cut, short_cut.app)  # type: ignore[method-assign, assignment]
+    passing = app.wsgi_app
+    assert isinstance(passing, Passing)
+    assert isinstance(passing.app, ShortCut)
+    passing.app = _both(passing.app, passing.app.app)
     return app.test_client()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-_ANSWER = b'{"prediction":120.31465426961078,"model":{"name":"flight-air-time","version":"9a5494756ee5"}}'
+_ANSWER = b'{"prediction":120.31465426961078,"model":{"name":"flight-air-time","version":"e64b23e37332"}}'
 
 _StartResponse = Callable[[str, list[tuple[str, str]]], object]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -75,6 +75,7 @@ class Work:
     keys: tuple[str, ...]
     proba: bool
     strict: bool
+    drift: bool
     size: int
     run: str
     stage: Stage
@@ -87,12 +88,15 @@ def score_part(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
     context = TaskContext.get()
     attempt = Attempt(context.partitionId(), f"{work.run}-{context.taskAttemptId()}")
     key_types = {name: work.types[name] for name in work.keys}
-    scorer = Scorer(work.shipped.model(), key_types, proba=work.proba, strict=work.strict)
+    model = work.shipped.model()
+    scorer = Scorer(model, key_types, proba=work.proba, strict=work.strict, drift=work.drift)
     with work.stage.writing(attempt) as writing:
         typed = (as_types(batch, work.types) for batch in batches)
         for chunk in rechunk(typed, work.size, work.keys):
             writing.write(scorer.score(chunk))
         receipt = writing.close()
+    if scorer.drift is not None:
+        receipt = replace(receipt, drift=scorer.drift.plain)
     yield pa.RecordBatch.from_pydict({RECEIPT: [receipt.to_text()]})
 
 

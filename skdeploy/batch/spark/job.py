@@ -40,6 +40,9 @@ class SparkJob(Job):
         with self.spread.spreading(task) as spreading:
             receipts = self._receipts(task.interval, count, spreading.stage)
             spreading.finish(receipts)
+        for receipt in receipts:
+            if self.scorer.drift is not None and receipt.drift:
+                self.scorer.drift.merge(receipt.drift)
         counts = total(receipts)
         self.progress(counts.read)
         return counts, False
@@ -53,6 +56,7 @@ class SparkJob(Job):
             keys=tuple(self.input.key_types),
             proba=self.proba,
             strict=self.strict,
+            drift=self.scorer.drift is not None,
             size=self.size,
             run=uuid.uuid4().hex[:12],
             stage=stage,

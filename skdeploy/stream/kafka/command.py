@@ -73,7 +73,7 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
     gc.freeze()
     # A poll makes tens of thousands of tuples, none of them in a cycle.
     gc.set_threshold(200_000, 20, 100)
-    metrics = Metrics()
+    metrics = Metrics(settings.drift_window)
     slot = Slot(partial(processor_of, settings=settings, stream=stream), model, metrics.serves)
     with watched(settings, model) as state:
         follow(slot, settings, model, state)

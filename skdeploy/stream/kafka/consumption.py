@@ -150,6 +150,7 @@ class Consumption:
     def _count(self, processed: Processed, letters: list[DeadLetter], refused: int) -> None:
         predictions = len(processed.predictions) - refused
         self._metrics.processed(predictions, letters)
+        self._metrics.scored(processed)
         self._figures.predictions += predictions
         self._figures.dead_letters.update(letter.reason for letter in letters)
         times = [one.event.timestamp for one in processed.predictions if one.event.timestamp is not None]

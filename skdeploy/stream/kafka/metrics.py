@@ -8,6 +8,7 @@
     skdeploy_stream_commits_total                      of offsets, or of transactions
     skdeploy_stream_rebalances_total                   partitions that came, went or were lost
     skdeploy_stream_model_info{name,version,digest,engine}
+    skdeploy_drift_psi{column}, _null_share, _unseen_share, _window_records    see skdeploy.drift.gauges
 
 What is read again, after a failure, is counted again.
 """
@@ -25,9 +26,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from skdeploy.drift import Window
+from skdeploy.drift.gauges import WindowGauges
 from skdeploy.model import Model
 from skdeploy.stream.events import DeadLetter
 from skdeploy.stream.kafka.assignment import Partition
+from skdeploy.stream.process import Processed
 
 _PREFIX = "skdeploy_stream_"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -67,10 +71,16 @@ class Latency(Collector):
 
 
 class Metrics:
-    """All metrics of a process, in a registry of its own."""
+    """All metrics of a process, in a registry of its own.
 
-    def __init__(self) -> None:
+    drift_window   the last records in which drift is looked for; 0: it is not looked for
+    """
+
+    def __init__(self, drift_window: int = 0) -> None:
         self.registry = CollectorRegistry()
+        self._drift_window = drift_window
+        self._drift = WindowGauges()
+        self.registry.register(self._drift)
         self.latency = Latency()
         self.registry.register(self.latency)
         self._events = self._counter("events", "Events that were scored or refused.")
@@ -96,6 +106,13 @@ class Metrics:
         for reason, count in Tally(letter.reason for letter in letters).items():
             self._dead_letters.labels(reason).inc(count)
 
+    def scored(self, processed: Processed) -> None:
+        """A poll has its predictions."""
+        window = self._drift.window
+        if window is not None and processed.table is not None:
+            window.add(processed.table, processed.values)
+            window.look_after()
+
     def committed(self) -> None:
         """A commit."""
         self._commits.inc()
@@ -115,6 +132,7 @@ class Metrics:
     def serves(self, model: Model) -> None:
         """Another model."""
         passport = model.passport
+        self._drift.window = Window.of(passport.sketch, self._drift_window)
         self._model.clear()
         self._model.labels(passport.name, passport.version, model.digest, model.engine.name).set(1)
 

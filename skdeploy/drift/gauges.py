@@ -1,0 +1,68 @@
+"""Drift for Prometheus; needs prometheus_client, and is imported by who has it.
+
+    ..._psi{column}            the population stability index
+    ..._null_share{column}
+    ..._unseen_share{column}   of columns whose values are told apart
+    ..._window_records         how many records these were made of
+
+What cannot be said has no sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from skdeploy.drift.psi import Drifted, records
+from skdeploy.drift.window import Window
+
+PREFIX = "skdeploy_drift"
+_MEANINGS = {
+    "psi": "How far a column is from training data: the population stability index.",
+    "null_share": "The share of nulls; of predictions, of records without one.",
+    "unseen_share": "The share of values that training data had not.",
+}
+
+
+class WindowGauges(Collector):
+    """The gauges of one window, which may be exchanged; of none there are none."""
+
+    def __init__(self) -> None:
+        self.window: Window | None = None
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Prometheus' own form of it, up to now."""
+        window = self.window
+        if window is None:
+            return []
+        return families(window.drifted(), records(window.meter.sketch, window.counts))
+
+
+def families(
+    found: Mapping[str, Drifted],
+    total: float,
+    *,
+    prefix: str = PREFIX,
+    counted: str = "window_records",
+    labels: Mapping[str, str] | None = None,
+) -> list[GaugeMetricFamily]:
+    """Prometheus' own form of `drifted`.
+
+    total     how many records it was made of
+    counted   the name of the number of records
+    labels    that every sample has, before `column`
+    """
+    labels = labels or {}
+    made = []
+    for name, meaning in _MEANINGS.items():
+        family = GaugeMetricFamily(f"{prefix}_{name}", meaning, labels=[*labels, "column"])
+        for column, drifted in found.items():
+            value = getattr(drifted, name)
+            if value is not None:
+                family.add_metric([*labels.values(), column], value)
+        made.append(family)
+    number = GaugeMetricFamily(f"{prefix}_{counted}", "Records that this is made of.", labels=[*labels])
+    number.add_metric([*labels.values()], total)
+    return [*made, number]

@@ -1,0 +1,68 @@
+"""Training data, or a sample of them, with the pipeline's own predictions -> the passport's sketch."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skdeploy.drift import Sketch
+from skdeploy.drift.learning import learn
+from skdeploy.engines.sklearn import SklearnEngine
+from skdeploy.errors import ProofFailed
+from skdeploy.model.model import Model
+from skdeploy.model.proof import golden_table
+from skdeploy.passport import Passport
+from skdeploy.passport.training import plain_cells
+from skdeploy.schema import Schema, Table
+from skdeploy.schema.cells import Unfit, compile_check
+
+# The rows that are looked at: by chance alone the shares of so many are right to half a percent.
+_MOST_ROWS = 10_000
+_MOST_CELLS = 2_000_000
+_LEAST_ROWS = 1_000
+
+
+def sketch_of(pipeline: Any, passport: Passport, frame: pd.DataFrame) -> Sketch | None:
+    """What the rows of `frame` are like, and what `pipeline` predicts for them.
+
+    Rows that every door would refuse are left out; None if there are no others.
+    """
+    try:
+        probe = golden_table(passport).rows([0])
+    except ProofFailed:  # so the model cannot be loaded, and loading it says why
+        return None
+    table = _checked(passport.schema, frame.iloc[_rows(frame)])
+    if not table.count:
+        return None
+    model = Model(passport, SklearnEngine(pipeline, passport.schema), probe, digest="")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is said when the golden records are predicted
+        values = model.predict(table).values
+    output = passport.output
+    return learn(passport.schema.columns, table, values, names=output.names, classes=output.classes)
+
+
+def _rows(frame: pd.DataFrame) -> Any:
+    """By chance, and the same ones every time: evenly spaced ones could keep time with the data."""
+    most = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_CELLS // len(frame.columns)))
+    if len(frame) <= most:
+        return np.arange(len(frame))
+    return np.sort(np.random.default_rng(0).choice(len(frame), most, replace=False))
+
+
+def _checked(schema: Schema, frame: pd.DataFrame) -> Table:
+    fits = np.ones(len(frame), dtype=bool)
+    columns = []
+    for column, values in zip(schema.columns, plain_cells(frame), strict=True):
+        check, cells = compile_check(column), []
+        for row, value in enumerate(values):
+            try:
+                cells.append(check(value))
+            except Unfit:
+                cells.append(None)
+                fits[row] = False
+        columns.append(cells)
+    return Table(columns, len(frame)).rows(np.flatnonzero(fits).tolist())

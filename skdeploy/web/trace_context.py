@@ -1,0 +1,95 @@
+"""What a request is called: its id, and its place in a trace, as W3C Trace Context has them."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from itertools import count
+from random import getrandbits
+from typing import Any, NamedTuple
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+# Lower case only. A later version may have more parts, which are not understood.
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+SAMPLED = 0x01
+# "Sampled" and "random": the others are reserved, and not passed on.
+_KNOWN_FLAGS = 0x03
+
+
+class Identity(NamedTuple):
+    """What a request and our part in answering it are called.
+
+    request_id   the client's, or that of the trace, or a new one
+    trace_id     32 hexadecimal digits; None if the request is in no trace
+    span_id      16 digits: our part of the trace
+    parent_id    16 digits: the part of the trace that asked us; None if the trace begins here
+    flags        those of `traceparent`: `SAMPLED` and "random"
+    """
+
+    request_id: str
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_id: str | None = None
+    flags: int = 0
+
+    def headers(self) -> list[tuple[str, str]]:
+        """The headers that tell the client: X-Request-ID, and traceparent if one came or a trace began."""
+        if self.trace_id is None:
+            return [("X-Request-ID", self.request_id)]
+        traceparent = f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+        return [("X-Request-ID", self.request_id), ("traceparent", traceparent)]
+
+
+class _RequestIds:
+    """Ids that no other process makes: a random beginning of the process's own, and a number."""
+
+    def __init__(self) -> None:
+        self._pid, self._beginning, self._numbers = -1, "", count(1)
+
+    def new(self) -> str:
+        """Another one; 25 characters or a few more."""
+        if self._pid != os.getpid():  # the first one, or the first after a fork
+            self._beginning, self._pid = secrets.token_hex(8), os.getpid()
+        return f"{self._beginning}-{next(self._numbers):08x}"
+
+
+_ids = _RequestIds()
+
+
+def parse_traceparent(value: str) -> tuple[str, str, int] | None:
+    """Trace id, parent id and flags of a `traceparent`; None if it is not written as the standard says."""
+    match = _TRACEPARENT.fullmatch(value)
+    if match is None:
+        return None
+    version, trace_id, parent_id, flags, rest = match.groups()
+    if version == "ff" or (rest is not None and version == "00"):
+        return None
+    if trace_id == "0" * 32 or parent_id == "0" * 16:
+        return None
+    return trace_id, parent_id, int(flags, 16) & _KNOWN_FLAGS
+
+
+def identify(environ: Mapping[str, Any], *, begin: bool = False) -> Identity:
+    """What the request with this WSGI environment is called.
+
+    begin   a request that is in no trace begins one; whether it is sampled is decided later
+    """
+    request_id = environ.get("HTTP_X_REQUEST_ID")
+    if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
+        request_id = None
+    traceparent = environ.get("HTTP_TRACEPARENT")
+    came = None if traceparent is None else parse_traceparent(traceparent)
+    if came is not None:
+        trace_id, parent_id, flags = came
+        return Identity(request_id or trace_id, trace_id, new_span_id(), parent_id, flags)
+    if begin:
+        trace_id = f"{getrandbits(128) or 1:032x}"
+        return Identity(request_id or trace_id, trace_id, new_span_id())
+    return Identity(request_id or _ids.new())
+
+
+def new_span_id() -> str:
+    """16 hexadecimal digits, not all of them zero; Python seeds its generator anew after a fork."""
+    return f"{getrandbits(64) or 1:016x}"

@@ -1,0 +1,194 @@
+"""The request log: one whole line of JSON per request, whatever the request holds and whoever reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skdeploy.settings import Settings
+from skdeploy.web.request_log import RECORDS_LIMIT, RequestLog
+from skdeploy.web.trace_context import Identity
+
+TRACED = Identity("r1", "a" * 32, "b" * 16, "c" * 16, 1)
+
+
+class Pipe:
+    """A pipe that a log writes into."""
+
+    def __init__(self) -> None:
+        self.out, self.into = os.pipe()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What has come since, parsed; AssertionError if it does not end with a line."""
+        content = os.read(self.out, 1 << 20)
+        assert content.endswith(b"\n")
+        return [json.loads(line) for line in content.splitlines()]
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    opened = Pipe()
+    yield opened
+    for descriptor in (opened.out, opened.into):
+        try:
+            os.close(descriptor)
+        except OSError:  # closed by the test
+            continue
+
+
+def environ(**more: str) -> dict[str, Any]:
+    """A request's WSGI environment."""
+    return {"REQUEST_METHOD": "POST", "PATH_INFO": "/predict", "REMOTE_ADDR": "127.0.0.1"} | more
+
+
+def test_a_line_says_what_the_request_was(pipe: Pipe) -> None:
+    """Who asked what, what came of it, and how long each part took; what is unknown is left out."""
+    log = RequestLog(descriptor=pipe.into)
+    log.write(
+        environ(HTTP_USER_AGENT="curl/8", QUERY_STRING="proba=true"),
+        TRACED,
+        status=200,
+        seconds=0.0005,
+        parse=0.0001,
+        predict=0.0002,
+        encode=0.00005,
+        route="/predict",
+        records=2,
+        rejected=0,
+        bytes_in=30,
+        bytes_out=40,
+        model="v1",
+        key="backend",
+    )
+    (line,) = pipe.lines()
+    assert line.pop("time")[10:].count(":") == 2
+    assert line == {
+        "level": "info",
+        "request_id": "r1",
+        "trace_id": "a" * 32,
+        "span_id": "b" * 16,
+        "method": "POST",
+        "route": "/predict",
+        "path": "/predict",
+        "status": 200,
+        "ms": 0.5,
+        "parse_ms": 0.1,
+        "predict_ms": 0.2,
+        "encode_ms": 0.05,
+        "records": 2,
+        "rejected": 0,
+        "bytes_in": 30,
+        "bytes_out": 40,
+        "model": "v1",
+        "key": "backend",
+        "remote": "127.0.0.1",
+        "agent": "curl/8",
+    }
+
+
+def test_what_is_not_known_is_left_out(pipe: Pipe) -> None:
+    """A request outside of traces, to no route; from 500 on the level is error."""
+    RequestLog(descriptor=pipe.into).write(environ(), Identity("r"), status=500, seconds=1)
+    (line,) = pipe.lines()
+    assert list(line) == ["time", "level", "request_id", "method", "path", "status", "ms", "remote"]
+    assert line["level"] == "error"
+
+
+@pytest.mark.parametrize(
+    "evil", ['"\n{"status":200}', "a\r\nb", "\x00\x1b[31m", "\u2028", "\xff\xfe", "\\u000a"], ids=range(6)
+)
+def test_no_request_forges_a_line(pipe: Pipe, evil: str) -> None:
+    """Ends of lines and control characters in path and headers stay in their fields, escaped."""
+    log = RequestLog(descriptor=pipe.into)
+    log.write(environ(PATH_INFO="/" + evil, HTTP_USER_AGENT=evil), Identity("r"), status=404, seconds=0)
+    content = os.read(pipe.out, 1 << 20)
+    assert content.count(b"\n") == 1
+    assert all(byte >= 0x20 for byte in content[:-1])
+    assert json.loads(content)["status"] == 404
+
+
+@pytest.mark.parametrize("filler", ["\x00", "\xff", "x", "\xf0\x9f\x98\x80", '"'], ids=range(5))
+def test_a_line_is_shorter_than_what_a_pipe_takes_whole(pipe: Pipe, filler: str) -> None:
+    """4096 bytes, however long and odd path, method and agent are."""
+    long = filler * 10_000
+    RequestLog(descriptor=pipe.into).write(
+        environ(PATH_INFO=long, HTTP_USER_AGENT=long, REQUEST_METHOD="X" * 999, REMOTE_ADDR="1" * 999),
+        Identity("i" * 128, "a" * 32, "b" * 16, "c" * 16, 1),
+        status=404,
+        seconds=1e6,
+        parse=1.0,
+        key="k" * 64,
+        model="m" * 64,
+    )
+    assert len(os.read(pipe.out, 1 << 20)) <= 4096
+
+
+def test_records_are_logged_only_if_asked(tmp_path: Path) -> None:
+    """Body and answer are in the line with LOG_RECORDS alone, as texts, up to a limit."""
+    body, answer = b'{"size":\n1}\xff', b"x" * (RECORDS_LIMIT + 1)
+    with (tmp_path / "log").open("wb") as file:
+        for records in (False, True):
+            log = RequestLog(descriptor=file.fileno(), records=records)
+            log.write(environ(), TRACED, status=200, seconds=0, body=body, answer=answer)
+    without, with_records = map(json.loads, (tmp_path / "log").read_bytes().splitlines())
+    assert not {"body", "answer"} & set(without)
+    assert with_records["body"] == '{"size":\n1}\ufffd'
+    assert with_records["answer"] == "x" * RECORDS_LIMIT
+
+
+def test_the_settings_decide() -> None:
+    """ACCESS_LOG=1 makes a log, LOG_RECORDS=1 alone does not."""
+    assert RequestLog.from_settings(Settings.from_env({"LOG_RECORDS": "1"})) is None
+    log = RequestLog.from_settings(Settings.from_env({"ACCESS_LOG": "1"}))
+    assert log is not None
+    assert not log.records
+
+
+def test_a_closed_pipe_loses_lines_and_nothing_else(pipe: Pipe, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is raised; one warning for all that is lost in a row."""
+    os.close(pipe.out)
+    log = RequestLog(descriptor=pipe.into)
+    for _ in range(3):
+        log.write(environ(), TRACED, status=200, seconds=0)
+    assert [record.message for record in caplog.records] == ["Lines of the request log are lost: Broken pipe"]
+
+
+def test_a_full_disk_loses_lines_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    """/dev/full takes nothing."""
+    with Path("/dev/full").open("wb") as full, caplog.at_level(logging.WARNING):
+        RequestLog(descriptor=full.fileno()).write(environ(), TRACED, status=200, seconds=0)
+    assert "No space left" in caplog.text
+
+
+def test_a_reader_that_is_behind_is_not_waited_for(pipe: Pipe) -> None:
+    """A pipe that is full takes no more lines; when it is read again, whole lines follow."""
+    log = RequestLog(descriptor=pipe.into)
+    for _ in range(2000):
+        log.write(environ(), TRACED, status=200, seconds=0)
+    held = pipe.lines()
+    assert 100 < len(held) < 2000
+    log.write(environ(), TRACED, status=204, seconds=0)
+    assert [line["status"] for line in pipe.lines()] == [204]
+
+
+def test_threads_lines_do_not_mix(pipe: Pipe) -> None:
+    """Eight threads write at once: every line is whole."""
+    log = RequestLog(descriptor=pipe.into)
+
+    def write() -> None:
+        for _ in range(20):
+            log.write(environ(), TRACED, status=200, seconds=0)
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pipe.lines()) == 160
