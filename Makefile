@@ -10,6 +10,9 @@ SERVERS_PIPENV = PIPENV_PIPFILE=$(CURDIR)/web-service-mlflow/Pipfile PIPENV_IGNO
 # Apache Spark, 1 GB, with what a job of it needs beside the web service's packages.
 SPARK := .venv-spark
 SPARK_PIPENV = PIPENV_IGNORE_VIRTUALENVS=0 VIRTUAL_ENV=$(CURDIR)/$(SPARK) $(PIPENV)
+# What lists and audits the image's packages.
+AUDIT := .venv-audit
+AUDIT_PIPENV = PIPENV_IGNORE_VIRTUALENVS=0 VIRTUAL_ENV=$(CURDIR)/$(AUDIT) $(PIPENV)
 export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
@@ -17,7 +20,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table robustness-table soak clean
+.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip sbom audit test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table robustness-table soak clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -59,9 +62,15 @@ types: .venv/dev.done
 imports: .venv/dev.done
 	$(BIN)/lint-imports
 
-test-all: .venv/dev.done $(SERVERS)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar .kafka/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark, Kafka)
+test-all: .venv/dev.done $(SERVERS)/done $(AUDIT)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar .kafka/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark, Kafka)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "heavy and not docker"
 	$(BIN)/python -m pytest -m docker
+
+sbom: $(AUDIT)/done ## what is in the image, as CycloneDX, in dist/sbom.json
+	$(AUDIT)/bin/python web-service/supply.py sbom
+
+audit: $(AUDIT)/done ## known vulnerabilities of the image's packages; asks a service of advisories (ARGS="-s osv")
+	$(AUDIT)/bin/python web-service/supply.py audit $(ARGS)
 
 image: ## build the Docker image skdeploy
 	DOCKER_BUILDKIT=1 docker build -t skdeploy .
@@ -106,7 +115,7 @@ endef
 export WITHOUT_INDEX
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-pipenv .kafka benchmarks/.venvs $(SERVERS) $(SPARK) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-pipenv .kafka benchmarks/.venvs $(SERVERS) $(SPARK) $(AUDIT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv-pipenv/done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
@@ -143,6 +152,13 @@ $(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
 
 $(SERVERS)/done: web-service-mlflow/Pipfile.lock | $(SERVERS)/pyvenv.cfg
 	$(SERVERS_PIPENV) sync
+	touch $@
+
+$(AUDIT)/pyvenv.cfg: | .venv-pipenv/done
+	$(PYTHON) -m venv $(AUDIT)
+
+$(AUDIT)/done: Pipfile.lock | $(AUDIT)/pyvenv.cfg
+	$(AUDIT_PIPENV) sync --categories audit
 	touch $@
 
 $(SPARK)/pyvenv.cfg: | .venv-pipenv/done
