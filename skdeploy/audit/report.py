@@ -44,7 +44,7 @@ class Report:
 
 
 def audit(content: bytes, allowed: Collection[str] = ()) -> Report:
-    """What the joblib pickle `content` would import. Nothing is executed; no exception is raised for bad content.
+    """What the joblib pickle `content` would import. Executes and raises nothing.
 
     allowed   further globals, each as module.name
     """
@@ -61,7 +61,7 @@ def audit(content: bytes, allowed: Collection[str] = ()) -> Report:
 
 
 def require_audited(content: bytes, where: str, allowed: Collection[str] = ()) -> None:
-    """Raise UnreadableModel if `content` is a pickle that the audit refuses; a skops file is left to skops."""
+    """Raise UnreadableModel if `content` is a pickle that fails the audit; skops files are let by."""
     if content.startswith(_ZIP):
         return
     report = audit(content, allowed)

@@ -22,8 +22,25 @@ _EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_S
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _VALUES = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE SHORT_BINUNICODE BINUNICODE "
-    "BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+    [
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "UNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ]
 )
 
 
@@ -173,10 +190,10 @@ class _Walk:
         state, target = self.stack.pop(), self.stack[-1]
         if not isinstance(target, Made):
             raise Lost("a state is given to what was not made here")
-        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
-            # Slots are set with setattr, which would change an object's class.
-            if any(not isinstance(key, str) or key.startswith("__") for key in state[1]):
-                raise Lost("a state sets an attribute with two underscores")
+        slots = state[1] if isinstance(state, tuple) and len(state) == 2 else None
+        # Slots are set with setattr, which would change an object's class.
+        if isinstance(slots, dict) and any(not isinstance(k, str) or k.startswith("__") for k in slots):
+            raise Lost("a state sets an attribute with two underscores")
         if (target.by.module, target.by.name) == ("numpy", "dtype") and target.state is not None:
             raise Lost("a dtype is given two states")
         target.state = state

@@ -83,7 +83,7 @@ def test_flags_that_turn_numbers_into_objects_are_refused() -> None:
 
 def test_service_refusal_names_globals_and_remedy() -> None:
     """The error says what would be imported and which setting would allow it."""
-    with pytest.raises(UnreadableModel, match="AUDIT_ALLOWED=builtins.eval"):
+    with pytest.raises(UnreadableModel, match=r"AUDIT_ALLOWED=builtins\.eval"):
         require_audited(_dumped(eval), "model.bin")
 
 
