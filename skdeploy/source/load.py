@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from skdeploy.audit import require_audited
 from skdeploy.errors import (
     DigestMismatch,
     ModelUnavailable,
@@ -125,7 +126,9 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
 
 
 def build(source: Source, fetched: Fetched, *, engine: str = "auto") -> Model:
-    """What was fetched, unpickled and proved. Raises ModelUnavailable."""
+    """What was fetched, audited if the source says so, unpickled and proved. Raises ModelUnavailable."""
+    if source.audit:
+        require_audited(fetched.content, fetched.where, source.audit_allowed)
     try:
         from skdeploy.model import load_model
     except ModuleNotFoundError as error:
