@@ -72,7 +72,9 @@ class Worker(worker.Worker):
         if not settings.state_dir:
             return None
         state = State(Path(settings.state_dir), source.uri)
-        return Follower(source, state, engine=settings.engine, serves=slot.current.model, swap=slot.swap)
+        told = self.metrics.reloaded if self.metrics is not None else None
+        serves = slot.current.model
+        return Follower(source, state, engine=settings.engine, serves=serves, swap=slot.swap, told=told)
 
 
 address = settings.bind_address

@@ -20,16 +20,25 @@ class Follower:
 
     serves   the model that the worker has from its start
     swap     takes a model; the next request has it. It may raise, and the old one stays
+    told     is told of each other model whether it was taken; nobody is if None
     """
 
     def __init__(
-        self, source: Source, state: State, *, engine: str, serves: Model, swap: Callable[[Model], None]
+        self,
+        source: Source,
+        state: State,
+        *,
+        engine: str,
+        serves: Model,
+        swap: Callable[[Model], None],
+        told: Callable[[bool], None] | None = None,
     ) -> None:
         self._source = source
         self._state = state
         self._engine = engine
         self._serves = serves
         self._swap = swap
+        self._told = told
         self._stamp = 0
         self._loading: threading.Thread | None = None
 
@@ -53,13 +62,15 @@ class Follower:
         self._state.forget(os.getpid())
 
     def _load(self) -> None:
-        failure = None
+        failure, served = None, self._serves
         try:
             self._take()
         except Exception as error:  # it was proved by the watcher: memory, the disk, or a setting
             _log.exception("The worker keeps its model")
             failure = f"{type(error).__name__}: {error}"
         self._report(failure)
+        if self._told is not None and (failure or self._serves is not served):
+            self._told(failure is None)
 
     def _take(self) -> None:
         published = self._state.published()

@@ -4,9 +4,46 @@ from __future__ import annotations
 
 import re
 
+from prometheus_client.parser import text_string_to_metric_families
+
 import skdeploy.batch.metrics
+from skdeploy.model import Model
+from skdeploy.settings import Settings
 from skdeploy.stream.kafka.metrics import Metrics
-from tests.operating.metric_names import BATCH, STREAM
+from skdeploy.web import create_app
+from tests.live import ROOT
+from tests.operating.metric_names import BATCH, STREAM, WEB
+
+# Of fewer than 500 records no drift is reckoned: the first request below has 600.
+GOOD = {"size": 11.5, "kind": "elm", "age": 3}
+
+
+def exposed(model: Model) -> dict[str, set[str]]:
+    """The samples of a web service that was asked, each with the names of its labels."""
+    app = create_app(model, Settings.from_env({}))
+    client = app.test_client()
+    client.post("/predict", json=[GOOD] * 600)
+    client.post("/predict", json={})
+    app.extensions["skdeploy.metrics"].reloaded(True)
+    app.extensions["skdeploy.metrics"].beat()
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {one.name: set(one.labels) for family in families for one in family.samples}
+
+
+def test_the_web_services_metrics_are_those_that_it_exposes(regressor: Model) -> None:
+    """Each is in a real answer of /metrics, with these labels, and no other is."""
+    found = exposed(regressor)
+    assert {name: found.get(name) for name in WEB} == WEB
+    parts = re.compile(r"_(created|sum|count)$")
+    assert {name for name in found if not parts.search(name)} == set(WEB)
+
+
+def test_the_readme_lists_the_web_services_metrics() -> None:
+    """Its table has each, with its labels, and no other."""
+    text = (ROOT / "web-service" / "README.md").read_text()
+    rows = re.findall(r"^\| `(skdeploy_\w+)` \| (.*?) \|", text, re.MULTILINE)
+    listed = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    assert listed == {name.removesuffix("_bucket"): labels - {"le"} for name, labels in WEB.items()}
 
 
 def test_the_streams_metrics_are_exposed() -> None:

@@ -1,0 +1,143 @@
+"""/metrics of two real workers: one sum, whoever is asked, and whatever happens to the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from skdeploy.api_keys import line_for, new_key
+from tests.following import RECORD, saved, serves
+from tests.live import Service, served, wait_until
+
+pytestmark = pytest.mark.heavy
+
+
+def samples(service: Service) -> dict[tuple[str, tuple[str, ...]], float]:
+    """The value of each sample by its name and the values of its labels, in order of their names."""
+    status, text = service.get("/metrics")
+    assert status == 200
+    families = text_string_to_metric_families(text.decode())
+    return {
+        (one.name, tuple(value for _, value in sorted(one.labels.items()))): one.value
+        for family in families
+        for one in family.samples
+    }
+
+
+def predicted(service: Service) -> float:
+    """Answered predictions, as one scrape has it."""
+    return samples(service).get(("skdeploy_requests_total", ("POST", "/predict", "200")), 0.0)
+
+
+def workers(service: Service) -> float:
+    return samples(service)["skdeploy_workers", ()]
+
+
+def ask(service: Service, times: int) -> None:
+    for _ in range(times):
+        assert service.post(RECORD)[0] == 200
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "served.bin"
+    saved(path, 1.0)
+    return path
+
+
+@pytest.fixture
+def service(tmp_path: Path, model_file: Path) -> Iterator[Service]:
+    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "WATCH_SECONDS": "0.2"}
+    with served(tmp_path, **settings) as running:
+        wait_until(lambda: workers(running) == 2, "both workers are counted")
+        yield running
+
+
+def settled(service: Service, count: int) -> None:
+    """Within two seconds, and then in ten scrapes of whichever worker, it is `count`."""
+    wait_until(lambda: predicted(service) == count, f"{count} requests are counted", 2.5)
+    time.sleep(1.1)
+    assert {predicted(service) for _ in range(10)} == {float(count)}
+
+
+def test_any_worker_tells_the_sum_of_all(service: Service) -> None:
+    """Sixty requests on connections of their own: each scrape says sixty."""
+    ask(service, 60)
+    settled(service, 60)
+    now = samples(service)
+    assert now["skdeploy_records_total", ("predicted",)] == 60
+    assert now["skdeploy_request_duration_seconds_count", ("/predict",)] == 60
+
+
+def test_a_killed_worker_takes_no_count_along(service: Service) -> None:
+    """What it had told stays, its gauges go, and there are two workers again."""
+    ask(service, 40)
+    settled(service, 40)
+    killed = service.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: len({*service.workers()} - {killed}) == 2, "another worker runs")
+    wait_until(lambda: workers(service) == 2, "two workers are counted")
+    assert predicted(service) == 40
+    time.sleep(1.1)
+    assert workers(service) == 2
+    ask(service, 5)
+    settled(service, 45)
+
+
+def test_a_reload_of_gunicorn_takes_no_count_along(service: Service) -> None:
+    """SIGHUP: other workers, the same counts."""
+    ask(service, 20)
+    settled(service, 20)
+    before = {*service.workers()}
+    service.send(signal.SIGHUP)
+    wait_until(lambda: not before & {*service.workers()}, "the workers are others")
+    wait_until(lambda: workers(service) == 2, "two workers are counted")
+    ask(service, 5)
+    settled(service, 25)
+
+
+def test_another_model_is_told(service: Service, model_file: Path) -> None:
+    """The model's series is the new one's, and each of the two workers has counted a reload."""
+    passport = saved(model_file, 2.0)
+    serves(service, passport.version)
+
+    def reloads() -> float:
+        return samples(service).get(("skdeploy_model_reloads_total", ("ok",)), 0.0)
+
+    wait_until(lambda: reloads() == 2, "two reloads are counted")
+
+    def served_now() -> list[str]:
+        found = [(key, value) for key, value in samples(service).items() if key[0] == "skdeploy_model_info"]
+        return [key[1][3] for key, value in found if value == 1]
+
+    wait_until(lambda: served_now() == [passport.version], "one model is served")
+
+
+def test_keys_are_for_metrics_too(tmp_path: Path, model_file: Path) -> None:
+    """With API_KEYS_FILE a scrape without a key is 401; the folder of the counts is gone in the end."""
+    key = new_key()
+    (tmp_path / "keys").write_text(line_for("prometheus", key))
+    before = {*Path("/dev/shm").glob("skdeploy-metrics-*")}
+    settings = {"MODEL_URI": str(model_file), "WORKERS": "1", "API_KEYS_FILE": str(tmp_path / "keys")}
+    with served(tmp_path, **settings) as service:
+        assert service.get("/metrics")[0] == 401
+        connection = service.connection()
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        own = own_folder(service)
+        assert own in {*Path("/dev/shm").glob("skdeploy-metrics-*")} - before
+        assert service.stop() == 0
+    assert not own.exists()
+
+
+def own_folder(service: Service) -> Path:
+    """The folder that the service's worker has open files in."""
+    opened = [str(one.readlink()) for one in Path(f"/proc/{service.workers()[0]}/fd").iterdir()]
+    return next(Path(one).parent for one in opened if "skdeploy-metrics-" in one)

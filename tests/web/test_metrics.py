@@ -1,0 +1,195 @@
+"""What one process says at /metrics, of requests that were really made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from skdeploy.errors import TooLate
+from skdeploy.model import Model
+from skdeploy.schema.reasons import REASONS
+from skdeploy.settings import Settings
+from skdeploy.web import create_app
+from skdeploy.web.limits import PROBES
+from skdeploy.web.metrics import RECORD, UNKNOWN
+from skdeploy.web.passing import OTHER
+
+GOOD = {"size": 11.5, "kind": "elm", "age": 3}
+
+
+@pytest.fixture
+def client(regressor: Model) -> FlaskClient:
+    return create_app(regressor, Settings.from_env({})).test_client()
+
+
+def samples(client: FlaskClient, name: str) -> dict[tuple[str, ...], float]:
+    """The values of a sample, by those of its labels in order of the labels' names."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        tuple(value for _, value in sorted(one.labels.items())): one.value
+        for family in families
+        for one in family.samples
+        if one.name == f"skdeploy_{name}"
+    }
+
+
+def test_requests_are_counted_by_route_method_and_status(client: FlaskClient) -> None:
+    """Each request once; the scrape itself is counted for the next one."""
+    client.post("/predict", json=GOOD)
+    client.post("/predict", json=GOOD)
+    client.post("/predict", data=b"no JSON")
+    client.post("/predict", json={})
+    client.get("/predict")
+    client.get("/health")
+    assert samples(client, "requests_total") == {
+        ("POST", "/predict", "200"): 2,
+        ("POST", "/predict", "400"): 1,
+        ("POST", "/predict", "422"): 1,
+        ("GET", "/predict", "405"): 1,
+        ("GET", "/health", "200"): 1,
+    }
+    assert samples(client, "requests_total")["GET", "/metrics", "200"] == 1
+
+
+def test_what_callers_invent_shares_a_label(client: FlaskClient) -> None:
+    """Paths and methods that there are not make one series, not one each."""
+    for i in range(3):
+        client.get(f"/invented/{i}")
+        client.open("/predict", method=f"INVENTED{i}")
+    counted = samples(client, "requests_total")
+    assert counted == {("GET", OTHER, "404"): 3, (OTHER, "/predict", "405"): 3}
+
+
+def test_phases_are_those_that_were_reached(client: FlaskClient) -> None:
+    """A refused record is parsed, but neither predicted nor encoded; a body that is no JSON is none of it."""
+    client.post("/predict", json=GOOD)
+    client.post("/predict", json={})
+    client.post("/predict", data=b"no JSON")
+    counts = samples(client, "phase_duration_seconds_count")
+    assert counts == {("parse",): 2, ("predict",): 1, ("encode",): 1}
+    assert samples(client, "request_duration_seconds_count")["/predict",] == 3
+    assert 0 < samples(client, "request_duration_seconds_sum")["/predict",] < 60
+
+
+def test_records_are_counted_by_what_became_of_them(client: FlaskClient) -> None:
+    """With errors=partial some of a list are predicted, and the others rejected."""
+    client.post("/predict?errors=partial", json=[GOOD, GOOD, GOOD | {"age": "3"}])
+    assert samples(client, "records_total") == {("predicted",): 2, ("rejected",): 1}
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "missing": ({"size": 1.0, "kind": "elm"}, "age"),
+    "null": (GOOD | {"age": None}, "age"),
+    "unknown_column": (GOOD | {"invented": 1}, UNKNOWN),
+    "category": (GOOD | {"kind": "baobab"}, "kind"),
+    "range": (GOOD | {"age": 2**63}, "age"),
+    "type": (GOOD | {"size": "11.5"}, "size"),
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_bad_cells_are_counted_by_column_and_reason(client: FlaskClient, reason: str) -> None:
+    """Every reason that there is, by a record that has it."""
+    record, column = BAD[reason]
+    assert client.post("/predict", json=record).status_code == 422
+    assert samples(client, "rejected_cells_total") == {(column, reason): 1}
+
+
+def test_a_record_that_is_none_has_no_column(client: FlaskClient) -> None:
+    """An element of a list that is no object is a bad record, not a column that a caller named."""
+    assert client.post("/predict", json=[GOOD, 7]).status_code == 422
+    assert samples(client, "rejected_cells_total") == {(RECORD, "type"): 1}
+
+
+def test_the_model_is_told(client: FlaskClient, regressor: Model) -> None:
+    """Name, version, engine and the digest's start, and one worker."""
+    passport = regressor.passport
+    labels = (regressor.engine.name, passport.name, regressor.digest[:16], passport.version)
+    assert samples(client, "model_info") == {labels: 1}
+    assert samples(client, "workers") == {(): 1}
+
+
+def test_requests_in_flight_are_a_mean_of_time(client: FlaskClient) -> None:
+    """The scrape is in flight itself, and nobody else: between nobody and one."""
+    assert 0 <= samples(client, "requests_in_flight")[()] <= 1
+
+
+def test_openmetrics_by_accept(client: FlaskClient) -> None:
+    """Who asks for OpenMetrics gets it, with one end; others the older text."""
+    client.post("/predict", json=GOOD)
+    answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.content_type.startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+    assert answer.text.count("# EOF") == 1
+    plain = client.get("/metrics")
+    assert plain.content_type.startswith("text/plain")
+    assert "# EOF" not in plain.text
+
+
+def test_without_metrics_there_is_no_page(regressor: Model) -> None:
+    """METRICS=0: /metrics is 404, and predictions are answered."""
+    client = create_app(regressor, Settings.from_env({"METRICS": "0"})).test_client()
+    assert client.get("/metrics").status_code == 404
+    assert client.post("/predict", json=GOOD).status_code == 200
+
+
+class Socket:
+    """What gunicorn's loop says of a connection: when its request came, and whether it is one too many."""
+
+    def __init__(self, queued: float = 0.0, shed: bool = False) -> None:
+        self.queued, self.shed = queued, shed
+
+
+def is_told_to_come_back(answer: Any, kind: str) -> None:
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.content_type == "application/problem+json"
+    assert answer.json["type"].endswith(kind)
+
+
+@pytest.mark.parametrize(("shed", "kind"), [(True, "overloaded"), (False, "timed-out")])
+def test_who_cannot_be_answered_is_told_and_counted(client: FlaskClient, shed: bool, kind: str) -> None:
+    """One too many, or one that waited for ever: 503 with Retry-After; probes are answered."""
+    for path in sorted(PROBES):
+        environ = {"gunicorn.socket": Socket(1e-9, shed)}
+        assert client.get(path, environ_overrides=environ).status_code == 200
+    environ = {"gunicorn.socket": Socket(1e-9, shed)}
+    is_told_to_come_back(client.post("/predict", json=GOOD, environ_overrides=environ), kind)
+    assert samples(client, "requests_total")["POST", "/predict", "503"] == 1
+    assert client.post("/predict", json=GOOD).status_code == 200
+
+
+def test_a_wait_is_of_one_request_only(client: FlaskClient) -> None:
+    """The next request of the connection did not wait."""
+    sock = Socket(1e-9)
+    environ = {"gunicorn.socket": sock}
+    assert client.post("/predict", json=GOOD, environ_overrides=environ).status_code == 503
+    assert client.post("/predict", json=GOOD, environ_overrides=environ).status_code == 200
+
+
+def test_who_waits_too_long_for_a_batch_is_told(app_that_is_late: Flask) -> None:
+    """TooLate, from the engine's queue: 503 as well."""
+    is_told_to_come_back(app_that_is_late.test_client().post("/predict", json=GOOD), "timed-out")
+
+
+@pytest.fixture
+def app_that_is_late(regressor: Model) -> Flask:
+    """An application whose engine's queue has always been too long."""
+    app = create_app(regressor, Settings.from_env({}))
+
+    class Late:
+        version = regressor.passport.version
+
+        def parse_query(self, _query: str) -> None:
+            return None
+
+        def answer(self, *_asked: object) -> tuple[int, bytes]:
+            raise TooLate("The call waited too long for its turn.")
+
+    slot = app.extensions["skdeploy"]
+    slot.current = replace(slot.current, predictor=Late())
+    return app
