@@ -9,6 +9,7 @@ as a case that tests/fuzz/test_fuzz.py replays.
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 from pathlib import Path
 
@@ -16,8 +17,20 @@ import atheris
 
 with atheris.instrument_imports(include=["skdeploy.schema"]):
     from tests.fuzz.examining import examine
+    from tests.fuzz.mutating import mutate
 
 HERE = Path(__file__).parent
+
+
+def mutated(content: bytes, longest: int, seed: int) -> bytes:
+    """Another input of at most `longest` bytes: half of them by tokens, half as libFuzzer makes them."""
+    chance = random.Random(seed)
+    if content and chance.random() < 0.5:
+        content = mutate(content, chance)[:longest]
+        if chance.random() < 0.7:
+            return content
+    changed: bytes = atheris.Mutate(content, longest)
+    return changed
 
 
 def main() -> None:
@@ -43,10 +56,9 @@ def main() -> None:
         "-timeout=10",
         "-rss_limit_mb=1024",
         "-max_len=4096",
-        "-len_control=0",
         "-print_final_stats=1",
     ]
-    atheris.Setup(arguments, examine)
+    atheris.Setup(arguments, examine, custom_mutator=mutated)
     atheris.Fuzz()
 
 
