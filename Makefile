@@ -20,7 +20,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip sbom audit test check lint types imports test-all image bench bench-batch bench-stream lock format coverage-table robustness-table soak fuzz clean
+.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip sbom audit test check lint types imports test-all image bench bench-batch bench-stream bench-operating lock format coverage-table robustness-table soak fuzz clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -83,6 +83,9 @@ bench-batch: .venv/dev.done $(SPARK)/done $(SPARK)/jars/postgresql.jar ## measur
 
 bench-stream: .venv/dev.done .kafka/done ## measure a consumer of Kafka beside the floor and the naive loop (ROUNDS=3, ONLY="floor")
 	$(BIN)/python -m benchmarks.stream run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
+
+bench-operating: .venv/dev.done ## measure what metrics and log cost, and goodput under overload, 4 minutes (ROUNDS=3)
+	$(BIN)/python -m benchmarks.operating run --rounds $(or $(ROUNDS),3)
 
 format: .venv/dev.done ## format the code
 	$(BIN)/ruff check --fix .

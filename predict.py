@@ -9,21 +9,24 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from pathlib import Path
 
 from skdeploy import source
 from skdeploy.errors import SkdeployError
 from skdeploy.settings import Settings
 from skdeploy.watch import Control
-from skdeploy.web import create_app, logs, tracing
+from skdeploy.web import create_app, logs, metrics, tracing
 
 try:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     model = source.load_from_settings(settings)
-    shared = Path(folder) if (folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR")) else None
-    control, spans = Control.from_settings(settings), tracing.from_environ(os.environ)
-    app = create_app(model, settings, control, spans, shared)
+    app = create_app(
+        model,
+        settings,
+        Control.from_settings(settings),
+        tracing.from_environ(os.environ),
+        metrics.shared_folder(os.environ),
+    )
 except SkdeployError as error:
     raise SystemExit(f"The service does not start: {error}") from error
 

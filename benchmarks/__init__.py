@@ -10,6 +10,7 @@ workbench   a server on a model: started, checked, under load
 processes   a server started on its core, and stopped with all that it started
 proc        what /proc knows: process trees, memory, listening addresses
 load        wrk
+operating   what metrics and log cost, and goodput under overload: `make bench-operating`
 inprocess   decode, engine and encode without a server
 columns     models with many columns
 documents   results.json, read and written

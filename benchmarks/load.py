@@ -52,6 +52,26 @@ def measure(url: str, body: Path, *, connections: int, seconds: int, cpu: int) -
     return parse(_wrk(url, body, connections, longer, cpu))
 
 
+@dataclass(frozen=True, slots=True)
+class Goodput:
+    """Good answers and refusals per second; the 99th percentile of both in milliseconds."""
+
+    good: float
+    refused: float
+    p99: float
+
+
+def goodput(url: str, body: Path, *, connections: int, seconds: int, cpu: int) -> Goodput:
+    """The same where refusals are expected; connections that break are not."""
+    _wrk(url, body, connections, _WARM_UP_SECONDS, cpu)
+    said = _said(_wrk(url, body, connections, seconds, cpu))
+    refused = said["errors"].pop("status")
+    if any(said["errors"].values()):
+        raise BenchmarkError(f"the load is not what it should be: {said}")
+    passed = said["microseconds"] / 1e6
+    return Goodput((said["requests"] - refused) / passed, refused / passed, said["latency"]["p99"] / 1e3)
+
+
 def _wrk(url: str, body: Path, connections: int, seconds: int, cpu: int) -> str:
     command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
     command += ["--timeout", "30s", "-s", str(_SCRIPT), url, "--", str(body)]

@@ -15,14 +15,19 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
-# Before prometheus_client is imported: the folder in which the workers' metrics are added up. On SIGHUP
-# this file is read again, and the folder is there already.
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ and os.environ.get("METRICS") != "0":
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-    own = tempfile.mkdtemp(prefix="skdeploy-metrics-", dir=memory)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = own
-    # Workers and the watcher leave without this.
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
+# Before prometheus_client is imported: the folder in which the workers' metrics are added up, empty at the
+# start. On SIGHUP this file is read again, and what is there counts on.
+if os.environ.get("METRICS") != "0" and "SKDEPLOY_METRICS_STARTED" not in os.environ:
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        for old in (*Path(folder).glob("*.db"), *Path(folder).glob("drift-*.json")):
+            old.unlink()
+    else:
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+        folder = tempfile.mkdtemp(prefix="skdeploy-metrics-", dir=memory)
+        # Workers and the watcher leave without this.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ["SKDEPLOY_METRICS_STARTED"] = folder
 
 # The kernel drops a SIGTERM for which process 1 of a container has no handler, and gunicorn sets its
 # own only once the model is loaded. On SIGHUP this file is read again: then gunicorn's stays.

@@ -18,6 +18,9 @@ pages.py     /, /health and /ready
 browsing.py  the page at /, /docs, /openapi.json, and static/
 openapi.py   the OpenAPI document of what is served
 answers.py   its refusals, with examples
+exchange.py  what is known of one request while it is answered
+limits.py    the answer to requests that are too many, or too late
+metrics.py   /metrics, of all workers
 drift.py     what all workers have seen of drift, added up
 problems.py  exceptions -> application/problem+json
 threads.py   native thread pools kept to one thread

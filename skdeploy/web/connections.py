@@ -27,9 +27,9 @@ class DeadlineSocket(socket.socket):
 
     arrived   what has been read of a request that is still coming
     expired   the time is over: the next read says so
-    queued   time.monotonic() at which its request was given to the threads; 0: it was not
-    shed     its request came when too many waited
-    linger  at once could cost the client its answer: TCP drops it if bytes are unread
+    queued    time.monotonic() at which its request was given to the threads; 0: it was not
+    shed      its request came when too many waited
+    linger    closing at once could cost the client its answer: TCP drops it if bytes are unread
     """
 
     limit: float

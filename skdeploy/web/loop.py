@@ -21,6 +21,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from skdeploy.web.body import DRAIN_BYTES, DRAIN_SECONDS
 from skdeploy.web.connections import SMALL, BodyReader, DeadlineSocket, Outlook, outlook
 
+# Whoever asks whether the process lives does not wait for those that are scored.
+_QUICK = (b"GET /health ", b"GET /metrics ")
 # Seconds in which the next request of a client is not looked at who was refused: one that asks again at once
 # would have the loop refuse, and nothing else.
 _REST = 0.25
@@ -96,9 +98,10 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         expected = outlook(data)
         if expected is not Outlook.SHORT:
             self._hand_over(conn)
-            at_once = self.wsgi.extensions["skdeploy"].current.at_once
-            conn.sock.shed = self._is_full()
-            if expected is Outlook.WHOLE and (at_once or conn.sock.shed):
+            whole = expected is Outlook.WHOLE
+            quick = self.wsgi.extensions["skdeploy"].current.at_once or data.startswith(_QUICK)
+            conn.sock.shed = not (whole and quick) and self._is_full()
+            if whole and (quick or conn.sock.shed):
                 self._answer(conn, waiting)
             else:
                 self._forget(conn, waiting)

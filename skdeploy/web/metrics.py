@@ -23,6 +23,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import prometheus_client
@@ -235,6 +236,12 @@ def _column(column: str | None, reason: str) -> str:
     if column is None:
         return RECORD
     return UNKNOWN if reason == "unknown_column" else column
+
+
+def shared_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where gunicorn's workers add up, if they do: prometheus_client looks there too, when it is imported."""
+    folder = environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None
 
 
 def forget(folder: Path, pid: int) -> None:

@@ -18,7 +18,7 @@ from tests.live import ROOT
 HERE = ROOT / "tests" / "fuzz"
 INPUTS = sorted(path for folder in ("seeds", "cases") for path in (HERE / folder).iterdir())
 SECONDS = 60
-# A CPU that six others shared did 26,000 in less time: fewer than these would be a fuzzer that hangs.
+# A busy CPU does 26,000 in less time: fewer than these would be a fuzzer that hangs.
 FEWEST = 2_000
 
 

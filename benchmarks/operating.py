@@ -1,0 +1,125 @@
+"""What it costs to look into the service, and what it does with more than it can answer.
+
+python -m benchmarks.operating run       measure, print, keep operating.json, write the table; 4 minutes
+python -m benchmarks.operating report    write the table from operating.json
+
+One worker, one record per request, connections kept open, closed loop. The second part has ENGINE=sklearn and
+clients that ask again at once when they are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import command, load, report
+from benchmarks.command import Suite
+from benchmarks.documents import Document
+from benchmarks.servers import ROOT, SERVERS, Server
+from benchmarks.session import Session, opened, say, where_and_when
+
+_FILE = Path(__file__).parent / "operating.json"
+_BEGIN = "<!-- written by `make bench-operating` -->\n"
+_CONNECTIONS = 16
+_LOOKS: dict[str, dict[str, str]] = {
+    "METRICS=0": {"METRICS": "0"},
+    "metrics, the default": {},
+    "metrics and ACCESS_LOG=1": {"ACCESS_LOG": "1"},
+}
+_SATURATING = (4, 8, 16, 32)
+_CROWD = {"overload": {}, "overload, MAX_WAITING=8": {"MAX_WAITING": "8"}}
+
+
+def measure(_chosen: Sequence[str], rounds: int, seconds: int) -> Document:
+    """The rates of every kind, in rounds."""
+    with opened(rounds, seconds) as session:
+        document: Document = {**where_and_when(), "rounds": rounds, "looks": {}, "crowd": {}}
+        for number in range(rounds):
+            for name, settings in _LOOKS.items():
+                rate = _goodput(session, "skdeploy", settings, _CONNECTIONS)[0]
+                document["looks"].setdefault(name, []).append(round(rate))
+                say(f"round {number + 1}: {name}: {rate:,.0f}/s")
+            _measure_crowd(session, document["crowd"], number)
+        return document
+
+
+def _measure_crowd(session: Session, crowd: dict[str, Any], number: int) -> None:
+    rates = {count: _goodput(session, "skdeploy-sklearn", {}, count) for count in _SATURATING}
+    best = max(rate for rate, _, _ in rates.values())
+    # The fewest that reach nearly all that can be had.
+    enough = min(count for count, (rate, _, _) in rates.items() if rate >= 0.95 * best)
+    say(f"round {number + 1}: saturated by {enough} connections: {best:,.0f}/s")
+    crowd.setdefault("saturated", []).append({"connections": enough, "good": round(best)})
+    for name, settings in _CROWD.items():
+        good, refused, p99 = _goodput(session, "skdeploy-sklearn", settings, 3 * enough)
+        found = {"connections": 3 * enough, "good": round(good), "refused": round(refused), "p99": round(p99)}
+        crowd.setdefault(name, []).append({**found, "share": round(good / best, 3)})
+        say(f"round {number + 1}: {name}: {found}")
+
+
+def _goodput(
+    session: Session, key: str, settings: dict[str, str], connections: int
+) -> tuple[float, float, float]:
+    """Answers and refusals per second, and the 99th percentile of both in ms."""
+    with session.up(_server(key, settings)) as up:
+        url = f"http://127.0.0.1:{up.port}/predict"
+        found = load.goodput(
+            url, up.bodies[1], connections=connections, seconds=session.seconds, cpu=up.cpus.load
+        )
+        return found.good, found.refused, found.p99
+
+
+def _server(key: str, settings: dict[str, str]) -> Server:
+    """Ours, in the environment that the benchmark itself runs in."""
+    gunicorn = (sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app")
+    server = SERVERS[key]
+    return dataclasses.replace(
+        server, command=gunicorn, environment={**server.environment, **settings, "STATE_DIR": ""}
+    )
+
+
+def section(document: Document) -> str:
+    """The table."""
+    looks = {name: statistics.median(rates) for name, rates in document["looks"].items()}
+    base = looks["METRICS=0"]
+    rows = [(name, f"{rate:,.0f}", f"{rate / base:.3f}") for name, rate in looks.items()]
+    table = report.markdown(("16 connections", "requests/s", "of METRICS=0"), rows)
+    crowd = []
+    for name, rounds in document["crowd"].items():
+        middle = {key: statistics.median(one.get(key, 0) for one in rounds) for key in rounds[0]}
+        share = f"{middle['share']:.2f}" if "share" in middle else "1"
+        crowd.append(
+            (
+                name,
+                f"{middle['connections']:.0f}",
+                f"{middle['good']:,.0f}",
+                share,
+                f"{middle.get('refused', 0):,.0f}",
+                f"{middle['p99']:,.0f}" if "p99" in middle else "",
+            )
+        )
+    head = ("ENGINE=sklearn", "connections", "answered/s", "of the most", "refused/s", "p99, ms")
+    return f"{report.machine(document)}\n{table}\n\n{report.markdown(head, crowd)}\n"
+
+
+def _write(document: Document) -> None:
+    report.replace_between(ROOT / "benchmarks" / "README.md", _BEGIN, section(document))
+
+
+SUITE = Suite(
+    "python -m benchmarks.operating",
+    __doc__,
+    list(_LOOKS),
+    ("seconds", 4),
+    measure,
+    _FILE,
+    _write,
+    section,
+)
+
+if __name__ == "__main__":
+    command.main(SUITE)
