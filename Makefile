@@ -20,7 +20,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip sbom audit test check lint types imports test-all image bench bench-batch bench-stream bench-operating lock format coverage-table robustness-table soak clean
+.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip sbom audit test check lint types imports test-all image bench bench-batch bench-stream bench-operating lock format coverage-table robustness-table soak fuzz clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -99,6 +99,9 @@ robustness-table: .venv/dev.done ## try the bad inputs, faults and loads anew, a
 
 soak: .venv/dev.done ## a service under mixed load, reloads and other models; draws docs/soak.png (MINUTES=10)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
+
+fuzz: .venv/dev.done ## fuzz the readers of records, guided by coverage; findings stay in tests/fuzz/cases (SECONDS=60)
+	$(BIN)/python -m tests.fuzz.target --seconds $(or $(SECONDS),60) --corpus .cache/fuzz
 
 lock: .venv-pipenv/done | .venv/pyvenv.cfg $(SERVERS)/pyvenv.cfg ## resolve the Pipfiles anew; the locks name no package index
 	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(PIPENV) lock

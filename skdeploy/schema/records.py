@@ -28,6 +28,7 @@ _MISSING = "nothing: the column is missing"
 # A small body can hold many records that lack every column. Past this many bad cells the records are
 # still found bad, but no longer described.
 _MOST_LISTED = 10_000
+_INT64 = 2**63
 _ID_EXPECTED = "string or 64-bit integer, passed through"
 
 
@@ -219,7 +220,8 @@ class RecordReader:
 
 def _written_plainly(value: Any) -> Any:
     """The integer that 3.0 or 3e0 is to JSON Schema; anything else as it is."""
-    if isinstance(value, JsonNumber) and abs(value) <= 2**63 and value == value.to_integral_value():
+    # Compared, not abs(): a Decimal's arithmetic raises Overflow at 1e999999999.
+    if isinstance(value, JsonNumber) and -_INT64 <= value < _INT64 and value == value.to_integral_value():
         return int(value)
     return value
 
@@ -227,7 +229,7 @@ def _written_plainly(value: Any) -> Any:
 def _is_identifier(value: Any) -> bool:
     if value is None or isinstance(value, str):
         return True
-    return type(value) is int and -(2**63) <= value < 2**63
+    return type(value) is int and -_INT64 <= value < _INT64
 
 
 def _given(ids: list[Any] | None) -> dict[int, Any] | None:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ def crowd(service: Service, clients: int) -> list[tuple[int, dict[str, str], Any
     return answers
 
 
-def test_who_is_one_too_many_is_told_so_at_once(crowded: Service) -> None:
+@pytest.mark.robustness("load", "12 clients at once where 2 are scored and 3 may wait")
+def test_who_is_one_too_many_is_told_so_at_once(crowded: Service, fact: Callable[..., None]) -> None:
     """Two are scored, three wait, the others have 503 with Retry-After before those are done."""
     answers = crowd(crowded, 12)
     assert Counter(status for status, *_ in answers) == {200: 5, 503: 7}
@@ -86,6 +87,8 @@ def test_who_is_one_too_many_is_told_so_at_once(crowded: Service) -> None:
             assert headers["retry-after"] == "1"
             assert content["type"] == "urn:skdeploy:problem:overloaded"
             assert seconds < 0.4
+    slowest = max(seconds for status, *_, seconds in answers if status == 503)
+    fact(f"7 refused within {slowest * 1000:.0f} ms", 5, 0)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +105,15 @@ def test_probes_are_answered_in_the_crowd(crowded: Service, clients: int, paths:
     crowding.join()
 
 
-def test_who_waited_too_long_is_told_so(tmp_path: Path, model_file: Path) -> None:
+@pytest.mark.robustness("load", "6 clients at once, each prediction half a second, REQUEST_TIMEOUT=0.7")
+def test_who_waited_too_long_is_told_so(tmp_path: Path, model_file: Path, fact: Callable[..., None]) -> None:
     """Of six at once, two are scored in time, two more after half a second; the last came too late."""
     with served(tmp_path, **settings(model_file, REQUEST_TIMEOUT="0.7", MAX_WAITING="0")) as service:
         answers = crowd(service, 6)
     assert Counter(status for status, *_ in answers) == {200: 4, 503: 2}
     late = next(answer for answer in answers if answer[0] == 503)
     assert (late[1]["retry-after"], late[2]["type"]) == ("1", "urn:skdeploy:problem:timed-out")
+    fact("2 refused once their time was over", 4, 0)
 
 
 def test_who_was_refused_and_asks_again_at_once_is_let_rest(crowded: Service) -> None:
