@@ -46,7 +46,44 @@ _ESTIMATORS = frozenset(
     ]
 )
 # Classes that such a module imports from elsewhere.
-_FOREIGN = frozenset(["Parallel", "Memory", "Path", "Popen", "Pool", "Thread", "Process", "Bunch"])
+_FOREIGN = frozenset(
+    [
+        "ABC",
+        "ABCMeta",
+        "Annotation",
+        "BSpline",
+        "Bunch",
+        "Callable",
+        "CatBoostClassifier",
+        "CatBoostRegressor",
+        "Counter",
+        "Integral",
+        "Iterable",
+        "LGBMClassifier",
+        "LGBMRegressor",
+        "LinAlgError",
+        "List",
+        "Mapping",
+        "MaskedArray",
+        "Memory",
+        "MutableMapping",
+        "Number",
+        "Parallel",
+        "Path",
+        "Pool",
+        "Popen",
+        "Process",
+        "Real",
+        "Sequence",
+        "SparseEfficiencyWarning",
+        "StringIO",
+        "Thread",
+        "XGBClassifier",
+        "XGBRegressor",
+        "_VisualBlock",
+        "_EstimatorPrettyPrinter",
+    ]
+)
 _CLASS = re.compile(r"_{0,2}[A-Z][A-Za-z0-9]*\Z|Cy[A-Z][A-Za-z0-9]*\Z")
 _EXACT = frozenset(
     [
@@ -193,7 +230,10 @@ def refusal(module: str, name: str, more: Collection[str] = ()) -> str | None:
     if f"{module}.{name}" in _EXACT or f"{module}.{name}" in more:
         return None
     first, _, rest = module.partition(".")
-    if first == "sklearn" and rest.partition(".")[0] in _ESTIMATORS:
+    parts = rest.split(".")
+    if first == "sklearn" and "tests" in parts:
+        return "scikit-learn's tests, whose import runs code that no model needs"
+    if first == "sklearn" and parts[0] in _ESTIMATORS:
         if name not in _FOREIGN and _CLASS.match(name):
             return None
         return "neither a class of scikit-learn's estimators nor a function on the list"

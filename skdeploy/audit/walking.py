@@ -184,6 +184,9 @@ class _Walk:
         wrapper = (function.module, function.name) == _WRAPPER
         if (wrapper and (opcode != "NEWOBJ" or args)) or Global(*_WRAPPER) in args:
             raise Lost("an array's wrapper is not made as joblib makes it")
+        # Other codecs unpack: some bytes would become gigabytes.
+        if function == Global("_codecs", "encode") and args[1:] not in (("latin1",), ("latin-1",)):
+            raise Lost("_codecs.encode with another encoding than latin1, the only one that pickle writes")
         self.stack.append(Made(function, args))
 
     def build(self, here: int) -> None:
