@@ -7,7 +7,7 @@ from typing import Any
 
 from skdeploy.settings import Settings
 from skdeploy.source import Source, resolve
-from skdeploy.watch.state import State
+from skdeploy.watch.state import Look, State
 
 
 class Control:
@@ -28,6 +28,10 @@ class Control:
     def status(self) -> dict[str, Any]:
         """The watcher's last look and what each worker serves, ready for JSON."""
         return {"watcher": self._state.last_look(), "workers": self._state.workers()}
+
+    def last_look(self) -> Look | None:
+        """How the watcher's last look went; None before the first."""
+        return self._state.last_look()
 
     def reload(self) -> dict[str, Any]:
         """Ask for a look now; what the source names at the moment. Raises SourceError or OSError."""

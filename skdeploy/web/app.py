@@ -57,7 +57,9 @@ def create_app(
     _add_pages(app, slot, control)
     if control is not None and settings.admin_token:
         _add_admin(app, control, settings.admin_token)
-    app.extensions["skdeploy.metrics"] = metrics = Metrics(slot, shared) if settings.metrics else None
+    app.extensions["skdeploy.metrics"] = metrics = (
+        Metrics(slot, shared, control) if settings.metrics else None
+    )
     if metrics is not None:
         _add_metrics(app, metrics)
     browsing.install(app, slot, settings)

@@ -7,6 +7,7 @@
     skdeploy_rejected_cells_total{column,reason}    reasons: skdeploy.schema.reasons
     skdeploy_model_info{model,version,sha256,engine}    1: a worker serves it; 0: it did
     skdeploy_model_reloads_total{result}            ok, failed; of each worker
+    skdeploy_watcher_failing                        1: the watcher's last look failed; only where one watches
     skdeploy_requests_in_flight                     the mean of the last second
     skdeploy_workers                                workers that live
     skdeploy_drift_*                                skdeploy.drift
@@ -23,15 +24,18 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from skdeploy.schema.reasons import reason_of
+from skdeploy.watch import Control
 from skdeploy.web.drift import Board
 from skdeploy.web.drift import forget as forget_drift
 from skdeploy.web.exchange import Exchange
@@ -70,9 +74,10 @@ class _Bins:
 class Metrics:
     """Counts requests in one process; `render` is the whole service's. Safe to call from threads."""
 
-    def __init__(self, slot: Slot, folder: Path | None = None) -> None:
-        """`folder` is PROMETHEUS_MULTIPROC_DIR, if gunicorn's workers share one."""
+    def __init__(self, slot: Slot, folder: Path | None = None, control: Control | None = None) -> None:
+        """`folder` is PROMETHEUS_MULTIPROC_DIR, if gunicorn's workers share one; `control`, the watcher's."""
         self._slot = slot
+        self._control = control
         self._folder = folder
         self._drift = Board(folder, slot)
         self._families = _Families(CollectorRegistry())
@@ -187,9 +192,24 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         more = CollectorRegistry()
         more.register(self._drift)
+        if self._control is not None:
+            more.register(_Watched(self._control))
         # OpenMetrics ends each with a line of its own.
         content: bytes = encode(registry).removesuffix(b"# EOF\n") + encode(more)
         return content, content_type
+
+
+class _Watched(Collector):
+    """What the watcher refused never reaches a worker."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        look = self._control.last_look()
+        if look is not None:
+            meaning = "1: the watcher's last look at MODEL_URI failed, and the model before it serves."
+            yield GaugeMetricFamily("skdeploy_watcher_failing", meaning, float(look.failure is not None))
 
 
 class _Families:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -10,6 +11,8 @@ import skdeploy.batch.metrics
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.stream.kafka.metrics import Metrics
+from skdeploy.watch import Control, State
+from skdeploy.watch.state import Look
 from skdeploy.web import create_app
 from tests.live import ROOT
 from tests.operating.metric_names import BATCH, STREAM, WEB
@@ -18,9 +21,11 @@ from tests.operating.metric_names import BATCH, STREAM, WEB
 GOOD = {"size": 11.5, "kind": "elm", "age": 3}
 
 
-def exposed(model: Model) -> dict[str, set[str]]:
+def exposed(model: Model, folder: Path) -> dict[str, set[str]]:
     """The samples of a web service that was asked, each with the names of its labels."""
-    app = create_app(model, Settings.from_env({}))
+    State(folder, "model.bin").note(Look(looked="2013-11-05T08:00:00+00:00"))
+    settings = Settings.from_env({"STATE_DIR": str(folder)})
+    app = create_app(model, settings, Control.from_settings(settings))
     client = app.test_client()
     client.post("/predict", json=[GOOD] * 600)
     client.post("/predict", json={})
@@ -30,9 +35,9 @@ def exposed(model: Model) -> dict[str, set[str]]:
     return {one.name: set(one.labels) for family in families for one in family.samples}
 
 
-def test_the_web_services_metrics_are_those_that_it_exposes(regressor: Model) -> None:
+def test_the_web_services_metrics_are_those_that_it_exposes(regressor: Model, tmp_path: Path) -> None:
     """Each is in a real answer of /metrics, with these labels, and no other is."""
-    found = exposed(regressor)
+    found = exposed(regressor, tmp_path)
     assert {name: found.get(name) for name in WEB} == WEB
     parts = re.compile(r"_(created|sum|count)$")
     assert {name for name in found if not parts.search(name)} == set(WEB)
