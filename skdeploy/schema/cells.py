@@ -134,7 +134,7 @@ def _describe_type(column: Column) -> str:
     if column.type == "int":
         return _describe_integer(column)
     if column.type == "datetime":
-        zone = "with" if _has_zone(column) else "without"
+        zone = "with" if column.has_zone else "without"
         return f"date-time as RFC 3339 writes it, {zone} a zone"
     return {"float": "number", "bool": "boolean", "str": "string"}[column.type]
 
@@ -217,12 +217,8 @@ def _string(_column: Column) -> Check:
     return convert
 
 
-def _has_zone(column: Column) -> bool:
-    return "," in column.dtype
-
-
 def _datetime(column: Column) -> Check:
-    zoned = _has_zone(column)
+    zoned = column.has_zone
     years = _ZONED_YEARS if zoned else (1, 9999)
     first, last = _NANOSECOND_YEARS if "[ns" in column.dtype else years
 

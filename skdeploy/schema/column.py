@@ -56,6 +56,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         bits = int(match[2])
         return (0, 2**bits - 1) if match[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
+    @property
+    def has_zone(self) -> bool:
+        """Whether a date-time has a zone, as training data had it: a dtype such as "datetime64[ns, UTC]"."""
+        return "," in self.dtype
+
     def refuses_unknown(self, strict: bool) -> bool:
         """Whether a category that is not among `categories` is a bad cell."""
         return self.categories is not None and (strict or self.unknown == "refuse")

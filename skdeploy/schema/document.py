@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from skdeploy.schema.column import Column, Schema
@@ -9,6 +10,10 @@ from skdeploy.schema.column import Column, Schema
 # A longer list helps no reader, and every client would fetch it.
 _MOST_CATEGORIES = 1000
 
+_WITHOUT_ZONE = (
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]"
+    "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?$"
+)
 _TYPES: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},
     "float": {"type": "number"},
@@ -32,8 +37,13 @@ def json_schema(schema: Schema, *, strict: bool = False, reveal: bool = True) ->
 
 def _property(column: Column, *, strict: bool, reveal: bool) -> dict[str, Any]:
     result = dict(_TYPES[column.type])
+    if column.type == "datetime" and not column.has_zone:
+        # RFC 3339, and so the format, demands a zone.
+        result = {"type": "string", "pattern": _WITHOUT_ZONE}
     if column.type == "int":
         result |= _integer_range(*column.bounds)
+    if column.type == "float" and math.isfinite(column.bounds[1]):
+        result |= {"minimum": column.bounds[0], "maximum": column.bounds[1]}
     if column.nullable:
         result["type"] = [result["type"], "null"]
     if column.description:

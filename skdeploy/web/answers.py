@@ -19,6 +19,7 @@ _PROBLEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         ],
     ),
     "401": ("No key, or a wrong one", [problem(401, "unauthorized", "Unauthorized")]),
+    "404": ("There is no such path", [problem(404, "not-found", "Not Found")]),
     "408": ("The body did not arrive in time", [problem(408, "request-timeout", "Request timeout")]),
     "413": (
         "More than one request may hold",
@@ -37,17 +38,45 @@ _PROBLEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [unscorable({0: "the pipeline raises ValueError"}), problem(500, "internal-error", "Internal error")],
     ),
     "502": ("The source has no model", [problem(502, "source-unavailable", "The source has no model")]),
-    "503": ("Not now", [problem(503, "not-ready", "Not ready")]),
+    "503": (
+        "Not now",
+        [
+            problem(503, "overloaded", "Overloaded"),
+            problem(503, "timed-out", "Timed out"),
+            problem(503, "not-ready", "Not ready"),
+        ],
+    ),
 }
 
 
-def _response(meaning: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
+# Status -> the headers that come with it, and what they hold.
+_HEADERS = {
+    "401": {"WWW-Authenticate": "Basic and Bearer; a key is the password of the one, the token of the other"},
+    "503": {"Retry-After": "Seconds; not if the service is about to end"},
+}
+REQUEST_ID = {
+    "X-Request-ID": {
+        "description": "What the request is called in the log: the header of that name, if it was sent",
+        "schema": {"type": "string"},
+    }
+}
+
+
+def _response(status: str, meaning: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
     named = {one["type"].rsplit(":", 1)[1]: {"value": one} for one in examples}
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": named}
-    return {"description": meaning, "content": {"application/problem+json": content}}
+    headers = {
+        name: {"description": holds, "schema": {"type": "string"}}
+        for name, holds in _HEADERS.get(status, {}).items()
+    }
+    return {
+        "description": meaning,
+        "headers": headers | REQUEST_ID,
+        "content": {"application/problem+json": content},
+    }
 
 
-RESPONSES = {status: _response(*meaning) for status, meaning in _PROBLEMS.items()}
+RESPONSES = {status: _response(status, *meaning) for status, meaning in _PROBLEMS.items()}
 
 
 def answers(statuses: list[str]) -> dict[str, Any]:

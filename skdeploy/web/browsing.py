@@ -86,7 +86,7 @@ class _Documents:
         return Surface(
             max_records=self._settings.max_records,
             ignore_unknown=self._settings.unknown_columns == "ignore",
-            secured=bool(getattr(self._settings, "api_keys_file", "")),
+            secured=bool(self._settings.api_keys_file),
             metrics="/metrics" in there,
             admin="/admin/reload" in there,
         )

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from skdeploy.web.answers import RESPONSES, answers
+from skdeploy.web.answers import REQUEST_ID, RESPONSES, answers
 
 _INT64 = {"minimum": -(2**63), "maximum": 2**63 - 1}
+_LONG = "Whole numbers beyond 2^53 only with a fraction or an exponent: a double does not hold all of them."
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -51,8 +52,9 @@ def openapi(about: dict[str, Any], surface: Surface) -> dict[str, Any]:
         schemes |= {
             "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "bearer": {"type": "http", "scheme": "bearer"},
+            "basic": {"type": "http", "scheme": "basic", "description": "The key is the password."},
         }
-        document["security"] = [{"apiKey": []}, {"bearer": []}]
+        document["security"] = [{"apiKey": []}, {"bearer": []}, {"basic": []}]
     if surface.admin:
         schemes["admin"] = {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN"}
     if schemes:
@@ -75,7 +77,7 @@ def _paths(output: dict[str, Any], surface: Surface) -> dict[str, Any]:
         "/openapi.json": {"get": _get("openapi", "This document", document, guard)},
         "/docs": {"get": _get("docs", "This document, to read", {"text/html": {"schema": text}}, guard)},
     }
-    paths["/"]["get"]["responses"]["200"]["headers"] = {"Vary": {"schema": text}}
+    paths["/"]["get"]["responses"]["200"]["headers"] = {"Vary": {"schema": text}, **REQUEST_ID}
     if surface.metrics:
         plain = {"text/plain": {"schema": text}}
         paths["/metrics"] = {"get": _get("metrics", "Metrics for Prometheus", plain, guard)}
@@ -89,6 +91,7 @@ def _paths(output: dict[str, Any], surface: Surface) -> dict[str, Any]:
                 "responses": {
                     "202": {
                         "description": "What the source names now",
+                        "headers": REQUEST_ID,
                         "content": {"application/json": {"schema": target}},
                     }
                 }
@@ -102,7 +105,8 @@ def _get(name: str, summary: str, content: dict[str, Any], refusals: list[str]) 
     return {
         "operationId": name,
         "summary": summary,
-        "responses": {"200": {"description": summary, "content": content}} | answers(refusals),
+        "responses": {"200": {"description": summary, "headers": REQUEST_ID, "content": content}}
+        | answers(refusals),
     }
 
 
@@ -125,6 +129,7 @@ def _predict(output: dict[str, Any], guard: list[str]) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "A prediction, or one per record",
+                "headers": REQUEST_ID,
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}},
             }
         }
@@ -172,6 +177,8 @@ def _record(schema: dict[str, Any], key: str | None, ignore_unknown: bool) -> di
     columns = {}
     for name, column in schema["properties"].items():
         columns[name] = column | (_INT64 if column.get("format") == "int64" else {})
+        if "number" in column["type"]:
+            columns[name]["description"] = " ".join(filter(None, [column.get("description"), _LONG]))
     if key is not None:
         columns[key] = _identifier()
     return schema | {"properties": columns, "additionalProperties": ignore_unknown}

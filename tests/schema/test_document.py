@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 from skdeploy.schema import Column, Schema, json_schema
 
 SCHEMA = Schema(
@@ -39,3 +41,18 @@ def test_minimal_hides_what_training_data_showed() -> None:
     """Without `reveal` there are no categories, ranges and examples."""
     assert "seen" not in str(json_schema(SCHEMA, reveal=False))
     assert json_schema(SCHEMA, reveal=False)["properties"]["r"] == {"type": "string"}
+
+
+def test_bounds_of_single_precision_and_date_times_without_a_zone() -> None:
+    """float32 has its largest number; the format date-time demands a zone, and stands only where one is."""
+    columns = [
+        Column(name="f", type="float", dtype="float32"),
+        Column(name="local", type="datetime", dtype="datetime64[us]"),
+        Column(name="zoned", type="datetime", dtype="datetime64[us, UTC]"),
+    ]
+    properties = json_schema(Schema(container="frame", columns=columns))["properties"]
+    assert properties["f"]["maximum"] == 3.4028234663852886e38
+    assert "format" not in properties["local"]
+    assert re.search(properties["local"]["pattern"], "2013-11-05T08:00:00.5")
+    assert not re.search(properties["local"]["pattern"], "2013-11-05T08:00:00Z")
+    assert properties["zoned"] == {"type": "string", "format": "date-time"}

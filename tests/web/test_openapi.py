@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
+from skdeploy.api_keys import line_for, new_key
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
@@ -56,6 +58,24 @@ def test_answers_are_what_the_document_says(classifier: Model) -> None:
             name = "Answer" if answer.status_code == 200 else "Problem"
             resolved(document, name).validate(answer.json)
             assert str(answer.status_code) in document["paths"]["/predict"]["post"]["responses"]
+
+
+def test_every_refusal_is_described(regressor: Model, tmp_path: Path) -> None:
+    """With keys: 401 with its challenge, three ways to send one; 503 with Retry-After and all its types."""
+    (tmp_path / "keys").write_text(line_for("backend", new_key()))
+    (tmp_path / "keys").chmod(0o600)
+    app = create_app(regressor, Settings.from_env({"API_KEYS_FILE": str(tmp_path / "keys")}))
+    with app.test_request_context("/openapi.json"):
+        document = app.view_functions["document"]().get_json()  # type: ignore[union-attr]
+    assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer", "basic"}
+    refusals = document["components"]["responses"]
+    assert "WWW-Authenticate" in refusals["401"]["headers"]
+    assert "Retry-After" in refusals["503"]["headers"]
+    examples = refusals["503"]["content"]["application/problem+json"]["examples"]
+    assert set(examples) == {"overloaded", "timed-out", "not-ready"}
+    predict = document["paths"]["/predict"]["post"]["responses"]
+    assert set(predict) == {"200", "400", "401", "408", "413", "415", "422", "500", "503"}
+    assert document["paths"]["/health"]["get"]["security"] == []
 
 
 def test_the_document_follows_the_model(regressor: Model, classifier: Model) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from skdeploy.api_keys import line_for, new_key
 from skdeploy.model import Model
 from tests.live import served
 
@@ -21,9 +22,10 @@ _HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 
 
 @pytest.mark.heavy
+@pytest.mark.parametrize("keys", [False, True], ids=["open", "with API keys"])
 @pytest.mark.parametrize("kind", ["regressor", "classifier"])
 def test_the_service_does_what_its_document_says(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+    kind: str, keys: bool, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """schemathesis, all checks: what fits is accepted, what does not is refused, answers are as said."""
     model: Model = request.getfixturevalue(kind)
@@ -31,7 +33,14 @@ def test_the_service_does_what_its_document_says(
     (tmp_path / "schemathesis.toml").write_text(_CONFIG)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
     options = ["--seed=1", "--max-examples=100", "--generation-database=none", "--no-color"]
-    with served(tmp_path, MODEL_URI=model.origin.uri, WORKERS="1") as service:
+    settings = {"MODEL_URI": model.origin.uri, "WORKERS": "1"}
+    if keys:
+        key = new_key()
+        settings["API_KEYS_FILE"] = str(tmp_path / "keys")
+        (tmp_path / "keys").write_text(line_for("schemathesis", key))
+        (tmp_path / "keys").chmod(0o600)
+        options += [f"--header=X-API-Key: {key}"]
+    with served(tmp_path, **settings) as service:
         result = subprocess.run(
             [*command, service.url + "/openapi.json", *options],
             cwd=tmp_path,
