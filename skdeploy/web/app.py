@@ -78,10 +78,14 @@ def _add_predict(app: Flask, slot: Slot, max_body: int, patience: float) -> None
         try:
             options = predictor.parse_query(environ.get("QUERY_STRING", ""))
             exchange.body = body = read_json_body(environ, max_body)
-            DEADLINE.set(deadline := exchange.began + patience)
+            deadline = exchange.began + patience
             if time.monotonic() > deadline:
                 return problems.respond(too_late())
-            status, answer = predictor.answer(body, options, exchange)
+            before = DEADLINE.set(deadline)
+            try:
+                status, answer = predictor.answer(body, options, exchange)
+            finally:
+                DEADLINE.reset(before)
         except TooLate:
             return problems.respond(too_late())
         except Exception as error:  # each has its document
