@@ -43,7 +43,6 @@ from skdeploy.web.serving import Slot
 
 # Seconds.
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-PHASES = ("parse", "predict", "encode")
 _FLUSH_SECONDS = 1.0
 # Keys that callers made up share one label: else each would be a time series for ever.
 UNKNOWN = "(unknown)"
@@ -77,13 +76,12 @@ class Metrics:
     def __init__(self, slot: Slot, folder: Path | None = None, control: Control | None = None) -> None:
         """`folder` is PROMETHEUS_MULTIPROC_DIR, if gunicorn's workers share one; `control`, the watcher's."""
         self._slot = slot
-        self._control = control
         self._folder = folder
         self._drift = Board(folder, slot)
+        self._asked: list[Collector] = [self._drift, *([_Watched(control)] if control else [])]
         self._families = _Families(CollectorRegistry())
         self._lock = threading.Lock()
         self._in_flight = 0
-        self._area = 0.0
         self._model: tuple[str, ...] | None = None
         self._clear(time.monotonic())
 
@@ -103,21 +101,19 @@ class Metrics:
             self._area += exchange.waited
             self._in_flight += 1
 
-    def end(self, exchange: Exchange, route: str, method: str, status: int) -> float:
-        """It has its answer; the seconds that it took."""
+    def end(self, exchange: Exchange, route: str, method: str, status: int) -> None:
+        """It has its answer."""
         now = time.monotonic()
-        seconds = now - exchange.began
         with self._lock:
             self._pass(now)
             self._in_flight -= 1
             self._requests[route, method, status] += 1
-            self._durations[route].add(seconds)
+            self._durations[route].add(now - exchange.began)
             if exchange.parse is not None:
                 self._add_records(exchange)
             due = now - self._flushed >= _FLUSH_SECONDS
         if due:
             self.flush()
-        return seconds
 
     def _add_records(self, exchange: Exchange) -> None:
         phases = self._phases
@@ -185,18 +181,15 @@ class Metrics:
     def render(self, accept: str) -> tuple[bytes, str]:
         """The service's metrics in the format that `accept` asks for, and its content type."""
         self.flush()
-        registry = self._families.registry
-        if self._folder is not None:
-            registry = CollectorRegistry()
+        registry = CollectorRegistry()
+        if self._folder is None:
+            registry.register(self._families.registry)
+        else:
             MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
+        for collector in self._asked:
+            registry.register(collector)
         encode, content_type = choose_encoder(accept)
-        more = CollectorRegistry()
-        more.register(self._drift)
-        if self._control is not None:
-            more.register(_Watched(self._control))
-        # OpenMetrics ends each with a line of its own.
-        content: bytes = encode(registry).removesuffix(b"# EOF\n") + encode(more)
-        return content, content_type
+        return encode(registry), content_type
 
 
 class _Watched(Collector):
