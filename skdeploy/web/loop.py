@@ -183,7 +183,7 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().murder_pending()
         now = time.monotonic()
         while self.resting and (self.resting[0].timeout <= now or not self.alive):
-            self._wake(self.resting.popleft())
+            self.await_next(self.resting.popleft())
         while self.arriving and self.arriving[0].timeout <= now:
             conn = self.arriving[0]
             self._forget(conn, self.arriving)
@@ -191,8 +191,8 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.sock.expired = True
             super().enqueue_req(conn)
 
-    def _wake(self, conn: TConn) -> None:
-        """Look again at what a client sends who was refused."""
+    def await_next(self, conn: TConn) -> None:
+        """Look at what a client sends next, on a connection that nothing watches at the moment."""
         conn.set_timeout()
         self.keepalived_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))

@@ -6,10 +6,8 @@ not keep the process. How connections are served stands in `skdeploy.web.loop`.
 
 from __future__ import annotations
 
-import selectors
 import time
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 from gunicorn.workers.gthread import TConn
@@ -79,9 +77,7 @@ class Worker(LoopWorker):
             super().finish_request(conn, fs)
             return
         conn.sock.setblocking(False)
-        conn.set_timeout()
-        self.keepalived_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+        self.await_next(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """At most a second at a time: idle connections are closed, and the heart beats, in between.

@@ -20,25 +20,10 @@ from playwright.sync_api import sync_playwright
 from skdeploy import api_keys
 from tests.collector import Collector, collecting
 from tests.live import Service, served, wait_until
+from tests.wire import GOOD
 
 KEY, TOKEN, APP = api_keys.new_key(), "the-admins-token", "https://app.example"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-RECORD = {
-    "origin": "JFK",
-    "dest": "LAX",
-    "carrier": "DL",
-    "month": 11,
-    "weekday": 4,
-    "hour": 18,
-    "distance": 2475,
-    "temp": 48.0,
-    "dewp": 33.1,
-    "humid": 56.4,
-    "wind_dir": 250,
-    "wind_speed": 12.7,
-    "pressure": 1019.2,
-}
-GOOD = json.dumps(RECORD).encode()
 
 
 @dataclass
