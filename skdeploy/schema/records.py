@@ -53,11 +53,16 @@ class Checked:
     single: bool = False
     malformed: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def bad_cells(self) -> list[BadCell]:
+        """Those of all bad records, as far as they are listed."""
+        return [cell for cells in self.bad.values() for cell in cells]
+
     def require_all_good(self) -> None:
         """Raise InvalidRecord with every bad cell, if there is one."""
         if self.bad:
             unlisted = sum(not cells for cells in self.bad.values())
-            raise InvalidRecord([cell for cells in self.bad.values() for cell in cells], unlisted=unlisted)
+            raise InvalidRecord(self.bad_cells, unlisted=unlisted)
 
 
 class RecordReader:

@@ -77,7 +77,7 @@ class Predictor:
         exchange.parse, exchange.records = read - began, checked.count
         if checked.bad:
             exchange.rejected = len(checked.bad)
-            exchange.bad = [cell for cells in checked.bad.values() for cell in cells]
+            exchange.bad = checked.bad_cells
         partial = options.partial and not checked.single
         if not partial or len(checked.bad) == checked.count:
             checked.require_all_good()
