@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +128,17 @@ class Process:
             self._process = None
             for child in children:
                 _end(child)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It does nothing meanwhile, and its connections stay open, as when its machine is moved."""
+        if self._process is None:
+            raise ServerError(f"{self.name} does not run")
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     def _require_running(self, process: subprocess.Popen[bytes], deadline: float, seconds: float) -> None:
         code = process.poll()

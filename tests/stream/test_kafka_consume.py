@@ -226,6 +226,18 @@ def test_metrics_and_readiness(broker: Broker, regressor_file: Path) -> None:
     assert page(port, "/ready")[0] == 0
 
 
+@pytest.mark.parametrize("once", ["0", "1"])
+def test_brokers_that_are_not_there_are_said(broker: Broker, regressor_file: Path, once: str) -> None:
+    """By /ready, in either mode; and who has begun nothing ends soon when told to."""
+    port = free_port()
+    settings = {"TOPICS": "a", "OUTPUT_TOPIC": "o", "GROUP": "g", "METRICS_PORT": str(port)}
+    elsewhere = {"KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}", "EXACTLY_ONCE": once}
+    with consuming(broker, regressor_file, **settings, **elsewhere):
+        wait_until(lambda: page(port, "/ready") == (503, "no broker can be reached\n"), "it says so")
+        told = time.monotonic()
+    assert time.monotonic() - told < 10
+
+
 def test_a_large_poison_event_is_cut(broker: Broker, regressor_file: Path) -> None:
     """A dead letter of it fits a message, and says what the whole was."""
     create(broker, "i", "i.out.dead-letters")

@@ -12,7 +12,7 @@ sender.py       produces, waits where the queue is full, knows what is acknowled
 delivery.py     at least once
 transactions.py exactly once
 consumption.py  poll -> process -> produce ... -> commit, until it is told to stop
-worker.py       one thread that predicts
+worker.py       a thread that predicts, and one that commits
 following.py    another model between polls
 metrics.py      what Prometheus is told
 pages.py        /metrics, /ready, /health

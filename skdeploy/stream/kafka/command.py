@@ -108,9 +108,8 @@ def _run(opened: _Opened, stream: StreamSettings, given: Mapping[str, str], mode
     sender = Sender(
         producer, reader, output=stream.output_topic, dead_letters=stream.dead_letters, limit=limit
     )
-    delivery: Delivery = AtLeastOnce(reader, sender)
-    if stream.exactly_once:
-        delivery = ExactlyOnce(producer, reader, sender, stop)
+    way = ExactlyOnce if stream.exactly_once else AtLeastOnce
+    delivery: Delivery = way(producer, reader, sender, stop)
     _log.info(
         "%s %s from %s: %s -> %s and %s, group %s, %s", model.passport.name, model.passport.version,
         model.origin.uri if model.origin else "memory", ", ".join(stream.topics), stream.output_topic,

@@ -70,7 +70,7 @@ class Consumption:
         self._processor = processor
         self._commit_seconds = commit_seconds
         self._due = time.monotonic() + commit_seconds
-        self._worker = Worker()
+        self._worker = Worker("predictions")
         # How many messages were produced when these events were; the times of those events.
         self._awaited: deque[tuple[int, Times]] = deque()
         self._failures = 0

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 
 from skdeploy.errors import StreamError
 from skdeploy.stream.kafka.assignment import Partition
 from skdeploy.stream.kafka.reader import Reader
 from skdeploy.stream.kafka.sender import Sender
+from skdeploy.stream.kafka.worker import Patient
+from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +51,10 @@ class AtLeastOnce:
 
     acknowledges = True
 
-    def __init__(self, reader: Reader, sender: Sender) -> None:
+    def __init__(self, producer: Producer, reader: Reader, sender: Sender, stop: Stop) -> None:
         self._reader = reader
         self._sender = sender
+        self._patient = Patient(producer, stop)
 
     def open(self) -> None:
         """Nothing."""
@@ -61,7 +66,7 @@ class AtLeastOnce:
         """What cannot be committed now is committed the next time, or comes again."""
         self._reader.wait(self._sender.is_flushed)
         self._sender.check()
-        return self._commit()
+        return self._has_committed(partial(self._patient.call, self._reader.commit))
 
     def abort(self) -> None:
         """What is acknowledged stays: the same prediction comes again, with the same id."""
@@ -71,11 +76,12 @@ class AtLeastOnce:
         if lost or not partitions & self._reader.assignment.finished.keys():
             return
         if self._sender.is_flushed(_LEAVING) and not self._sender.has_failed():
-            self._commit()
+            # By this thread: a commit of another one has no end while a poll of this one calls back.
+            self._has_committed(self._reader.commit)
 
-    def _commit(self) -> bool:
+    def _has_committed(self, commit: Callable[[], None]) -> bool:
         try:
-            self._reader.commit()
+            commit()
         except KafkaException as error:
             reason = error.args[0]
             if reason.fatal():

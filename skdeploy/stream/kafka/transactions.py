@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -13,12 +14,14 @@ from skdeploy.errors import StreamError
 from skdeploy.stream.kafka.assignment import Partition
 from skdeploy.stream.kafka.reader import Reader
 from skdeploy.stream.kafka.sender import Sender, TakeAgain
+from skdeploy.stream.kafka.worker import Patient
 from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
 
-# Seconds of one attempt; what takes longer is gone on with.
+# Seconds of one attempt; what takes longer is gone on with. Who has begun nothing can end between two.
 _ATTEMPT = 10.0
+_OPENING = 1.0
 _PAUSES = (0.1, 0.5, 1.0, 2.0)
 
 
@@ -33,11 +36,15 @@ class ExactlyOnce:
         self._sender = sender
         self._stop = stop
         self._is_open = False
+        self._patient = Patient(producer, stop)
         sender.is_broken = self._is_broken
 
     def open(self) -> None:
-        """End what an earlier process of our name left open, and fence it if it is still there."""
-        self._call(self._producer.init_transactions, _ATTEMPT)
+        """End what an earlier process of our name left open, and fence it if it is still there.
+
+        Returns without that if told to stop: nothing is begun then.
+        """
+        self._call(self._producer.init_transactions, _OPENING, until=self._stop.is_set)
 
     def begin(self) -> None:
         """A transaction, if there is none."""
@@ -89,12 +96,14 @@ class ExactlyOnce:
             return bool(error.args[0].txn_requires_abort() or error.args[0].fatal())
         return False
 
-    def _call(self, what: Callable[..., Any], *arguments: Any) -> None:
+    def _call(
+        self, what: Callable[..., Any], *arguments: Any, until: Callable[[], bool] = lambda: False
+    ) -> None:
         """Call it until it succeeds. Raises TakeAgain, or StreamError where the process must end."""
         attempt = 0
-        while True:
+        while not until():
             try:
-                what(*arguments)
+                self._patient.call(partial(what, *arguments))
                 return
             except KafkaException as error:
                 reason = error.args[0]
@@ -103,7 +112,5 @@ class ExactlyOnce:
                 if reason.fatal() or not reason.retriable():
                     raise StreamError(f"The transaction cannot go on: {reason.str()}") from None
                 _log.info("The transaction's next step is tried again: %s", reason.str())
-            # The consumer is not polled meanwhile: a rebalance must not meet a half-done commit.
-            self._stop.check()
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             attempt += 1

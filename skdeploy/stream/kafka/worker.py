@@ -1,20 +1,30 @@
-"""One thread that works beside the one that keeps the group."""
+"""Threads that work beside the one that keeps the group."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
+
+from confluent_kafka import Producer
+
+from skdeploy.stream.stopping import Stop
+
+# Seconds of one look at whether a call is over.
+_LOOK = 0.1
 
 
 class Worker:
-    """Does one call after the other. The process may end while it is busy: nothing waits for it."""
+    """Does one call after the other. The process may end while it is busy: nothing waits for it.
 
-    def __init__(self) -> None:
+    name   of its thread
+    """
+
+    def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="predictions", daemon=True).start()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
         """What comes of `call`."""
@@ -31,3 +41,26 @@ class Worker:
                 future.set_exception(error)
             # No poll is kept alive until the next one.
             del future, call
+
+
+class Patient:
+    """Makes the calls of librdkafka that block, and learns meanwhile whether the brokers are down.
+
+    librdkafka calls back from polls alone, and while the group's coordinator is away some calls have
+    no end: a synchronous commit, and send_offsets_to_transaction whatever its timeout
+    (confluentinc/librdkafka#5456). The consumer is not polled meanwhile: a rebalance must not meet
+    a half-done commit.
+    """
+
+    def __init__(self, producer: Producer, stop: Stop) -> None:
+        self._producer = producer
+        self._stop = stop
+        self._worker = Worker("commits")
+
+    def call(self, step: Callable[[], Any]) -> Any:
+        """What comes of `step`. Raises what it raises, and StreamError when SIGTERM's time is over."""
+        future = self._worker.submit(step)
+        while not wait([future], _LOOK).done:
+            self._producer.poll(0)
+            self._stop.check()
+        return future.result()
