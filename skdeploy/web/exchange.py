@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from skdeploy.errors import BadCell
+from skdeploy.web.trace_context import Identity
 
 # Where a request's exchange is in its WSGI environment.
 EXCHANGE = "skdeploy.exchange"
@@ -24,11 +25,20 @@ class Exchange:
     bad        the bad cells
     model      the version of the model that answers
     body       what was sent
+
+    Known when it is over:
+
+    identity   what it is called
+    route      the path, if it is one that there is
+    key        the name of its API key
+    status     of its answer
+    seconds    from its arrival to its answer
+    answer     what was answered
     """
 
     __slots__ = (
-        "bad", "began", "body", "encode", "model", "parse", "predict", "predicted", "records", "rejected",
-        "shed", "unscorable", "waited",
+        "answer", "bad", "began", "body", "encode", "identity", "key", "model", "parse", "predict",
+        "predicted", "records", "rejected", "route", "seconds", "shed", "status", "unscorable", "waited",
     )  # fmt: skip
 
     def __init__(self, environ: dict[str, Any]) -> None:
@@ -48,4 +58,15 @@ class Exchange:
         self.bad: Iterable[BadCell] = ()
         self.model: str | None = None
         self.body: bytes | None = None
+        self.identity: Identity | None = None
+        self.route: str | None = None
+        self.key: str | None = None
+        self.status = 0
+        self.seconds = 0.0
+        self.answer = b""
         environ[EXCHANGE] = self
+
+    @property
+    def refused(self) -> int | None:
+        """How many records were rejected; None where there were none to reject."""
+        return None if self.records is None else self.rejected

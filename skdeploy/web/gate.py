@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skdeploy.settings import Settings
 from skdeploy.web.access import OPEN_PATHS, KeyRing, refusal
+from skdeploy.web.exchange import Exchange
 from skdeploy.web.headers import Cors
 from skdeploy.web.request_log import RequestLog
 from skdeploy.web.trace_context import Identity, identify
@@ -20,9 +21,8 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 class Gate:
     """API keys, CORS, the request log and spans, as far as they are on.
 
-    identify     what a request is called: the first thing to ask of it
-    watching     whether `record` does anything: if not, nobody needs to gather what it takes
-    wants_both   whether `record` wants a request's body and answer as well
+    identify   what a request is called: the first thing to ask of it
+    watching   whether `record` does anything
     """
 
     def __init__(
@@ -36,7 +36,6 @@ class Gate:
         self._ring, self._cors, self._log, self._spans = ring, cors, log, spans
         self.identify = identify if spans is None else spans.identify
         self.watching = log is not None or spans is not None
-        self.wants_both = log is not None and log.records
 
     @classmethod
     def from_settings(cls, settings: Settings, spans: Spans | None = None) -> Gate:
@@ -69,31 +68,12 @@ class Gate:
             given += self._cors.headers(environ)
         return given
 
-    def record(
-        self,
-        environ: Mapping[str, Any],
-        identity: Identity,
-        *,
-        status: int,
-        seconds: float,
-        key: str | None = None,
-        bytes_in: int | None = None,
-        bytes_out: int | None = None,
-        body: bytes | None = None,
-        answer: bytes | None = None,
-        **known: Any,
-    ) -> None:
-        """Write the line and make the spans of a request that has its answer.
-
-        known   route; parse, predict and encode in seconds; records, rejected; model, its version
-        """
+    def record(self, environ: Mapping[str, Any], exchange: Exchange) -> None:
+        """Write the line and make the spans of a request that has its answer."""
         if self._spans is not None:
-            self._spans.record(environ, identity, status=status, seconds=seconds, **known)
+            self._spans.record(environ, exchange)
         if self._log is not None:
-            known |= {"key": key, "bytes_in": bytes_in, "bytes_out": bytes_out}
-            self._log.write(
-                environ, identity, status=status, seconds=seconds, body=body, answer=answer, **known
-            )
+            self._log.write(environ, exchange)
 
     def end(self) -> None:
         """Before the process ends: send the last spans, for two seconds at most."""

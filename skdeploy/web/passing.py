@@ -13,7 +13,6 @@ from skdeploy.web.gate import Answer, Gate
 from skdeploy.web.headers import PREDICTION, SECURE, missing
 from skdeploy.web.limits import PROBES, overloaded
 from skdeploy.web.metrics import Metrics
-from skdeploy.web.trace_context import Identity
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -44,13 +43,12 @@ class Passing:
         exchange = Exchange(environ)
         if metrics is not None:
             metrics.begin(exchange)
-        identity = gate.identify(environ)
+        exchange.identity = identity = gate.identify(environ)
         path = environ["PATH_INFO"]
         if (exchange.shed or exchange.waited > self._patience) and path not in PROBES:
-            key: str | None = None
             instead: Answer | None = problems.respond(overloaded(exchange))
         else:
-            key, instead = gate.admit(environ)
+            exchange.key, instead = gate.admit(environ)
         if instead is None:
             status, headers, body = self._ask(environ)
         else:
@@ -64,44 +62,19 @@ class Passing:
         else:
             headers += missing(environ, headers, PREDICTION if path == "/predict" else SECURE)
         start_response(status, headers)
-        self._record(environ, exchange, identity, status=int(status[:3]), key=key, answer=body)
+        exchange.status, exchange.answer = int(status[:3]), body
+        self._record(environ, exchange)
         return [body]
 
-    def _record(
-        self,
-        environ: dict[str, Any],
-        exchange: Exchange,
-        identity: Identity,
-        *,
-        status: int,
-        key: str | None,
-        answer: bytes,
-    ) -> None:
-        gate, path = self._gate, environ["PATH_INFO"]
-        route = path if path in self._routes else STATIC if path.startswith("/static/") else None
+    def _record(self, environ: dict[str, Any], exchange: Exchange) -> None:
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        exchange.route = path if path in self._routes else STATIC if path.startswith("/static/") else None
         if self._metrics is not None:
-            method = environ["REQUEST_METHOD"]
-            self._metrics.end(exchange, route or OTHER, method if method in METHODS else OTHER, status)
-        if not gate.watching:
-            return
-        gate.record(
-            environ,
-            identity,
-            status=status,
-            seconds=time.monotonic() - exchange.began,
-            key=key,
-            route=route,
-            parse=exchange.parse,
-            predict=exchange.predict,
-            encode=exchange.encode,
-            records=exchange.records,
-            rejected=exchange.rejected if exchange.records is not None else None,
-            model=exchange.model,
-            bytes_in=_length(environ),
-            bytes_out=len(answer),
-            body=exchange.body,
-            answer=answer if gate.wants_both else None,
-        )
+            known = method if method in METHODS else OTHER
+            self._metrics.end(exchange, exchange.route or OTHER, known, exchange.status)
+        if self._gate.watching:
+            exchange.seconds = time.monotonic() - exchange.began
+            self._gate.record(environ, exchange)
 
     def _ask(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status line, headers and body of the application's answer."""
@@ -113,8 +86,3 @@ class Passing:
             if hasattr(chunks, "close"):
                 chunks.close()
         return given[0], given[1], body
-
-
-def _length(environ: dict[str, Any]) -> int | None:
-    length = environ.get("CONTENT_LENGTH", "")
-    return int(length) if length.isdecimal() else None

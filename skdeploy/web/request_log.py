@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 
 from skdeploy.settings import Settings
-from skdeploy.web.trace_context import Identity
+from skdeploy.web.exchange import Exchange
+from skdeploy.web.trace_context import identify
 
 _log = logging.getLogger(__name__)
 
@@ -85,47 +86,37 @@ class RequestLog:
         """As ACCESS_LOG and LOG_RECORDS say; None if there is to be none."""
         return cls(records=settings.log_records) if settings.access_log else None
 
-    def write(
-        self,
-        environ: Mapping[str, Any],
-        identity: Identity,
-        *,
-        status: int,
-        seconds: float,
-        parse: float | None = None,
-        predict: float | None = None,
-        encode: float | None = None,
-        body: bytes | None = None,
-        answer: bytes | None = None,
-        **known: Any,
-    ) -> None:
+    def write(self, environ: Mapping[str, Any], exchange: Exchange) -> None:
         """Write the line of a request that has been answered; never raises for what it cannot write.
 
-        environ                  the WSGI environment
-        seconds                  from the request's arrival to its answer
-        parse, predict, encode   seconds of it, where they are known
-        body, answer             written only with LOG_RECORDS
-        known                    more fields of `Line`, by name; None is left out
+        environ   the WSGI environment
         """
-        if self.records:
-            known["body"], known["answer"] = _text(body), _text(answer)
+        identity = exchange.identity or identify(environ)
         line = Line(
             time=self._now(),
-            level="error" if status >= 500 else "info",
+            level="error" if exchange.status >= 500 else "info",
             request_id=identity.request_id,
             trace_id=identity.trace_id,
             span_id=identity.span_id,
             method=environ["REQUEST_METHOD"][:16],
+            route=exchange.route,
             path=utf8(environ.get("PATH_INFO", ""))[:_PATH],
-            status=status,
-            ms=round(seconds * 1000, 3),
-            parse_ms=_ms(parse),
-            predict_ms=_ms(predict),
-            encode_ms=_ms(encode),
+            status=exchange.status,
+            ms=round(exchange.seconds * 1000, 3),
+            parse_ms=_ms(exchange.parse),
+            predict_ms=_ms(exchange.predict),
+            encode_ms=_ms(exchange.encode),
+            records=exchange.records,
+            rejected=exchange.refused,
+            bytes_in=_length(environ),
+            bytes_out=len(exchange.answer),
+            model=exchange.model,
+            key=exchange.key,
             remote=environ.get("REMOTE_ADDR", "")[:_ADDRESS] or None,
             agent=utf8(environ.get("HTTP_USER_AGENT", ""))[:_AGENT] or None,
-            **known,
         )
+        if self.records:
+            line.body, line.answer = _text(exchange.body), _text(exchange.answer)
         self._put(self._encode(line) + b"\n")
 
     def _put(self, line: bytes) -> None:
@@ -154,6 +145,11 @@ class RequestLog:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._clock = second, stamp
         return f"{stamp}.{int((now - second) * 1000):03d}Z"
+
+
+def _length(environ: Mapping[str, Any]) -> int | None:
+    length = environ.get("CONTENT_LENGTH", "")
+    return int(length) if length.isdecimal() else None
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 )
 
 from skdeploy import __version__
+from skdeploy.web.exchange import Exchange
 from skdeploy.web.request_log import utf8
 from skdeploy.web.trace_context import SAMPLED, Identity, identify, new_span_id
 
@@ -69,34 +70,21 @@ class Spans:
         sampled = result.decision is Decision.RECORD_AND_SAMPLE
         return identity._replace(flags=identity.flags & ~SAMPLED | (SAMPLED if sampled else 0))
 
-    def record(
-        self,
-        environ: Mapping[str, Any],
-        identity: Identity,
-        *,
-        status: int,
-        seconds: float,
-        parse: float | None = None,
-        predict: float | None = None,
-        encode: float | None = None,
-        route: str | None = None,
-        **known: Any,
-    ) -> None:
+    def record(self, environ: Mapping[str, Any], exchange: Exchange) -> None:
         """The span of a request that is over now, and one for each part of it that was measured.
 
-        identity                 from `identify`; nothing is done if it is not sampled
-        seconds                  from the request's arrival to its answer
-        parse, predict, encode   seconds of its end, one after the other
-        known                    records, rejected and model: attributes `skdeploy.*`; None is left out
+        Nothing is done for one that is not sampled.
         """
-        if not identity.flags & SAMPLED or identity.trace_id is None or environ.get("PATH_INFO") in UNTRACED:
+        identity, route = exchange.identity, exchange.route
+        if identity is None or not identity.flags & SAMPLED or identity.trace_id is None:
+            return
+        if environ.get("PATH_INFO") in UNTRACED:
             return
         processor = self._processor()
         end = time.time_ns()
         context = _context(identity.trace_id, identity.span_id, identity.flags)
-        self._record_parts(
-            processor, identity, context, end, (("encode", encode), ("predict", predict), ("parse", parse))
-        )
+        parts = (("encode", exchange.encode), ("predict", exchange.predict), ("parse", exchange.parse))
+        self._record_parts(processor, identity, context, end, parts)
         method = environ["REQUEST_METHOD"]
         shown = method if method in _METHODS else "HTTP"
         processor.on_end(
@@ -104,11 +92,11 @@ class Spans:
                 f"{shown} {route}" if route else shown,
                 context,
                 _parent(identity),
-                end - int(seconds * 1e9),
+                end - int(exchange.seconds * 1e9),
                 end,
                 kind=SpanKind.SERVER,
-                attributes=_attributes(environ, status, route, known),
-                status=_ERROR if status >= 500 else _UNSET,
+                attributes=_attributes(environ, exchange),
+                status=_ERROR if exchange.status >= 500 else _UNSET,
             )
         )
 
@@ -191,21 +179,21 @@ def _parent(identity: Identity) -> SpanContext | None:
     return _context(identity.trace_id, identity.parent_id, identity.flags, remote=True)
 
 
-def _attributes(
-    environ: Mapping[str, Any], status: int, route: str | None, known: Mapping[str, Any]
-) -> dict[str, Any]:
+def _attributes(environ: Mapping[str, Any], exchange: Exchange) -> dict[str, Any]:
     """By the semantic conventions for HTTP servers. The query is none of them: it may hold anything."""
-    method = environ["REQUEST_METHOD"]
+    method, status = environ["REQUEST_METHOD"], exchange.status
     attributes = {
         "http.request.method": method if method in _METHODS else "_OTHER",
         "http.response.status_code": status,
-        "http.route": route,
+        "http.route": exchange.route,
         "url.path": utf8(environ.get("PATH_INFO", "")),
         "url.scheme": environ.get("wsgi.url_scheme"),
         "server.address": environ.get("SERVER_NAME"),
         "client.address": environ.get("REMOTE_ADDR"),
         "user_agent.original": utf8(environ.get("HTTP_USER_AGENT", "")) or None,
         "error.type": str(status) if status >= 500 else None,
-        **{f"skdeploy.{name}": value for name, value in known.items()},
+        "skdeploy.records": exchange.records,
+        "skdeploy.rejected": exchange.refused,
+        "skdeploy.model": exchange.model,
     }
     return {name: value for name, value in attributes.items() if value is not None}

@@ -14,6 +14,7 @@ from skdeploy.errors import SettingsError
 from skdeploy.settings import Settings
 from skdeploy.web.gate import Gate
 from skdeploy.web.request_log import RequestLog
+from tests.web.exchanges import answered
 
 KEY = api_keys.new_key()
 APP = "https://app.example"
@@ -85,10 +86,9 @@ def test_what_is_off_does_nothing() -> None:
     asked = environ("/predict", "POST")
     assert gate.admit(asked) == (None, None)
     assert not gate.watching
-    assert not gate.wants_both
     identity = gate.identify(asked)
     assert gate.headers(asked, identity) == [("X-Request-ID", identity.request_id)]
-    gate.record(asked, identity, status=200, seconds=0.001)
+    gate.record(asked, answered(identity))
     gate.end()
 
 
@@ -97,15 +97,8 @@ def test_the_line_has_the_keys_name(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
         gate = Gate(log=RequestLog(descriptor=file.fileno()))
         asked = environ("/predict", "POST")
-        gate.record(
-            asked,
-            gate.identify(asked),
-            status=200,
-            seconds=0.001,
-            key="backend",
-            route="/predict",
-            predict=0.1,
-        )
+        exchange = answered(gate.identify(asked), key="backend", route="/predict", predict=0.1)
+        gate.record(asked, exchange)
     line = json.loads((tmp_path / "log").read_text())
     assert gate.watching
     assert (line["key"], line["route"], line["predict_ms"]) == ("backend", "/predict", 100.0)
