@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from skdeploy.api_keys import line_for, new_key
 from skdeploy.model import Model
 from tests.live import Service, served
 
 pytestmark = pytest.mark.heavy
+
+PREFIX = "/models/trees/"
+# The texts whose contrast with what is behind them is below 4.5, with that contrast; WCAG 2.2, 1.4.3.
+FAINT = """() => {
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const channel = (value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => [r, g, b].map((value) => channel(value / 255))
+    .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (one) => {
+    const color = numbers(getComputedStyle(one).backgroundColor);
+    return color.length === 4 && color[3] === 0 ? behind(one.parentElement) : color;
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const faint = [];
+  while (texts.nextNode()) {
+    const text = texts.currentNode.data.trim(), one = texts.currentNode.parentElement;
+    if (!text || !one.getClientRects().length || one.closest("svg")) continue;
+    const [high, low] = [numbers(getComputedStyle(one).color), behind(one)].map(light).sort((a, b) => b - a);
+    const contrast = (high + 0.05) / (low + 0.05);
+    if (contrast < 4.5) faint.push([text, contrast]);
+  }
+  return faint;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +136,60 @@ def test_the_reference_is_drawn(page: Page, service: Service) -> None:
     page.wait_for_selector("body[data-ready]")
     assert "/predict" in page.inner_text("main")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_behind_api_keys(browser: Browser, classifier: Model, tmp_path: Path) -> None:
+    """The browser asks for a name and a password, which is the key; then all of the page works."""
+    assert classifier.origin is not None
+    key = new_key()
+    (tmp_path / "keys").write_text(line_for("someone", key))
+    settings = {"MODEL_URI": classifier.origin.uri, "WORKERS": "1", "API_KEYS_FILE": str(tmp_path / "keys")}
+    with served(tmp_path, **settings) as service:
+        stranger = browser.new_page()
+        with pytest.raises(Error, match="AUTH"):
+            stranger.goto(service.url)
+        stranger.close()
+        known = browser.new_page(http_credentials={"username": "someone", "password": key})
+        known.goto(service.url)
+        known.get_by_role("button", name="Predict").click()
+        known.wait_for_selector(".value")
+        assert key not in known.content()
+        known.close()
+
+
+def test_under_a_prefix(browser: Browser, service: Service) -> None:
+    """A proxy may serve it below a path: nothing of the page asks for another one."""
+    page = browser.new_page()
+    beside: list[str] = []
+    page.on("request", lambda request: beside.append(request.url) if "/models/" not in request.url else None)
+    page.route(
+        "**/models/trees/**", lambda route: route.continue_(url=route.request.url.replace(PREFIX, "/"))
+    )
+    page.goto(service.url + PREFIX)
+    page.get_by_role("button", name="Predict").click()
+    page.wait_for_selector(".value")
+    assert service.url + PREFIX + "predict" in page.inner_text("#curl")
+    page.get_by_role("link", name="API").first.click()
+    page.wait_for_selector("text=/predict")
+    page.close()
+    assert beside == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read(browser: Browser, service: Service, scheme: Literal["light", "dark"]) -> None:
+    """Contrast of 4.5 at least, WCAG 2.2's AA, of every text: also of errors and of the reference."""
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(service.url)
+    page.wait_for_selector("body[data-ready]")
+    page.get_by_label("age", exact=True).fill("2.5")
+    page.get_by_role("button", name="Predict").click()
+    page.wait_for_selector("[aria-invalid]")
+    assert page.evaluate(FAINT) == []
+    page.get_by_label("age", exact=True).fill("2")
+    page.get_by_role("button", name="Predict").click()
+    page.wait_for_selector(".value")
+    assert page.evaluate(FAINT) == []
+    page.goto(service.url + "/docs")
+    page.wait_for_selector("text=/predict")
+    assert page.evaluate(FAINT) == []
+    page.close()
