@@ -5,6 +5,8 @@ process.py      Processor: a poll of events -> predictions and dead letters; pur
 cloudevents.py  an event's record, where the event is a CloudEvent
 settings.py     the variables of a consumer
 opening.py      settings -> a processor; a consumer from its start to its exit code
+metrics.py      what Prometheus is told
+pages.py        /metrics, /ready, /health
 stopping.py     SIGTERM and SIGINT, with the time that is left
 kafka/          topics in, topics out
 kinesis/        Kinesis' streams; awslambda/ a function of them, and of Kafka's events

@@ -60,6 +60,7 @@ def _stream(name: str, labels: str = "") -> str:
 _PSI = _web("skdeploy_drift_psi", ',column="temp"')
 _WINDOW = _web("skdeploy_drift_window_records")
 _LAG = _stream("skdeploy_stream_lag", ',topic="flights",partition="0"')
+_LATE = _stream("skdeploy_stream_behind_seconds", ',shard="0"')
 _DEAD = _stream("skdeploy_stream_dead_letters_total", ',reason="invalid"')
 _EVENTS = _stream("skdeploy_stream_events_total")
 _JOB = {"batch_job": "flights"}
@@ -118,6 +119,8 @@ CASES = (
     Case("SkdeployStreamDown", {_stream("up"): "0x60"}, {**_STREAM, "instance": "a"}),
     Case("SkdeployStreamDown", {_stream("up"): "1x60"}, None),
     Case("SkdeployStreamLag", {_LAG: "20000x60"}, {**_STREAM, "topic": "flights"}),
+    Case("SkdeployStreamLag", {_LATE: "400x60"}, {**_STREAM, "shard": "0"}, why="a shard"),
+    Case("SkdeployStreamLag", {_LATE: "200x60"}, None, why="a shard"),
     Case("SkdeployStreamLag", {_LAG: "20x60"}, None),
     Case("SkdeployStreamDeadLetters", {_EVENTS: "0+100x60", _DEAD: "0+10x60"}, _STREAM),
     Case("SkdeployStreamDeadLetters", {_EVENTS: "0+100x60", _DEAD: "0+1x60"}, None),

@@ -30,6 +30,7 @@ STREAM = {
     "skdeploy_stream_events_total": set[str](),
     "skdeploy_stream_dead_letters_total": {"reason"},
     "skdeploy_stream_lag": {"topic", "partition"},
+    "skdeploy_stream_behind_seconds": {"shard"},
     "skdeploy_stream_latency_seconds_bucket": {"le"},
 }
 LABELS: dict[str, set[str]] = {**WEB, **BATCH, **STREAM, "up": set()}

@@ -8,9 +8,11 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 import skdeploy.batch.metrics
+import skdeploy.stream.kafka.metrics
+import skdeploy.stream.kinesis.metrics
 from skdeploy.model import Model
 from skdeploy.settings import Settings
-from skdeploy.stream.kafka.metrics import Metrics
+from skdeploy.stream import kafka, kinesis
 from skdeploy.watch import Control, State
 from skdeploy.watch.state import Look
 from skdeploy.web import create_app
@@ -53,7 +55,8 @@ def test_the_readme_lists_the_web_services_metrics() -> None:
 
 def test_the_streams_metrics_are_exposed() -> None:
     """Each is of a family in the registry of a consumer."""
-    families = {family.name for family in Metrics().registry.collect()}
+    both = (kafka.metrics.Metrics(), kinesis.metrics.Metrics())
+    families = {family.name for one in both for family in one.registry.collect()}
     for name in STREAM:
         assert name.removesuffix("_bucket").removesuffix("_total") in families
 

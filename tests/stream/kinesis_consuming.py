@@ -101,6 +101,7 @@ class World:
                     **environment(self.aws.endpoint),
                     "MODEL_URI": str(self.model),
                     "LEASE_SECONDS": "2",
+                    "METRICS_PORT": "0",
                     **settings,
                 },
                 stdout=log,

@@ -14,8 +14,7 @@ transactions.py exactly once
 consumption.py  poll -> process -> produce ... -> commit, until it is told to stop
 worker.py       a thread that predicts, and one that commits
 following.py    another model between polls
-metrics.py      what Prometheus is told
-pages.py        /metrics, /ready, /health
+metrics.py      what Prometheus is told besides what all consumers tell it
 command.py      the command line of a consumer
 letters.py, rereading.py, putting_back.py, replay.py, replay_command.py    dead letters put back
 """

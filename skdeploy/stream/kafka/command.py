@@ -20,12 +20,12 @@ from skdeploy.stream.kafka.consumption import Consumption
 from skdeploy.stream.kafka.delivery import AtLeastOnce, Delivery
 from skdeploy.stream.kafka.following import Slot, follow, watched
 from skdeploy.stream.kafka.metrics import Metrics
-from skdeploy.stream.kafka.pages import pages
 from skdeploy.stream.kafka.reader import Reader
 from skdeploy.stream.kafka.sender import Sender
 from skdeploy.stream.kafka.transactions import ExactlyOnce
 from skdeploy.stream.opening import MEANINGS as SHARED_MEANINGS
 from skdeploy.stream.opening import processor_of, run_consumer
+from skdeploy.stream.pages import pages
 from skdeploy.stream.settings import StreamSettings
 from skdeploy.stream.stopping import Stop
 

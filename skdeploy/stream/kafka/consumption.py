@@ -15,10 +15,11 @@ from skdeploy.errors import PredictionFailed
 from skdeploy.stream.events import DeadLetter, Event
 from skdeploy.stream.kafka.brokers import Brokers
 from skdeploy.stream.kafka.delivery import Delivery
-from skdeploy.stream.kafka.metrics import Metrics, Times
+from skdeploy.stream.kafka.metrics import Metrics
 from skdeploy.stream.kafka.reader import Reader
 from skdeploy.stream.kafka.sender import GivenUp, Sender, TakeAgain
 from skdeploy.stream.kafka.worker import Worker
+from skdeploy.stream.metrics import Times
 from skdeploy.stream.process import Processed, Processor
 from skdeploy.stream.stopping import Stop
 

@@ -1,117 +1,31 @@
-"""What a consumer says to Prometheus.
+"""What a consumer of Kafka says to Prometheus besides what all consumers say.
 
-    skdeploy_stream_events_total                       read, and scored or refused
-    skdeploy_stream_predictions_total                  handed to the output topic
-    skdeploy_stream_dead_letters_total{reason}
-    skdeploy_stream_lag{topic,partition}               events of our partitions that are not committed
-    skdeploy_stream_latency_seconds                    from the event's time to its prediction, acknowledged
-    skdeploy_stream_commits_total                      of offsets, or of transactions
-    skdeploy_stream_rebalances_total                   partitions that came, went or were lost
-    skdeploy_stream_model_info{name,version,digest,engine}
-    skdeploy_drift_psi{column}, _null_share, _unseen_share, _window_records    see skdeploy.drift.gauges
-
-What is read again, after a failure, is counted again.
+skdeploy_stream_lag{topic,partition}   events of our partitions that are not committed
+skdeploy_stream_commits_total          of offsets, or of transactions
+skdeploy_stream_rebalances_total       partitions that came, went or were lost
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import Gauge
 
-from skdeploy.drift import Window
-from skdeploy.drift.gauges import WindowGauges
-from skdeploy.model import Model
-from skdeploy.stream.events import DeadLetter
+from skdeploy.stream import metrics
 from skdeploy.stream.kafka.assignment import Partition
-from skdeploy.stream.process import Processed
-
-_PREFIX = "skdeploy_stream_"
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
-
-# Milliseconds since 1970.
-Times = npt.NDArray[np.int64]
 
 
-class Latency(Collector):
-    """A histogram that takes the times of a whole poll at once: one by one would cost too much."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = np.zeros(len(_BUCKETS) + 1, np.int64)
-        self._sum = 0.0
-
-    def observe(self, times: Times, now: float | None = None) -> None:
-        """Events of these times have their predictions now. A clock that is ahead counts as 0."""
-        milliseconds = (time.time() if now is None else now) * 1000
-        seconds = np.maximum(0.0, milliseconds - times) / 1000
-        places = np.searchsorted(_BUCKETS, seconds, "left")
-        with self._lock:
-            self._counts += np.bincount(places, minlength=len(self._counts))
-            self._sum += float(seconds.sum())
-
-    def collect(self) -> Iterable[HistogramMetricFamily]:
-        """Prometheus' own form of it."""
-        with self._lock:
-            counts, total = np.cumsum(self._counts), self._sum
-        bounds = [*map(str, _BUCKETS), "+Inf"]
-        buckets = [(bound, float(count)) for bound, count in zip(bounds, counts, strict=True)]
-        family = HistogramMetricFamily(
-            _PREFIX + "latency_seconds", "From an event's time to its prediction, acknowledged."
-        )
-        family.add_metric([], buckets, total)
-        return [family]
-
-
-class Metrics:
-    """All metrics of a process, in a registry of its own.
-
-    drift_window   the last records in which drift is looked for; 0: it is not looked for
-    """
+class Metrics(metrics.Metrics):
+    """All metrics of a consumer of Kafka."""
 
     def __init__(self, drift_window: int = 0) -> None:
-        self.registry = CollectorRegistry()
-        self._drift_window = drift_window
-        self._drift = WindowGauges()
-        self.registry.register(self._drift)
-        self.latency = Latency()
-        self.registry.register(self.latency)
-        self._events = self._counter("events", "Events that were scored or refused.")
-        self._predictions = self._counter("predictions", "Predictions handed to the output topic.")
-        self._dead_letters = self._counter("dead_letters", "Events without a prediction.", "reason")
-        self._commits = self._counter("commits", "Commits of offsets, or of transactions.")
-        self._rebalances = self._counter("rebalances", "Times that partitions came, went or were lost.")
+        super().__init__(drift_window)
+        self._commits = self.counter("commits", "Commits of offsets, or of transactions.")
+        self._rebalances = self.counter("rebalances", "Times that partitions came, went or were lost.")
         self._lag = Gauge(
-            _PREFIX + "lag", "Events not committed.", ["topic", "partition"], registry=self.registry
+            metrics.PREFIX + "lag", "Events not committed.", ["topic", "partition"], registry=self.registry
         )
         self._shown: set[Partition] = set()
-        self._model = Gauge(
-            _PREFIX + "model_info",
-            "The model that serves.",
-            ["name", "version", "digest", "engine"],
-            registry=self.registry,
-        )
-
-    def processed(self, predictions: int, letters: Sequence[DeadLetter]) -> None:
-        """A poll is in the producer's hands."""
-        self._events.inc(predictions + len(letters))
-        self._predictions.inc(predictions)
-        for reason, count in Tally(letter.reason for letter in letters).items():
-            self._dead_letters.labels(reason).inc(count)
-
-    def scored(self, processed: Processed) -> None:
-        """A poll has its predictions."""
-        window = self._drift.window
-        if window is not None and processed.table is not None:
-            window.add(processed.table, processed.values)
-            window.look_after()
 
     def committed(self) -> None:
         """A commit."""
@@ -128,13 +42,3 @@ class Metrics:
         self._shown = set(lags)
         for (topic, partition), lag in lags.items():
             self._lag.labels(topic, str(partition)).set(lag)
-
-    def serves(self, model: Model) -> None:
-        """Another model."""
-        passport = model.passport
-        self._drift.window = Window.of(passport.sketch, self._drift_window)
-        self._model.clear()
-        self._model.labels(passport.name, passport.version, model.digest, model.engine.name).set(1)
-
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(_PREFIX + name, meaning, labels, registry=self.registry)

@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from skdeploy import command_line, source
+from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.stream.kinesis.checkpoints import Checkpoints
 from skdeploy.stream.kinesis.client import connect
 from skdeploy.stream.kinesis.consumption import Consumption
+from skdeploy.stream.kinesis.metrics import Metrics
 from skdeploy.stream.kinesis.sending import Sender
 from skdeploy.stream.kinesis.settings import ConsumerSettings
 from skdeploy.stream.opening import MEANINGS as SHARED_MEANINGS
 from skdeploy.stream.opening import processor_of, run_consumer
+from skdeploy.stream.pages import pages
 from skdeploy.stream.settings import StreamSettings
 from skdeploy.stream.stopping import Stop
 
@@ -54,7 +57,10 @@ def consume(settings: Settings, events: StreamSettings, consumer: ConsumerSettin
 
     Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
     """
-    processor = processor_of(source.load_from_settings(settings), settings, events)
+    model = source.load_from_settings(settings)
+    processor = processor_of(model, settings, events)
+    metrics = Metrics(settings.drift_window)
+    metrics.serves(model)
     kinesis = connect("kinesis")
     sender = Sender(kinesis, processor, consumer.output_stream, consumer.dead_letter_stream)
     checkpoints = Checkpoints(
@@ -65,17 +71,28 @@ def consume(settings: Settings, events: StreamSettings, consumer: ConsumerSettin
         seconds=consumer.lease_seconds,
         stop=stop,
     )
-    checkpoints.make_table()
-    if not checkpoints.acquire():
-        return
-    passport = processor.model.passport
+
+    def not_ready() -> str | None:
+        # Who waits for another's lease is ready: a rollout would wait for it for ever.
+        return "stopping" if stop.is_set() else None
+
+    with pages(settings.bind_address, events.metrics_port, metrics.registry, not_ready):
+        checkpoints.make_table()
+        if checkpoints.acquire():
+            metrics.has_lease()
+            _say(model, consumer)
+            latest = consumer.start == "latest"
+            stream = consumer.input_stream
+            Consumption(kinesis, stream, processor, sender, checkpoints, metrics, stop, latest=latest).run()
+            checkpoints.release()
+
+
+def _say(model: Model, consumer: ConsumerSettings) -> None:
+    passport = model.passport
     _log.info(
         "%s %s: %s -> %s and %s, checkpoints in %s", passport.name, passport.version, consumer.input_stream,
         consumer.output_stream, consumer.dead_letter_stream, consumer.checkpoint_table,
     )  # fmt: skip
-    latest = consumer.start == "latest"
-    Consumption(kinesis, consumer.input_stream, processor, sender, checkpoints, stop, latest=latest).run()
-    checkpoints.release()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,11 +6,14 @@ import logging
 import time
 from typing import Any
 
+import numpy as np
+
 from skdeploy.stream.events import Event
 from skdeploy.stream.kinesis.checkpoints import SHARD_END, Checkpoints
+from skdeploy.stream.kinesis.metrics import Metrics
 from skdeploy.stream.kinesis.sending import Sender
 from skdeploy.stream.kinesis.shards import Shard, ShardReader, list_shards, readable
-from skdeploy.stream.process import Processor
+from skdeploy.stream.process import Processed, Processor
 from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
@@ -35,13 +38,14 @@ class Consumption:
         processor: Processor,
         sender: Sender,
         checkpoints: Checkpoints,
+        metrics: Metrics,
         stop: Stop,
         *,
         latest: bool = False,
     ) -> None:
         self._client, self._stream, self._stop = client, stream, stop
         self._processor, self._sender = processor, sender
-        self._checkpoints = checkpoints
+        self._checkpoints, self._metrics = checkpoints, metrics
         self._latest = latest
         self._since: float | None = None
         self._done: dict[str, str] = {}
@@ -80,12 +84,14 @@ class Consumption:
         if time.monotonic() < reader.due:
             return False
         events, ended = reader.read(is_closed=shard.is_closed)
+        self._metrics.behind(shard.name, reader.behind)
         if events:
             self._score(events)
         if events or ended:
             self._checkpoint(shard.name, SHARD_END if ended else str(events[-1].position.number))
         if ended:
             del self._readers[shard.name]
+            self._metrics.ended(shard.name)
             self._list_due = 0.0
         return bool(events)
 
@@ -99,6 +105,7 @@ class Consumption:
                 break
             self._stop.check()
             self._checkpoints.renew()
+        self._tell(processed)
         _log.info(
             "%d events: %d predictions, %d dead letters",
             *(len(events), len(processed.predictions), len(processed.dead_letters)),
@@ -106,4 +113,12 @@ class Consumption:
 
     def _checkpoint(self, shard: str, done: str) -> None:
         self._checkpoints.write(shard, done)
+        self._metrics.checkpointed()
         self._done[shard] = done
+
+    def _tell(self, processed: Processed) -> None:
+        metrics, predictions = self._metrics, processed.predictions
+        metrics.processed(len(predictions), processed.dead_letters)
+        metrics.scored(processed)
+        times = [one.event.timestamp for one in predictions if one.event.timestamp is not None]
+        metrics.latency.observe(np.array(times, np.int64))

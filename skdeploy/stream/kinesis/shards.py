@@ -62,6 +62,8 @@ class ShardReader:
 
     done    the sequence number behind which it begins; None: at the beginning
     since   without `done`: at what came since then, seconds since 1970
+
+    `behind` is how old what was last read is, in seconds; 0 at the shard's tip.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class ShardReader:
         self._client, self._stream, self.name = client, stream, name
         self._done, self._since = done, since
         self._iterator = ""
-        self.due = 0.0
+        self.due = self.behind = 0.0
 
     def read(self, *, is_closed: bool) -> tuple[list[Event], bool]:
         """What one call reads, and whether the shard is at its end. Raises StreamError.
@@ -87,7 +89,9 @@ class ShardReader:
         self._iterator = answer.get("NextShardIterator") or ""
         if records:
             self._done = records[-1]["SequenceNumber"]
-        at_tip = is_closed and not records and answer.get("MillisBehindLatest") == 0
+        late = answer.get("MillisBehindLatest")
+        self.behind = (late or 0) / 1000
+        at_tip = is_closed and not records and late == 0
         return [self._event(record) for record in records], not self._iterator or at_tip
 
     def _failed(self, error: Exception) -> tuple[list[Event], bool]:
