@@ -84,10 +84,12 @@ def _server(key: str, settings: dict[str, str]) -> Server:
 
 def section(document: Document) -> str:
     """The table."""
-    looks = {name: statistics.median(rates) for name, rates in document["looks"].items()}
-    base = looks["METRICS=0"]
-    rows = [(name, f"{rate:,.0f}", f"{rate / base:.3f}") for name, rate in looks.items()]
-    table = report.markdown(("16 connections", "requests/s", "of METRICS=0"), rows)
+    base = statistics.median(document["looks"]["METRICS=0"])
+    rows = []
+    for name, rates in document["looks"].items():
+        rate = statistics.median(rates)
+        rows.append((name, f"{rate:,.0f}", f"{min(rates):,} to {max(rates):,}", f"{rate / base:.3f}"))
+    table = report.markdown(("16 connections", "requests/s", "least and most", "of METRICS=0"), rows)
     crowd = []
     for name, rounds in document["crowd"].items():
         middle = {key: statistics.median(one.get(key, 0) for one in rounds) for key in rounds[0]}
