@@ -70,8 +70,8 @@ def test_killed_workers_are_replaced_within_two_seconds(
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One worker of four threads that gives a client two seconds."""
-    settings = {"WORKERS": "1", "THREADS": "4", "CLIENT_TIMEOUT": "2"}
+    """One worker that gives a client two seconds."""
+    settings = {"WORKERS": "1", "CLIENT_TIMEOUT": "2"}
     with served(tmp_path_factory.mktemp("patient"), **settings) as running:
         yield running
 
