@@ -22,7 +22,7 @@ from skdeploy.passport.dtypes import writes_nulls_in_two_ways
 from skdeploy.passport.libraries import installed
 from skdeploy.passport.observe import observe
 from skdeploy.passport.training import as_frame
-from skdeploy.saving.examine import examine
+from skdeploy.saving.examine import Found, examine
 from skdeploy.saving.pickling import pickle_bare
 from skdeploy.saving.sketching import sketch_of
 from skdeploy.writing import write
@@ -62,21 +62,29 @@ def save(
     frame, container = as_frame(X)
     schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)
     found = examine(pipeline, X, y, frame, schema, columns or {}, synthetic=golden == "synthetic")
-    passport = Passport(
+    version = version or hashlib.sha256(pickled).hexdigest()[:12]
+    passport = _passport(found, name=name, version=version, metrics=metrics or {}, data=data)
+    sketch = sketch_of(pipeline, passport, frame)
+    passport = msgspec.structs.replace(passport, sketch=sketch)
+    _write(pickled, passport, Path(path), frame)
+    return passport
+
+
+def _passport(
+    found: Found, *, name: str, version: str, metrics: Mapping[str, float], data: str | None
+) -> Passport:
+    """Without a sketch."""
+    return Passport(
         name=name,
-        version=version or hashlib.sha256(pickled).hexdigest()[:12],
+        version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         schema=found.schema,
         output=found.output,
         golden=found.golden,
         libraries=installed(),
-        metrics={key: float(value) for key, value in (metrics or {}).items()},
+        metrics={key: float(value) for key, value in metrics.items()},
         data=data,
     )
-    sketch = sketch_of(pipeline, passport, frame)
-    passport = msgspec.structs.replace(passport, sketch=sketch)
-    _write(pickled, passport, Path(path), frame)
-    return passport
 
 
 def _require_options(name: Any, version: Any, golden: str, path: Path) -> None:

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from skdeploy.drift import Window
 from skdeploy.drift.gauges import WindowGauges
 from skdeploy.model import Model
-from skdeploy.stream.events import DeadLetter
+from skdeploy.stream.events import DeadLetter, Prediction
 from skdeploy.stream.process import Processed
 
 PREFIX = "skdeploy_stream_"
@@ -34,6 +34,11 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 # Milliseconds since 1970.
 Times = npt.NDArray[np.int64]
+
+
+def times_of(predictions: Iterable[Prediction]) -> Times:
+    """When their events were, of those that say it."""
+    return np.array([one.event.timestamp for one in predictions if one.event.timestamp is not None], np.int64)
 
 
 class Latency(Collector):

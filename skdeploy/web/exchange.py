@@ -41,6 +41,8 @@ class Exchange:
         "predicted", "records", "rejected", "route", "seconds", "shed", "status", "unscorable", "waited",
     )  # fmt: skip
 
+    identity: Identity
+
     def __init__(self, environ: dict[str, Any]) -> None:
         now = time.monotonic()
         # gunicorn's loop tells by the socket what happened before a thread was there.
@@ -58,7 +60,6 @@ class Exchange:
         self.bad: Iterable[BadCell] = ()
         self.model: str | None = None
         self.body: bytes | None = None
-        self.identity: Identity | None = None
         self.route: str | None = None
         self.key: str | None = None
         self.status = 0

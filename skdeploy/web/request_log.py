@@ -20,7 +20,6 @@ import msgspec
 
 from skdeploy.settings import Settings
 from skdeploy.web.exchange import Exchange
-from skdeploy.web.trace_context import identify
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ class RequestLog:
 
         environ   the WSGI environment
         """
-        identity = exchange.identity or identify(environ)
+        identity = exchange.identity
         line = Line(
             time=self._now(),
             level="error" if exchange.status >= 500 else "info",

@@ -76,9 +76,7 @@ class Spans:
         Nothing is done for one that is not sampled.
         """
         identity, route = exchange.identity, exchange.route
-        if identity is None or not identity.flags & SAMPLED or identity.trace_id is None:
-            return
-        if environ.get("PATH_INFO") in UNTRACED:
+        if not identity.flags & SAMPLED or identity.trace_id is None or environ.get("PATH_INFO") in UNTRACED:
             return
         processor = self._processor()
         end = time.time_ns()

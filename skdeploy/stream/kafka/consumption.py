@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
 from skdeploy.errors import PredictionFailed
 from skdeploy.stream.events import DeadLetter, Event
 from skdeploy.stream.kafka.brokers import Brokers
@@ -19,7 +17,7 @@ from skdeploy.stream.kafka.metrics import Metrics
 from skdeploy.stream.kafka.reader import Reader
 from skdeploy.stream.kafka.sender import GivenUp, Sender, TakeAgain
 from skdeploy.stream.kafka.worker import Worker
-from skdeploy.stream.metrics import Times
+from skdeploy.stream.metrics import Times, times_of
 from skdeploy.stream.process import Processed, Processor
 from skdeploy.stream.stopping import Stop
 
@@ -154,9 +152,9 @@ class Consumption:
         self._metrics.scored(processed)
         self._figures.predictions += predictions
         self._figures.dead_letters.update(letter.reason for letter in letters)
-        times = [one.event.timestamp for one in processed.predictions if one.event.timestamp is not None]
-        if times:
-            self._awaited.append((self._sender.produced, np.array(times, np.int64)))
+        times = times_of(processed.predictions)
+        if len(times):
+            self._awaited.append((self._sender.produced, times))
 
     def _look_after(self) -> None:
         self._processor()

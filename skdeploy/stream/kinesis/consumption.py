@@ -6,13 +6,12 @@ import logging
 import time
 from typing import Any
 
-import numpy as np
-
 from skdeploy.stream.events import Event
 from skdeploy.stream.kinesis.checkpoints import SHARD_END, Checkpoints
 from skdeploy.stream.kinesis.metrics import Metrics
 from skdeploy.stream.kinesis.sending import Sender
 from skdeploy.stream.kinesis.shards import Shard, ShardReader, list_shards, readable
+from skdeploy.stream.metrics import times_of
 from skdeploy.stream.process import Processed, Processor
 from skdeploy.stream.stopping import Stop
 
@@ -120,5 +119,4 @@ class Consumption:
         metrics, predictions = self._metrics, processed.predictions
         metrics.processed(len(predictions), processed.dead_letters)
         metrics.scored(processed)
-        times = [one.event.timestamp for one in predictions if one.event.timestamp is not None]
-        metrics.latency.observe(np.array(times, np.int64))
+        metrics.latency.observe(times_of(predictions))
