@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,11 +39,28 @@ def children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    """Poll until `condition` holds; AssertionError saying `what` did not happen in time."""
+def page(port: int, path: str) -> tuple[int, str]:
+    """Status and text of a GET; 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 20) -> None:
+    """Poll until `condition` holds; AssertionError saying `what` did not happen in time.
+
+    what   a function is asked in the end: for a log, say
+    """
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
+        if time.monotonic() >= deadline:
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds} seconds: {said}")
         time.sleep(0.02)
 
 

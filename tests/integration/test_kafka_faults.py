@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ import skdeploy
 from examples.servers.kafka import Broker, kafka_server
 from examples.servers.process import ServerNotInstalled, free_ports
 from tests.conftest import small_frame, small_pipeline
+from tests.live import page, wait_until
 from tests.own_transformers import slowly
 from tests.stream.kafka_cluster import (
     QUICK,
@@ -229,8 +228,7 @@ def test_clocks_that_are_wrong_lose_nothing(stage: Stage) -> None:
     with stage.fleet(METRICS_PORT=str(port)) as fleet, stage.reader() as reader:
         fleet.start("a")
         assert reader.until(4000, 30), fleet.logs()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            metrics = answer.read().decode()
+        metrics = page(port, "/metrics")[1]
         assert fleet.stop() == {"a": 0}
         require_all(reader, 4000, once=False)
     assert {int(one.key): one.timestamp for one in reader.arrived} == {
@@ -282,25 +280,9 @@ def test_a_rebalance_during_a_slow_poll_repeats_little(stage: Stage, slow_file: 
     assert fleet.ended == []
 
 
-def readiness(port: int) -> int:
-    """The status of /ready; 0 where nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
-
-
-def became(status: int, port: int) -> bool:
-    """Whether /ready answers so within 20 seconds."""
-    deadline = time.monotonic() + 20
-    while readiness(port) != status:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+def answers_ready(port: int, status: int) -> Callable[[], bool]:
+    """Whether /ready answers so."""
+    return lambda: page(port, "/ready")[0] == status
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -318,7 +300,7 @@ def test_a_broker_that_is_killed_is_waited_for(broker: Broker, stage: Stage, mod
         fleet.start("b")
         sender.send_good(1000)
         assert reader.until(1000, 30), fleet.logs()
-        assert became(200, port), fleet.logs()
+        wait_until(answers_ready(port, 200), fleet.logs)
         if once:
             time.sleep(1)
             broker.process.kill()
@@ -326,7 +308,7 @@ def test_a_broker_that_is_killed_is_waited_for(broker: Broker, stage: Stage, mod
             time.sleep(1)
             broker.process.kill()
             began = time.monotonic()
-            assert became(503, port), fleet.logs()
+            wait_until(answers_ready(port, 503), fleet.logs)
             time.sleep(max(0.0, began + 2 - time.monotonic()))
             broker.process.start()
             away = time.monotonic() - began
@@ -354,7 +336,7 @@ def test_a_broker_that_dies_amid_commits_is_said(broker: Broker, stage: Stage, m
             time.sleep(1)
             broker.process.kill()
             try:
-                assert became(503, port), fleet.logs()
+                wait_until(answers_ready(port, 503), fleet.logs)
                 [code] = fleet.stop().values()
             finally:
                 broker.process.start()

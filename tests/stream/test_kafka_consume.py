@@ -9,8 +9,6 @@ import re
 import signal
 import socket
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ import skdeploy
 from examples.servers.kafka import Broker
 from tests.conftest import small_frame, small_pipeline
 from tests.following import saved
-from tests.live import free_port, wait_until
+from tests.live import free_port, page, wait_until
 from tests.stream.topics import (
     Sent,
     command,
@@ -179,17 +177,6 @@ def test_a_full_queue_makes_the_consumer_wait(broker: Broker, regressor_file: Pa
     with consuming(broker, regressor_file, **settings):
         found = received(broker, ["g.out"], 3000)["g.out"]
     assert len(found) == len(ids(found)) == 3000
-
-
-def page(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def test_metrics_and_readiness(broker: Broker, regressor_file: Path) -> None:

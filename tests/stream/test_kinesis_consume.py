@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import time
-import urllib.request
 from collections.abc import Generator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from examples.servers.aws import AWS
 from skdeploy.stream.kinesis.checkpoints import SHARD_END
 from skdeploy.stream.kinesis.shards import Shard, readable
-from tests.live import free_port, wait_until
+from tests.live import free_port, page, wait_until
 from tests.stream.aws import documents_in, record, running_aws
 from tests.stream.kinesis_consuming import World
 from tests.stream.kinesis_resharded import PARENT, resharded_before
@@ -54,13 +53,13 @@ def test_every_event_is_answered_once(world: World) -> None:
 
 def test_metrics_and_readiness(world: World) -> None:
     """On METRICS_PORT: counts, how late each shard is read, the lease and the model."""
-    port = str(free_port())
+    port = free_port()
     world.put([record(place) for place in range(9)] + [b"poison"])
-    with world.consuming(METRICS_PORT=port) as consumer:
+    with world.consuming(METRICS_PORT=str(port)) as consumer:
         world.predicted(9)
-        wait_until(lambda: "skdeploy_stream_events_total 10.0" in told(port), "10 events")
-        metrics = told(port)
-        assert told(port, "/ready") == "ready\n"
+        wait_until(lambda: "skdeploy_stream_events_total 10.0" in page(port, "/metrics")[1], "10 events")
+        metrics = page(port, "/metrics")[1]
+        assert page(port, "/ready") == (200, "ready\n")
         assert consumer.stop() == 0, consumer.log()
     assert "skdeploy_stream_predictions_total 9.0" in metrics
     assert 'skdeploy_stream_dead_letters_total{reason="malformed-body"} 1.0' in metrics
@@ -69,12 +68,6 @@ def test_metrics_and_readiness(world: World) -> None:
     assert metrics.count("skdeploy_stream_behind_seconds{shard=") == 2
     assert "skdeploy_drift_window_records 9.0" in metrics
     assert 'engine="' in metrics
-
-
-def told(port: str, path: str = "/metrics") -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 def test_latest_begins_when_the_first_consumer_came(world: World) -> None:
