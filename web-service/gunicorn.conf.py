@@ -43,7 +43,7 @@ from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
 from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
-from skdeploy.web import logs, metrics, worker  # noqa: E402
+from skdeploy.web import forking, logs, metrics, worker  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
 from skdeploy.web.steady import measure_steadily  # noqa: E402
 
@@ -96,6 +96,11 @@ def when_ready(server: Any) -> None:
         served=(model.digest, model.origin.version),
     )
     watchers.append(process.start(watcher.run, close=server.LISTENERS))
+
+
+def pre_fork(_server: object, _starting: Worker) -> None:
+    """Gunicorn's hook, called in the main process before a worker is forked, which releases them."""
+    forking.hold_signals()
 
 
 def on_exit(_server: object) -> None:

@@ -14,6 +14,7 @@ from gunicorn.workers.gthread import TConn
 
 from skdeploy.watch import Follower
 from skdeploy.web.drain import draining
+from skdeploy.web.forking import release_signals
 from skdeploy.web.loop import LoopWorker
 from skdeploy.web.metrics import Metrics
 from skdeploy.web.serving import Slot
@@ -39,6 +40,11 @@ class Worker(LoopWorker):
     def follow(self, _slot: Slot, /) -> Follower | None:
         """Who brings other models into the slot; nobody unless a service says so."""
         return None
+
+    def init_signals(self) -> None:
+        """From here on the worker can be told to end."""
+        super().init_signals()
+        release_signals()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: say so on /ready, and stop accepting after DRAIN_DELAY."""
@@ -90,7 +96,7 @@ class Worker(LoopWorker):
     def set_accept_enabled(self, enabled: bool) -> None:
         """When the worker ends, first accept what clients have connected to already."""
         super().set_accept_enabled(enabled)
-        if self.alive:
+        if enabled or self.alive:
             return
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, time.monotonic() + self.patience())

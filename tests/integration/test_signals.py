@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import Service, load, progress, served, wait_until
+from tests.live import Service, load, progress, served, started, wait_until
 from tests.wire import GOOD, Wire, assert_in_step, paused, request, wires
 
 BOTH = pytest.mark.parametrize("keep_alive", [False, True], ids=["connection per request", "keep-alive"])
@@ -47,6 +47,38 @@ def test_sigterm_does_not_wait_for_idle_clients(tmp_path: Path, fact: Callable[.
         assert service.stop() == 0
         assert time.monotonic() - began < 6
     fact("exit code 0 within 6 s")
+
+
+# Where a worker sleeps while it starts: before it has handlers for signals, and before its first turn.
+STARTING = """
+import runpy, time
+globals().update(runpy.run_path("web-service/gunicorn.conf.py"))
+
+def {hook}({arguments}):
+    time.sleep(1)
+"""
+
+
+@pytest.mark.robustness("fault", "SIGTERM while workers start")
+@pytest.mark.parametrize(
+    ("hook", "arguments"),
+    [("post_fork", "server, worker"), ("post_worker_init", "worker")],
+    ids=["forked", "loaded"],
+)
+def test_sigterm_reaches_a_worker_that_is_starting(
+    tmp_path: Path, hook: str, arguments: str, fact: Callable[..., None]
+) -> None:
+    """It ends in its first turn, in place of being killed after GRACEFUL_TIMEOUT, and says nothing odd."""
+    slow = tmp_path / "slow.py"
+    slow.write_text(STARTING.format(hook=hook, arguments=arguments))
+    command = ("-m", "gunicorn", "-c", str(slow), "predict:app")
+    with started(tmp_path, command, WORKERS="2") as service:
+        wait_until(lambda: service.log().count("Booting worker") == 2, "both are forked", 60)
+        began = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - began < 8
+        assert "ERROR" not in service.log()
+    fact("exit code 0 within 8 s")
 
 
 @pytest.mark.robustness("load", "eight clients through SIGHUP and SIGTERM")
