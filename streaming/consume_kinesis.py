@@ -12,7 +12,10 @@ from __future__ import annotations
 import os
 import sys
 
+from skdeploy.signals import leave_when_told
+
 if __name__ == "__main__":
+    leave_when_told()
     # Before numpy is imported: a poll is scored in one call, and threads would wait for each other.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     from skdeploy.command_line import log_to_stderr

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from skdeploy.command_line import log_to_stderr
-from skdeploy.stream.kafka.replay_command import main
+from skdeploy.signals import leave_when_told
 
 if __name__ == "__main__":
+    leave_when_told()
+    from skdeploy.command_line import log_to_stderr
+    from skdeploy.stream.kafka.replay_command import main
+
     log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
     raise SystemExit(main(sys.argv[1:], os.environ))

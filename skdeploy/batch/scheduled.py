@@ -15,8 +15,9 @@ from skdeploy.batch.plan import Due, due, lookback
 from skdeploy.batch.run import attempt
 from skdeploy.batch.schedule import run_schedule
 from skdeploy.batch.stopping import told_to_stop
-from skdeploy.batch.summary import STOPPED, code_of, exit_code, report
+from skdeploy.batch.summary import code_of, exit_code, report
 from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
+from skdeploy.signals import STOPPED
 
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from skdeploy.batch.metrics import publish
 from skdeploy.batch.settings import BatchSettings
 from skdeploy.drift import drifted
 from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
+from skdeploy.signals import STOPPED
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +24,6 @@ NO_MODEL = 3
 NO_DATABASE = 4
 HELD = 5
 REJECTED = 6
-# 128 and the number of SIGTERM, as shells have it.
-STOPPED = 143
 
 MEANINGS = {
     DONE: "every interval is scored, or was before",

@@ -94,6 +94,7 @@ def test_killed_at_random_moments(world: World) -> None:
             time.sleep(chance.uniform(0, 0.4))
             consumer.kill()
     with world.consuming(LEASE_SECONDS="0.5") as consumer:
+        consumer.says(_TAKES_OVER)
         world.predicted(count)
         assert consumer.stop() == 0, consumer.log()
     by_id: dict[str, set[str]] = {}
