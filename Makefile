@@ -84,7 +84,7 @@ bench-batch: .venv/dev.done $(SPARK)/done $(SPARK)/jars/postgresql.jar ## measur
 bench-stream: .venv/dev.done .kafka/done ## measure a consumer of Kafka beside the floor and the naive loop (ROUNDS=3, ONLY="floor")
 	$(BIN)/python -m benchmarks.stream run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
-bench-operating: .venv/dev.done ## measure what metrics and log cost, and goodput under overload, 4 minutes (ROUNDS=3)
+bench-operating: .venv/dev.done ## measure what metrics and log cost, and goodput under overload, 7 minutes (ROUNDS=3)
 	$(BIN)/python -m benchmarks.operating run --rounds $(or $(ROUNDS),3)
 
 format: .venv/dev.done ## format the code

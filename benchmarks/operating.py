@@ -1,10 +1,11 @@
 """What it costs to look into the service, and what it does with more than it can answer.
 
-python -m benchmarks.operating run       measure, print, keep operating.json, write the table; 4 minutes
+python -m benchmarks.operating run       measure, print, keep operating.json, write the table; 7 minutes
 python -m benchmarks.operating report    write the table from operating.json
 
-One worker, one record per request, connections kept open, closed loop. The second part has ENGINE=sklearn and
-clients that ask again at once when they are refused.
+One worker, one record per request, connections kept open, closed loop. The first part asks the services of
+`benchmarks.looks` in turns. The second has ENGINE=sklearn and clients that ask again at once when they are
+refused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import command, load, report
+from benchmarks import command, load, looks, report
 from benchmarks.command import Suite
 from benchmarks.documents import Document
 from benchmarks.servers import ROOT, SERVERS, Server
@@ -25,11 +26,8 @@ from benchmarks.session import Session, opened, say, where_and_when
 _FILE = Path(__file__).parent / "operating.json"
 _BEGIN = "<!-- written by `make bench-operating` -->\n"
 _CONNECTIONS = 16
-_LOOKS: dict[str, dict[str, str]] = {
-    "METRICS=0": {"METRICS": "0"},
-    "metrics, the default": {},
-    "metrics and ACCESS_LOG=1": {"ACCESS_LOG": "1"},
-}
+# Times that each kind is asked in a round.
+_TURNS = 5
 _SATURATING = (4, 8, 16, 32)
 _CROWD = {"overload": {}, "overload, MAX_WAITING=8": {"MAX_WAITING": "8"}}
 
@@ -39,12 +37,22 @@ def measure(_chosen: Sequence[str], rounds: int, seconds: int) -> Document:
     with opened(rounds, seconds) as session:
         document: Document = {**where_and_when(), "rounds": rounds, "looks": {}, "crowd": {}}
         for number in range(rounds):
-            for name, settings in _LOOKS.items():
-                rate = _goodput(session, "skdeploy", settings, _CONNECTIONS)[0]
-                document["looks"].setdefault(name, []).append(round(rate))
-                say(f"round {number + 1}: {name}: {rate:,.0f}/s")
+            _measure_looks(session, document["looks"], number)
             _measure_crowd(session, document["crowd"], number)
         return document
+
+
+def _measure_looks(session: Session, rates: dict[str, Any], number: int) -> None:
+    """In turns, in one process: a start's rate differs from the next one's by more than what is measured."""
+    with session.up(_server("skdeploy", {}, "benchmarks.looks:switch()", looks.path(1))) as up:
+        for _ in range(_TURNS):
+            for place, name in enumerate(looks.LOOKS):
+                url = f"http://127.0.0.1:{up.port}{looks.path(place)}"
+                found = load.goodput(
+                    url, up.bodies[1], connections=_CONNECTIONS, seconds=session.seconds, cpu=up.cpus.load
+                )
+                rates.setdefault(name, []).append(round(found.good))
+                say(f"round {number + 1}: {name}: {found.good:,.0f}/s")
 
 
 def _measure_crowd(session: Session, crowd: dict[str, Any], number: int) -> None:
@@ -73,39 +81,48 @@ def _goodput(
         return found.good, found.refused, found.p99
 
 
-def _server(key: str, settings: dict[str, str]) -> Server:
+def _server(
+    key: str, settings: dict[str, str], application: str = "predict:app", path: str = "/predict"
+) -> Server:
     """Ours, in the environment that the benchmark itself runs in."""
-    gunicorn = (sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app")
+    gunicorn = (sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", application)
     server = SERVERS[key]
-    return dataclasses.replace(
-        server, command=gunicorn, environment={**server.environment, **settings, "STATE_DIR": ""}
-    )
+    environment = {**server.environment, **settings, "STATE_DIR": ""}
+    return dataclasses.replace(server, command=gunicorn, environment=environment, path=path)
 
 
 def section(document: Document) -> str:
-    """The table."""
-    base = statistics.median(document["looks"]["METRICS=0"])
+    """The tables."""
+    looked, crowd = _looks_table(document["looks"]), _crowd_table(document["crowd"])
+    return f"{report.machine(document)}\n{looked}\n\n{crowd}\n"
+
+
+def _looks_table(looked: dict[str, list[int]]) -> str:
+    first, *_ = looked.values()
     rows = []
-    for name, rates in document["looks"].items():
-        rate = statistics.median(rates)
-        rows.append((name, f"{rate:,.0f}", f"{min(rates):,} to {max(rates):,}", f"{rate / base:.3f}"))
-    table = report.markdown(("16 connections", "requests/s", "least and most", "of METRICS=0"), rows)
-    crowd = []
-    for name, rounds in document["crowd"].items():
+    for name, rates in looked.items():
+        shares = sorted(rate / base for rate, base in zip(rates, first, strict=True))
+        spread = f"{shares[0]:.2f} to {shares[-1]:.2f}"
+        rows.append((name, f"{statistics.median(rates):,.0f}", f"{statistics.median(shares):.2f}", spread))
+    return report.markdown(("16 connections", "requests/s", "of METRICS=0", "least and most"), rows)
+
+
+def _crowd_table(crowd: dict[str, list[dict[str, Any]]]) -> str:
+    rows = []
+    for name, rounds in crowd.items():
         middle = {key: statistics.median(one.get(key, 0) for one in rounds) for key in rounds[0]}
-        share = f"{middle['share']:.2f}" if "share" in middle else "1"
-        crowd.append(
+        rows.append(
             (
                 name,
                 f"{middle['connections']:.0f}",
                 f"{middle['good']:,.0f}",
-                share,
+                f"{middle['share']:.2f}" if "share" in middle else "1",
                 f"{middle.get('refused', 0):,.0f}",
                 f"{middle['p99']:,.0f}" if "p99" in middle else "",
             )
         )
     head = ("ENGINE=sklearn", "connections", "answered/s", "of the most", "refused/s", "p99, ms")
-    return f"{report.machine(document)}\n{table}\n\n{report.markdown(head, crowd)}\n"
+    return report.markdown(head, rows)
 
 
 def _write(document: Document) -> None:
@@ -115,7 +132,7 @@ def _write(document: Document) -> None:
 SUITE = Suite(
     "python -m benchmarks.operating",
     __doc__,
-    list(_LOOKS),
+    list(looks.LOOKS),
     ("seconds", 4),
     measure,
     _FILE,
