@@ -130,11 +130,9 @@ def _run(opened: _Opened, stream: StreamSettings, given: Mapping[str, str], mode
         reader.leaving = delivery.leaving
         reader.subscribe(stream.topics)
         consumption.run()
-    except BaseException:
-        # What is begun is not committed by leaving the group.
-        reader.leaving = None
-        raise
     finally:
+        # What could be committed is; another commit could wait for ever for brokers that are away.
+        reader.leaving = None
         reader.close()
 
 
