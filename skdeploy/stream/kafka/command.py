@@ -130,9 +130,11 @@ def _run(opened: _Opened, stream: StreamSettings, given: Mapping[str, str], mode
         reader.leaving = delivery.leaving
         reader.subscribe(stream.topics)
         consumption.run()
-    finally:
-        # What could be committed is; another commit could wait for ever for brokers that are away.
+    except BaseException:
+        # What is begun is not committed by leaving the group.
         reader.leaving = None
+        raise
+    finally:
         reader.close()
 
 

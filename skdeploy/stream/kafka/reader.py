@@ -14,6 +14,7 @@ from skdeploy.stream.events import Event
 from skdeploy.stream.kafka.assignment import Assignment, Partition
 from skdeploy.stream.kafka.brokers import Brokers
 from skdeploy.stream.kafka.messages import event_of
+from skdeploy.stream.kafka.worker import Worker, patiently
 from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
@@ -144,8 +145,11 @@ class Reader:
         return found
 
     def close(self) -> None:
-        """Leave the group, so that others have the partitions at once."""
-        self._consumer.close()
+        """Leave the group, so that others have the partitions at once.
+
+        Raises StreamError if SIGTERM's time is over: a commit under way that has no end keeps it.
+        """
+        patiently(Worker("closing").submit(self._consumer.close), self._stop)
 
     def _events(self, messages: Sequence[Any]) -> list[Event]:
         good = [message for message in messages if message.error() is None]

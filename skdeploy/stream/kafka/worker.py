@@ -43,6 +43,17 @@ class Worker:
             del future, call
 
 
+def patiently(future: Future[Any], stop: Stop, meanwhile: Callable[[], Any] = lambda: None) -> Any:
+    """What comes of `future`. Raises what it raises, and StreamError when SIGTERM's time is over.
+
+    meanwhile   called about ten times a second
+    """
+    while not wait([future], _LOOK).done:
+        meanwhile()
+        stop.check()
+    return future.result()
+
+
 class Patient:
     """Makes the calls of librdkafka that block, and learns meanwhile whether the brokers are down.
 
@@ -59,8 +70,4 @@ class Patient:
 
     def call(self, step: Callable[[], Any]) -> Any:
         """What comes of `step`. Raises what it raises, and StreamError when SIGTERM's time is over."""
-        future = self._worker.submit(step)
-        while not wait([future], _LOOK).done:
-            self._producer.poll(0)
-            self._stop.check()
-        return future.result()
+        return patiently(self._worker.submit(step), self._stop, lambda: self._producer.poll(0))
