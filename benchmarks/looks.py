@@ -6,16 +6,14 @@ that. Here all have one process, one model and one place in memory; /0/predict, 
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import Flask
 
-from skdeploy import source
 from skdeploy.settings import Settings
-from skdeploy.web import create_app, logs, metrics
+from skdeploy.web import create_app, metrics
 
 # What looks into a service, and the settings that make it; the first is what the others are compared with.
 LOOKS: dict[str, dict[str, str]] = {
@@ -45,14 +43,13 @@ class Switch:
 
 
 def switch() -> Switch:
-    """All of them on one model, as the environment says; the rest is as in predict.py."""
-    settings = Settings.from_env(os.environ)
-    logs.configure(settings.log_level, settings.log_format)
-    model = source.load_from_settings(settings)
-    folder = metrics.shared_folder(os.environ)
-    apps = [
-        create_app(model, Settings.from_env({**os.environ, **more}), shared=folder) for more in LOOKS.values()
-    ]
-    gc.collect()
-    gc.freeze()
-    return Switch(apps)
+    """All of them on the model that predict.py loads, as it does."""
+    import predict
+
+    shared = metrics.shared_folder(os.environ)
+    return Switch(
+        [
+            create_app(predict.model, Settings.from_env({**os.environ, **more}), shared=shared)
+            for more in LOOKS.values()
+        ]
+    )

@@ -22,6 +22,7 @@ from benchmarks.command import Suite
 from benchmarks.documents import Document
 from benchmarks.servers import ROOT, SERVERS, Server
 from benchmarks.session import Session, opened, say, where_and_when
+from benchmarks.workbench import Running
 
 _FILE = Path(__file__).parent / "operating.json"
 _BEGIN = "<!-- written by `make bench-operating` -->\n"
@@ -44,51 +45,46 @@ def measure(_chosen: Sequence[str], rounds: int, seconds: int) -> Document:
 
 def _measure_looks(session: Session, rates: dict[str, Any], number: int) -> None:
     """In turns, in one process: a start's rate differs from the next one's by more than what is measured."""
-    with session.up(_server("skdeploy", {}, "benchmarks.looks:switch()", looks.path(1))) as up:
+    server = _server("skdeploy", {}, "benchmarks.looks:switch()")
+    with session.up(dataclasses.replace(server, path=looks.path(1))) as up:
         for _ in range(_TURNS):
             for place, name in enumerate(looks.LOOKS):
-                url = f"http://127.0.0.1:{up.port}{looks.path(place)}"
-                found = load.goodput(
-                    url, up.bodies[1], connections=_CONNECTIONS, seconds=session.seconds, cpu=up.cpus.load
-                )
-                rates.setdefault(name, []).append(round(found.good))
-                say(f"round {number + 1}: {name}: {found.good:,.0f}/s")
+                good = _goodput(session, up, looks.path(place), _CONNECTIONS).good
+                rates.setdefault(name, []).append(round(good))
+                say(f"round {number + 1}: {name}: {good:,.0f}/s")
 
 
 def _measure_crowd(session: Session, crowd: dict[str, Any], number: int) -> None:
-    rates = {count: _goodput(session, "skdeploy-sklearn", {}, count) for count in _SATURATING}
-    best = max(rate for rate, _, _ in rates.values())
+    rates = {count: _crowded(session, {}, count).good for count in _SATURATING}
+    best = max(rates.values())
     # The fewest that reach nearly all that can be had.
-    enough = min(count for count, (rate, _, _) in rates.items() if rate >= 0.95 * best)
+    enough = min(count for count, rate in rates.items() if rate >= 0.95 * best)
     say(f"round {number + 1}: saturated by {enough} connections: {best:,.0f}/s")
     crowd.setdefault("saturated", []).append({"connections": enough, "good": round(best)})
     for name, settings in _CROWD.items():
-        good, refused, p99 = _goodput(session, "skdeploy-sklearn", settings, 3 * enough)
-        found = {"connections": 3 * enough, "good": round(good), "refused": round(refused), "p99": round(p99)}
-        crowd.setdefault(name, []).append({**found, "share": round(good / best, 3)})
+        one = _crowded(session, settings, 3 * enough)
+        rounded = {key: round(value) for key, value in dataclasses.asdict(one).items()}
+        found = {"connections": 3 * enough, **rounded}
+        crowd.setdefault(name, []).append({**found, "share": round(one.good / best, 3)})
         say(f"round {number + 1}: {name}: {found}")
 
 
-def _goodput(
-    session: Session, key: str, settings: dict[str, str], connections: int
-) -> tuple[float, float, float]:
-    """Answers and refusals per second, and the 99th percentile of both in ms."""
-    with session.up(_server(key, settings)) as up:
-        url = f"http://127.0.0.1:{up.port}/predict"
-        found = load.goodput(
-            url, up.bodies[1], connections=connections, seconds=session.seconds, cpu=up.cpus.load
-        )
-        return found.good, found.refused, found.p99
+def _crowded(session: Session, settings: dict[str, str], connections: int) -> load.Goodput:
+    with session.up(_server("skdeploy-sklearn", settings)) as up:
+        return _goodput(session, up, up.server.path, connections)
 
 
-def _server(
-    key: str, settings: dict[str, str], application: str = "predict:app", path: str = "/predict"
-) -> Server:
+def _goodput(session: Session, up: Running, path: str, connections: int) -> load.Goodput:
+    url = f"http://127.0.0.1:{up.port}{path}"
+    return load.goodput(url, up.bodies[1], connections=connections, seconds=session.seconds, cpu=up.cpus.load)
+
+
+def _server(key: str, settings: dict[str, str], application: str = "predict:app") -> Server:
     """Ours, in the environment that the benchmark itself runs in."""
     gunicorn = (sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", application)
     server = SERVERS[key]
     environment = {**server.environment, **settings, "STATE_DIR": ""}
-    return dataclasses.replace(server, command=gunicorn, environment=environment, path=path)
+    return dataclasses.replace(server, command=gunicorn, environment=environment)
 
 
 def section(document: Document) -> str:

@@ -99,7 +99,7 @@ def when_ready(server: Any) -> None:
 
 
 def pre_fork(_server: object, _starting: Worker) -> None:
-    """Gunicorn's hook, called in the main process before a worker is forked, which releases them."""
+    """Gunicorn's hook, called in the main process before it forks a worker, which releases the signals."""
     forking.hold_signals()
 
 
