@@ -168,8 +168,10 @@ def usable_cpus() -> set[int]:
 
 def running(pid: int) -> bool:
     """Whether it lives; a zombie that nobody has waited for does not."""
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_server_that_ends_shows_its_log(tmp_path: Path) -> None:

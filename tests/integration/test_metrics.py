@@ -138,6 +138,6 @@ def test_keys_are_for_metrics_too(tmp_path: Path, model_file: Path) -> None:
 
 
 def own_folder(service: Service) -> Path:
-    """The folder that the service's worker has open files in."""
-    opened = [str(one.readlink()) for one in Path(f"/proc/{service.workers()[0]}/fd").iterdir()]
-    return next(Path(one).parent for one in opened if "skdeploy-metrics-" in one)
+    """The folder whose files its worker has mapped: those stay, while descriptors come and go."""
+    mapped = Path(f"/proc/{service.workers()[0]}/maps").read_text().split()
+    return next(Path(one).parent for one in mapped if "skdeploy-metrics-" in one)
