@@ -20,6 +20,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from skdeploy.web.body import DRAIN_BYTES, DRAIN_SECONDS
 from skdeploy.web.connections import SMALL, BodyReader, DeadlineSocket, Outlook, outlook
+from skdeploy.web.pool import Pool
 
 # Whoever asks whether the process lives does not wait for those that are scored.
 _QUICK = (b"GET /health ", b"GET /metrics ")
@@ -49,6 +50,10 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """In the worker's own process, before it serves."""
         _settle(self.cfg)
         super().init_process()
+
+    def get_thread_pool(self) -> Pool:
+        """THREADS threads."""
+        return Pool(self.cfg.threads)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection to a thread; a new one first waits, without a thread, for its first byte."""
@@ -112,7 +117,7 @@ class LoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._move(conn, waiting, self.arriving, self._on_more)
 
     def _is_full(self) -> bool:
-        return bool(0 < self.most_waiting <= self.tpool._work_queue.qsize())
+        return bool(0 < self.most_waiting <= self.tpool.waiting)
 
     def _hand_over(self, conn: TConn) -> None:
         """Let gunicorn's parser see what the loop has read."""
