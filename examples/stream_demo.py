@@ -188,13 +188,14 @@ def watch(
     places = [TopicPartition(topic, number, 0) for topic in topics for number in range(_PARTITIONS)]
     consumer.assign(places)
     seen, before, ended, told = Seen(), 0, 0.0, False
-    next_line = time.monotonic() + 1
+    next_line, last = time.monotonic() + 1, time.monotonic()
     try:
         while True:
-            for message in consumer.consume(1000, 0.2):
-                if message.error() is None:
-                    take(seen, message, topics[0])
+            came = [message for message in consumer.consume(1000, 0.2) if message.error() is None]
+            for message in came:
+                take(seen, message, topics[0])
             now = time.monotonic()
+            last = now if came else last
             if now >= next_line:
                 print(line(seen, seen.events - before), flush=True)
                 before, next_line = seen.events, now + 1
@@ -205,7 +206,7 @@ def watch(
             if producer.poll() is not None:
                 ended = ended or now
                 # An interrupted producer sent fewer: then silence is the end.
-                quiet = seen.events == before and now - ended > 3
+                quiet = now - max(ended, last) > 3
                 if seen.events >= expected or (interrupted and quiet) or now - ended > _PATIENCE_SECONDS:
                     return seen
     finally:

@@ -19,6 +19,7 @@ takes up to a second of counts with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -26,6 +27,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
@@ -185,11 +187,28 @@ class Metrics:
         if self._folder is None:
             registry.register(self._families.registry)
         else:
-            MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
+            registry.register(_Shared(str(self._folder)))
         for collector in self._asked:
             registry.register(collector)
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
+
+
+class _Shared(MultiProcessCollector, Collector):
+    """What all workers have counted; one that just starts has a file that is empty for a moment."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(None, folder)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Any:
+        return self.merge(list(_filled(self._path)))  # type: ignore[no-untyped-call]
+
+
+def _filled(folder: str) -> Iterator[str]:
+    for path in Path(folder).glob("*.db"):
+        with contextlib.suppress(FileNotFoundError):  # its worker has just ended
+            if path.stat().st_size:
+                yield str(path)
 
 
 class _Watched(Collector):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from skdeploy.schema.reasons import REASONS
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from skdeploy.web.limits import PROBES
-from skdeploy.web.metrics import RECORD, UNKNOWN
+from skdeploy.web.metrics import RECORD, UNKNOWN, Metrics
 from skdeploy.web.passing import OTHER
+from skdeploy.web.serving import Slot
 
 GOOD = {"size": 11.5, "kind": "elm", "age": 3}
 
@@ -136,6 +138,13 @@ def test_without_metrics_there_is_no_page(regressor: Model) -> None:
     client = create_app(regressor, Settings.from_env({"METRICS": "0"})).test_client()
     assert client.get("/metrics").status_code == 404
     assert client.post("/predict", json=GOOD).status_code == 200
+
+
+def test_a_worker_that_just_starts_is_passed_over(regressor: Model, tmp_path: Path) -> None:
+    """Its file is empty before it is filled; the others' counts are told."""
+    (tmp_path / "counter_1.db").touch()
+    metrics = Metrics(Slot(regressor, Settings.from_env({})), tmp_path)
+    assert b"skdeploy_" in metrics.render("text/plain")[0]
 
 
 class Socket:

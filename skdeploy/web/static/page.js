@@ -177,6 +177,7 @@ async function start() {
   at('form').addEventListener('input', showCode);
   at('form').addEventListener('submit', predict);
   showCode();
+  at('send').disabled = false;
   document.body.dataset.ready = 'true';
 }
 
