@@ -7,7 +7,6 @@ import http.client
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -31,13 +30,6 @@ class Command:
     folder: Path
     environment: Mapping[str, str]
     log: Path
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 def neutral_environment(home: Path) -> dict[str, str]:

@@ -17,7 +17,6 @@ from benchmarks import load, proc, venvs
 from benchmarks.processes import (
     BenchmarkError,
     Command,
-    free_port,
     neutral_environment,
     post,
     started,
@@ -25,6 +24,7 @@ from benchmarks.processes import (
 )
 from benchmarks.protocols import Record, body, numbers
 from benchmarks.servers import PEERS, ROOT, Server
+from examples.servers.process import free_ports
 
 # Answers may differ in the last digits that another way of adding leaves.
 _TOLERANCE = 1e-6
@@ -91,7 +91,7 @@ def running(server: Server, workload: Workload, folder: Path, cpus: Cpus) -> Gen
     if "{mlflow_model}" in server.command:
         _write_mlflow_model(workload, folder)
     bodies = dict(_write_bodies(server, workload, folder))
-    port, log = free_port(), folder / f"{server.key}.log"
+    [port], log = free_ports(1), folder / f"{server.key}.log"
     with started(_command(server, workload, port, folder, log), cpus.server) as process:
         try:
             start = wait_for_answer(process, log, port, server.path, bodies[1].read_bytes())
@@ -107,7 +107,7 @@ def _command(server: Server, workload: Workload, port: int, folder: Path, log: P
     values = {
         "bin": binaries,
         "port": port,
-        "spare_port": free_port(),
+        "spare_port": free_ports(1)[0],
         "model": workload.model,
         "mlflow_model": workload.mlflow_model,
     }

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -24,12 +25,19 @@ import skdeploy
 from skdeploy.model import Model
 from tests.robustness import Fact, keep, name_of
 
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
+
+
+# No example of a property has a time limit: machines are busy at times. CI tries the same ones in each run.
+settings.register_profile("skdeploy", deadline=None, derandomize=REQUIRE_ALL)
+settings.load_profile("skdeploy")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With REQUIRE_ALL=1, as CI sets it, a skipped test is a failed one."""
     report = yield
-    if os.environ.get("REQUIRE_ALL") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, and REQUIRE_ALL=1 allows no skips: {report.longrepr}"
     return report

@@ -7,7 +7,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from examples.servers.process import free_ports
 from skdeploy.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,9 +29,7 @@ _STOP_SECONDS = 45
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    return free_ports(1)[0]
 
 
 def children(pid: int) -> list[int]:

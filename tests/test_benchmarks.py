@@ -15,6 +15,7 @@ import pytest
 from benchmarks import documents, load, plots, proc, processes, protocols, report, results, targets, venvs
 from benchmarks.documents import Document
 from benchmarks.servers import PEERS, SERVERS
+from tests.live import free_port
 
 ROOT = Path(__file__).parent.parent
 RECORDS = [{"origin": "JFK", "hour": 8, "temp": 30.5}, {"origin": "EWR", "hour": 9, "temp": 31.0}]
@@ -181,7 +182,7 @@ def test_a_server_that_ends_shows_its_log(tmp_path: Path) -> None:
         processes.started(ended, cpu=min(usable_cpus())) as process,
         pytest.raises(processes.BenchmarkError, match="the model is gone"),
     ):
-        processes.wait_for_answer(process, ended.log, processes.free_port(), "/", b"")
+        processes.wait_for_answer(process, ended.log, free_port(), "/", b"")
 
 
 @pytest.mark.parametrize(("address", "strange"), [("127.0.0.1", 0), ("0.0.0.0", 1), ("::1", 0), ("::", 1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,6 +17,9 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 _BIN = _ROOT / ".venv-mlflow-server" / "bin"
 _STOP_SECONDS = 15
+# Below those that Linux gives to connections, and to whoever listens on any port: a server needs its own
+# seconds later, and again when it was killed.
+_FREE = range(20_000, 32_768)
 
 
 class ServerError(Exception):
@@ -36,11 +40,13 @@ def program(name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        # All at once: the system may give a port again as soon as it is closed.
-        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]
+    """Different ports of 127.0.0.1 that nothing listens on, and that the system gives to nobody else."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.SystemRandom().choice(_FREE)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.add(port)
+    return list(found)
 
 
 def answers(port: int, path: str) -> bool:
@@ -178,6 +184,6 @@ def _end(pid: int) -> None:
     """Kill what was a child, and wait until it holds nothing any more."""
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)
-        # A zombie that nobody reaps has no command line.
-        while Path(f"/proc/{pid}/cmdline").read_bytes():
+        # A zombie holds nothing any more, even if nobody reaps it.
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
             time.sleep(0.01)

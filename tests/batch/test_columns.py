@@ -169,7 +169,7 @@ def assert_equal(got: Checked, expected: Checked) -> None:
             assert set(cells.codes.tolist()) == set(range(len(cells.values)))
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(chunks(), st.booleans())
 def test_columns_are_read_as_their_records_are(given: tuple[Schema, Chunk], strict: bool) -> None:
     """The same cells, positions and bad cells, in the same words, whatever the columns' types."""
@@ -310,7 +310,7 @@ def flight_chunks(draw: st.DrawFn) -> Chunk:
     return Chunk(found, count)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(chunk=flight_chunks())
 def test_predictions_are_those_of_the_records(flights: dict[str, Model], chunk: Chunk) -> None:
     """Bit by bit, with both engines, whatever the columns came as."""

@@ -90,12 +90,12 @@ def test_it_runs_at_once_and_then_at_each_end_plus_the_delay() -> None:
     """Never early, and soon after; the first time is for what was missed."""
     tick, beats, begun = Ticks(), Beats(1), datetime.now(UTC)
     with running(beats, tick, delay=0.3):
-        wait_for(lambda: len(tick.moments) == 4)
-    first, *others = tick.moments
+        wait_for(lambda: len(tick.moments) >= 4)
+    first, *others = tick.moments[:4]
     assert first - begun < timedelta(seconds=0.9)
     for moment in others:
         late = moment - timedelta(seconds=0.3) - beats.containing(moment - timedelta(seconds=0.3)).start
-        assert late < timedelta(seconds=0.6)
+        assert late < timedelta(seconds=0.9)
     assert len({beats.containing(moment - timedelta(seconds=0.3)) for moment in others}) == 3
 
 
@@ -106,7 +106,7 @@ def test_it_never_overlaps_itself() -> None:
         wait_for(lambda: len(tick.ended) == 4)
     assert tick.at_once == 1
     pauses = [after - before for before, after in zip(tick.ended, tick.moments[1:], strict=False)]
-    assert max(pauses) < timedelta(seconds=0.6)
+    assert max(pauses) < timedelta(seconds=2)
 
 
 def test_what_failed_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -129,7 +129,7 @@ def test_the_next_end_does_not_wait_for_a_retry() -> None:
     """It comes first where an attempt after a failure would be later."""
     tick = Ticks(errors=[OutputError("disk full")] * 3)
     with running(Beats(0.3), tick, retry=NEVER):
-        wait_for(lambda: len(tick.moments) == 4)
+        wait_for(lambda: len(tick.moments) >= 4)
 
 
 @pytest.mark.parametrize(

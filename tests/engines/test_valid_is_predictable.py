@@ -73,7 +73,7 @@ def _cells(column: Column) -> st.SearchStrategy[Any]:
     return st.one_of(usual, usual, usual, odd)
 
 
-@settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_validates_is_what_the_pipeline_predicts(fitted: tuple[Any, Model], data: st.DataObject) -> None:
     """Records that no check refuses, alone and together, are predicted without an exception."""

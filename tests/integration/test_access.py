@@ -187,7 +187,8 @@ def test_a_trace_is_continued(guarded: Guarded) -> None:
     assert match
     ours = match[1]
     spans = guarded.collector.spans
-    wait_until(lambda: any(span.trace_id == TRACE for span in spans), "the span has come", 10)
+    # It is the last one: those of its parts end before it.
+    wait_until(lambda: any(span.span_id == ours for span in spans), "the span has come", 10)
     tree = {span.name: span for span in spans if span.trace_id == TRACE}
     assert tree["POST /predict"].span_id == ours
     assert tree["POST /predict"].parent_id == PARENT

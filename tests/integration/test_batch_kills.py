@@ -59,14 +59,14 @@ class Killing:
         return self.forks.run(DAY, environ, kill_after)
 
     def undisturbed(self) -> tuple[dict[str, str], float]:
-        """What a run leaves that nobody kills, and how long one takes."""
+        """What a run leaves that nobody kills, and how long one takes at least."""
         runs = [self.run(f"undisturbed_{self.name}_{place}") for place in range(3)]
         assert [run.code for run in runs] == [0, 0, 0], runs[0].stderr
         dumps = [self.database.dump(f"undisturbed_{self.name}_{place}") for place in range(3)]
         assert dumps[0] == dumps[1] == dumps[2]
         assert dumps[0]["predictions"].count("\n") == 587
         assert dumps[0]["rejects"].count("\n") == 11
-        return dumps[0], sorted(run.seconds for run in runs)[1]
+        return dumps[0], min(run.seconds for run in runs)
 
     def kill_and_run_again(self, table: str, moment: float) -> dict[str, str]:
         self.killed += self.run(table, moment).code == -9
@@ -96,7 +96,7 @@ def disturb(database: Database, folder: Path, name: str, kills: int) -> Killing:
             left = killing.kill_and_run_again(f"killed_{name}_{place}", moment)
             assert left == expected, f"killed after {moment} of {seconds} seconds of CPU time"
     # Some end before their moment.
-    assert killing.killed >= kills * 0.8
+    assert killing.killed >= kills * 0.7
     return killing
 
 

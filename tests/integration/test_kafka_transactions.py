@@ -8,7 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from examples.servers.kafka import Broker, kafka_server
 from examples.servers.process import ServerNotInstalled
@@ -45,11 +45,26 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Generator[Broker]:
 
 
 def committed(kafka: Broker, group: str, topic: str) -> int:
-    """How many events of a topic of three partitions the group has committed."""
+    """How many events of a topic of three partitions the group has committed; -1 while no broker leads it."""
     client = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group})
-    marks = client.committed([TopicPartition(topic, number) for number in range(3)], 10)
-    client.close()
+    try:
+        marks = client.committed([TopicPartition(topic, number) for number in range(3)], 10)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.NOT_COORDINATOR:
+            raise
+        return -1
+    finally:
+        client.close()
     return sum(max(0, mark.offset) for mark in marks)
+
+
+def written(kafka: Broker, topic: str) -> int:
+    """How many messages a topic of three partitions has, committed or not."""
+    settings = {"bootstrap.servers": kafka.bootstrap, "group.id": "nobody"}
+    client = Consumer({**settings, "isolation.level": "read_uncommitted"})
+    marks = [client.get_watermark_offsets(TopicPartition(topic, number), 10) for number in range(3)]
+    client.close()
+    return sum(high - low for low, high in marks)
 
 
 def test_predictions_and_offsets_are_committed_together(kafka: Broker, regressor_file: Path) -> None:
@@ -68,7 +83,9 @@ def test_what_is_aborted_is_seen_by_nobody(kafka: Broker) -> None:
     create(kafka, "b", "b.out")
     send(kafka, "b", [record(3)])
     both = {"bootstrap.servers": kafka.bootstrap}
-    consumer = Consumer({**both, "group.id": "b", "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {**both, "group.id": "b", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    )
     producer = Producer({**both, "transactional.id": "b", "delivery.report.only.error": True})
     stop = Stop()
     reader = Reader(consumer, Brokers(), stop, most=10, on_rebalance=lambda: None)
@@ -100,10 +117,11 @@ def test_who_was_replaced_stops(kafka: Broker, regressor_file: Path, tmp_path: P
     create(kafka, "c", "c.out")
     arguments = ["--topics", "c", "--output", "c.out", "--group", "c", "--exactly-once"]
     environ = environment(kafka, regressor_file, {"INSTANCE": "one", "COMMIT_SECONDS": "3"})
-    with command(tmp_path, arguments, environ) as (old, log):
+    with command(tmp_path, arguments, environ | {"COMMIT_SECONDS": "9"}) as (old, log):
         said(log, "Partitions that came")
         send(kafka, "c", [record(n % 9) for n in range(500)])
-        time.sleep(1.0)
+        # Its first transaction is open.
+        wait_until(lambda: written(kafka, "c.out") > 0, "something is written")
         old.send_signal(signal.SIGSTOP)
         with command(tmp_path, arguments, environ) as (new, new_log):
             said(new_log, "Partitions that came: c")
@@ -147,7 +165,8 @@ def test_a_time_that_the_output_refuses_holds_nothing_up(
     send(kafka, name, [*sent, Sent(b"{", timestamp=now + day)])
     settings = {"TOPICS": name, "OUTPUT_TOPIC": f"{name}.out", "GROUP": name, "EXACTLY_ONCE": exactly_once}
     with consuming(kafka, regressor_file, **settings):
-        found = received(kafka, [f"{name}.out", f"{name}.out.dead-letters"], 201)
+        wait_until(lambda: committed(kafka, name, name) == 201, "all are done", 60)
+        found = received(kafka, [f"{name}.out", f"{name}.out.dead-letters"], 201, more=2)
     predictions, letters = found.values()
     assert len(ids(predictions)) == 200
     times = [

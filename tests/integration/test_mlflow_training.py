@@ -27,7 +27,7 @@ from examples.servers.s3 import S3
 from skdeploy import source
 from skdeploy.errors import SaveError
 from skdeploy.saving.mlflow import DIGEST_TAG, Logged
-from tests.stores import enter, running_s3, within
+from tests.stores import enter, restart, running_s3, within
 
 pytestmark = pytest.mark.heavy
 TREES = ("numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
@@ -267,7 +267,7 @@ def test_a_store_that_is_down_leaves_the_champion(logged: Logged, s3: S3, traine
         with within(60), pytest.raises(SaveError, match="did not take the model"):
             skdeploy.log_model(trained.path, alias="champion")
     finally:
-        s3.process.start()
+        restart(s3)
     versions = client().search_model_versions("name = 'flight-air-time'")
     assert max(int(version.version) for version in versions) == int(logged.version)
     assert client().get_model_version_by_alias("flight-air-time", "champion").version == logged.version

@@ -28,7 +28,7 @@ SLOW = json.dumps([{"size": 1.0, "kind": "oak", "age": 3}] * 201).encode()
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that takes half a second for 201 records, each call alone."""
+    """A model that takes a second for 201 records, each call alone."""
     frame = small_frame()
     target = frame["age"] * 2.5
     pipeline = make_pipeline(FunctionTransformer(slowly), small_pipeline(LinearRegression()))
@@ -43,7 +43,7 @@ def settings(model_file: Path, **more: str) -> dict[str, str]:
         "ENGINE": "sklearn",
         "WORKERS": "1",
         "THREADS": "2",
-        "SLOW_SECONDS": "0.5",
+        "SLOW_SECONDS": "1",
         "BATCH_RECORDS": "0",
         **more,
     }
@@ -86,7 +86,7 @@ def test_who_is_one_too_many_is_told_so_at_once(crowded: Service, fact: Callable
         if status == 503:
             assert headers["retry-after"] == "1"
             assert content["type"] == "urn:skdeploy:problem:overloaded"
-            assert seconds < 0.4
+            assert seconds < 0.8
     slowest = max(seconds for status, *_, seconds in answers if status == 503)
     fact(f"7 refused within {slowest * 1000:.0f} ms", 5, 0)
 
@@ -101,14 +101,14 @@ def test_probes_are_answered_in_the_crowd(crowded: Service, clients: int, paths:
     time.sleep(0.2)
     began = time.monotonic()
     assert {crowded.get(path)[0] for path in paths} == {200}
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 0.8
     crowding.join()
 
 
-@pytest.mark.robustness("load", "6 clients at once, each prediction half a second, REQUEST_TIMEOUT=0.7")
+@pytest.mark.robustness("load", "6 clients at once, each prediction a second, REQUEST_TIMEOUT=1.5")
 def test_who_waited_too_long_is_told_so(tmp_path: Path, model_file: Path, fact: Callable[..., None]) -> None:
-    """Of six at once, two are scored in time, two more after half a second; the last came too late."""
-    with served(tmp_path, **settings(model_file, REQUEST_TIMEOUT="0.7", MAX_WAITING="0")) as service:
+    """Of six at once, two are scored in time, two more after a second; the last came too late."""
+    with served(tmp_path, **settings(model_file, REQUEST_TIMEOUT="1.5", MAX_WAITING="0")) as service:
         answers = crowd(service, 6)
     assert Counter(status for status, *_ in answers) == {200: 4, 503: 2}
     late = next(answer for answer in answers if answer[0] == 503)
@@ -133,5 +133,5 @@ def test_who_was_refused_and_asks_again_at_once_is_let_rest(crowded: Service) ->
     crowding.join()
     connection.close()
     assert times[0][0] == 503
-    assert times[0][1] < 0.1
+    assert times[0][1] < 0.2
     assert times[1][1] > 0.15

@@ -365,7 +365,7 @@ def test_the_port_opens_after_the_proof(tmp_path: Path) -> None:
     """While a slow model is loaded and proved connections are refused; the first answer is ready."""
     slow = tampered(tmp_path / "slow.bin", pause=Call(time.sleep, 2))
     with started(tmp_path, MODEL_URI=str(slow)) as service:
-        wait_until(lambda: connects(service.port), "the port opens")
+        wait_until(lambda: connects(service.port), "the port opens", 60)
         assert "golden records predict what the passport says" in service.log()
         assert service.get("/ready")[0] == 200
 

@@ -31,10 +31,10 @@ def test_half_requests_do_not_stop_the_service(
         for wire in half:
             assert not first or wire.answer().status == 200
             wire.send(request(GOOD)[:-20])
-        assert max(timed_post(small) for _ in range(10)) < 0.5
+        assert max(timed_post(small) for _ in range(10)) < 1.5
         answers = [wire.answer().status for wire in half]
         assert answers == [408] * 8
-    fact("others wait less than 0.5 s; each is told 408")
+    fact("others wait less than 1.5 s; each is told 408")
 
 
 @pytest.mark.robustness("fault", "a client that is slow to read its answer")
@@ -44,7 +44,7 @@ def test_a_client_that_is_slow_to_read_stops_nobody(small: Service, fact: Callab
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         assert wire.answer().status == 200
         wire.send(request(b"[" + b",".join([b"{}"] * 4000) + b"]"))
-        assert timed_post(small) < 1.5
+        assert timed_post(small) < 3
         answer = wire.answer()
         assert (answer.status, len(answer.json["errors"])) == (422, 10_010)
         assert_in_step(wire)
@@ -57,7 +57,7 @@ def test_a_client_that_never_reads_is_cut_off(small: Service, fact: Callable[...
     with wires(small, 4, head(method="GET", path="/", kind=None) * 1000) as rude:
         began = time.monotonic()
         while not all(map(is_cut, rude)):
-            assert timed_post(small) < 1.5
+            assert timed_post(small) < 3
             assert time.monotonic() - began < 15
             time.sleep(0.1)
     fact("cut; others are answered")
@@ -77,9 +77,9 @@ def test_idle_connections_cost_nothing(small: Service, fact: Callable[..., None]
     """Connections that have not sent anything take no thread, and are closed in time."""
     timed_post(small)
     with wires(small, 16) as idle:
-        assert max(timed_post(small) for _ in range(10)) < 0.5
+        assert max(timed_post(small) for _ in range(10)) < 1.5
         assert all(wire.has_ended() for wire in idle)
-    fact("closed in time; others wait less than 0.5 s")
+    fact("closed in time; others wait less than 1.5 s")
 
 
 @pytest.mark.robustness("fault", "a body that comes byte by byte")

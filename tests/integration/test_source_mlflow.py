@@ -225,9 +225,9 @@ def test_a_cut_download_is_no_model(
 
 def test_a_silent_server_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and says nothing costs no more than 10 seconds; credentials are not shown."""
-    with stores.silent_server() as address, stores.within(10):
+    with stores.silent_server() as address:
         stores.enter(monkeypatch, {"MLFLOW_TRACKING_URI": address.replace("//", "//anna:geheim4711@")})
-        with pytest.raises(SourceUnreachable, match=address) as caught:
+        with stores.within(10), pytest.raises(SourceUnreachable, match=address) as caught:
             skdeploy.load("models:/tree@champion")
     assert "4711" not in str(caught.value)
 

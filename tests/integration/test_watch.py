@@ -136,7 +136,7 @@ def test_nothing_is_left_behind(tmp_path: Path, model_file: Path) -> None:
     """The watcher and the temporary folder go with the service, and so they do if it is killed."""
     for sig in (signal.SIGTERM, signal.SIGKILL):
         with started(tmp_path, MODEL_URI=str(model_file), WORKERS="1", WATCH_SECONDS="0.2") as service:
-            wait_until(service.is_ready, "it is ready")
+            wait_until(service.is_ready, "it is ready", 60)
             wait_until(lambda: "The watcher's process" in service.log(), "the watcher runs")
             pid = watcher_of(service)
             wait_until(lambda pid=pid: bool(children(pid)), "it has forked")  # type: ignore[misc]

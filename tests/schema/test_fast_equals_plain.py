@@ -237,7 +237,7 @@ def assert_fast_says_what_plain_says(
     return True
 
 
-@settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, database=None, suppress_health_check=list(HealthCheck))
 @given(bodies(), st.sampled_from(["id", None, "größe"]), st.booleans(), st.booleans())
 @example(b"[]", "id", False, False)
 @example(b"", "id", False, True)
@@ -249,7 +249,7 @@ def test_whatever_the_fast_half_accepts_the_slow_half_accepts_alike(
     assert_fast_says_what_plain_says(body, id_field, strict, ignore)
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300, database=None)
 @given(st.lists(objects(flaws=0), min_size=1, max_size=4))
 def test_what_is_plainly_good_is_accepted_fast(records: list[str]) -> None:
     """The property above is not empty: ordinary records, however spelled, take the fast half."""

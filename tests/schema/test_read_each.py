@@ -40,7 +40,7 @@ def _together(checked: Checked) -> list[object]:
     return [said[index] for index in range(checked.count)]
 
 
-@settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, database=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(bodies() | objects(flaws=0).map(str.encode), max_size=5),
     st.sampled_from(["id", None, "größe"]),

@@ -57,13 +57,15 @@ def test_metrics_and_readiness(world: World) -> None:
     world.put([record(place) for place in range(9)] + [b"poison"])
     with world.consuming(METRICS_PORT=str(port)) as consumer:
         world.predicted(9)
-        wait_until(lambda: "skdeploy_stream_events_total 10.0" in page(port, "/metrics")[1], "10 events")
+        # What is told last.
+        last = "skdeploy_stream_latency_seconds_count 9.0"
+        wait_until(lambda: last in page(port, "/metrics")[1], "9 predictions")
         metrics = page(port, "/metrics")[1]
         assert page(port, "/ready") == (200, "ready\n")
         assert consumer.stop() == 0, consumer.log()
     assert "skdeploy_stream_predictions_total 9.0" in metrics
     assert 'skdeploy_stream_dead_letters_total{reason="malformed-body"} 1.0' in metrics
-    assert "skdeploy_stream_latency_seconds_count 9.0" in metrics
+    assert "skdeploy_stream_events_total 10.0" in metrics
     assert "skdeploy_stream_lease 1.0" in metrics
     assert metrics.count("skdeploy_stream_behind_seconds{shard=") == 2
     assert "skdeploy_drift_window_records 9.0" in metrics
@@ -106,11 +108,11 @@ def test_killed_at_random_moments(world: World) -> None:
 
 def test_a_second_consumer_waits_until_the_first_is_dead(world: World) -> None:
     """It reads nothing while the lease is renewed, and all that comes after a kill."""
-    with world.consuming() as first:
+    with world.consuming(LEASE_SECONDS="4") as first:
         first.says(_TAKES_OVER)
-        with world.consuming() as second:
+        with world.consuming(LEASE_SECONDS="4") as second:
             second.says("has a consumer: this one waits")
-            time.sleep(4)
+            time.sleep(8)
             assert _TAKES_OVER not in second.log()
             first.kill()
             world.put([record(place) for place in range(20)])
@@ -129,6 +131,8 @@ def test_who_was_silent_writes_nothing_more(world: World) -> None:
             world.put([record(place) for place in range(20)])
             world.predicted(20)
             wait_until(lambda: len(world.checkpoints()) == 2, "checkpoints")
+            # What came in two reads has two.
+            time.sleep(2)
             before = world.checkpoints()
             first.process.send_signal(signal.SIGCONT)
             assert first.process.wait(20) == 1

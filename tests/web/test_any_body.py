@@ -77,7 +77,7 @@ def strictly(content: bytes) -> Any:
     return json.loads(content.decode("utf-8"), parse_constant=_no_json)
 
 
-@settings(max_examples=250, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, database=None, suppress_health_check=list(HealthCheck))
 @given(body=BODIES, query=QUERIES)
 def test_any_body_gets_a_prediction_or_a_problem(client: FlaskClient, body: bytes, query: str) -> None:
     """Any bytes, any JSON, any good record spoilt: 200 with what was asked for, or a 4xx that says why."""
@@ -93,7 +93,7 @@ def test_any_body_gets_a_prediction_or_a_problem(client: FlaskClient, body: byte
     assert document["title"]
 
 
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, database=None, suppress_health_check=list(HealthCheck))
 @given(
     size=st.none() | st.floats(-1e300, 1e300),
     kind=st.sampled_from(["ash", "elm", "oak"]),

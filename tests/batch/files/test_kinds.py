@@ -83,7 +83,7 @@ def test_values_come_out_as_they_were(
     """As key, and beside it: every value and null, in the order of the type; and behind each key the rest."""
     path = tmp_path / "records.parquet"
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.none() | values, min_size=1, max_size=8), st.integers(0, 7), st.booleans())
     def check(cells: list[Any], place: int, spilled: bool) -> None:
         array = of(kind, cells)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skdeploy.batch.files.kinds import key_order
@@ -45,7 +45,6 @@ keys = st.tuples(st.none() | st.integers(-3, 3) | st.integers(), st.none() | st.
 keys = keys.filter(lambda key: key[0] is None or abs(key[0]) < 2**63)
 
 
-@settings(deadline=None)
 @given(st.lists(keys, max_size=80), st.integers(1, 9), st.integers(1, 2000), st.none() | keys)
 def test_records_come_in_order(found: list[Any], size: int, budget: int, after: Any) -> None:
     """All of them behind a key, whether they fit or are parted; those of a key in any order."""
