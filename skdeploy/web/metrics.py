@@ -187,21 +187,18 @@ class Metrics:
         if self._folder is None:
             registry.register(self._families.registry)
         else:
-            registry.register(_Shared(str(self._folder)))
+            _Shared(registry, str(self._folder))  # type: ignore[no-untyped-call]
         for collector in self._asked:
             registry.register(collector)
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
 
-class _Shared(MultiProcessCollector, Collector):
+class _Shared(MultiProcessCollector):
     """What all workers have counted; one that just starts has a file that is empty for a moment."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(None, folder)  # type: ignore[no-untyped-call]
-
     def collect(self) -> Any:
-        return self.merge(list(_filled(self._path)))  # type: ignore[no-untyped-call]
+        return self.merge(_filled(self._path))  # type: ignore[no-untyped-call]
 
 
 def _filled(folder: str) -> Iterator[str]:
