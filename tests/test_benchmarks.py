@@ -15,7 +15,7 @@ import pytest
 from benchmarks import documents, load, plots, proc, processes, protocols, report, results, targets, venvs
 from benchmarks.documents import Document
 from benchmarks.servers import PEERS, SERVERS
-from tests.live import free_port
+from tests.live import free_port, running
 
 ROOT = Path(__file__).parent.parent
 RECORDS = [{"origin": "JFK", "hour": 8, "temp": 30.5}, {"origin": "EWR", "hour": 9, "temp": 31.0}]
@@ -165,14 +165,6 @@ def test_nothing_is_left_of_a_server(tmp_path: Path, session: str) -> None:
 
 def usable_cpus() -> set[int]:
     return os.sched_getaffinity(0)
-
-
-def running(pid: int) -> bool:
-    """Whether it lives; a zombie that nobody has waited for does not."""
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_server_that_ends_shows_its_log(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.servers.process import Process, ServerError, ServerNotInstalled, answers, free_ports, program
-from tests.live import wait_until
+from tests.live import running, wait_until
 
 
 def web_server(folder: Path, port: int) -> Process:
@@ -43,16 +43,8 @@ def test_a_server_that_does_not_answer_is_ended(tmp_path: Path) -> None:
     server = Process("the server", [sys.executable, "-c", parent], {}, tmp_path / "log", lambda: False)
     with pytest.raises(ServerError, match="did not answer within 4 seconds"):
         server.start(seconds=4)
-    status = Path("/proc", str(int((tmp_path / "log").read_text())), "cmdline")
-
-    def has_ended() -> bool:
-        try:
-            # A dead process whose new parent has not asked for it has no command line.
-            return not status.read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-
-    wait_until(has_ended, "the child has ended", 5)
+    child_id = int((tmp_path / "log").read_text())
+    wait_until(lambda: not running(child_id), "the child has ended", 5)
 
 
 def test_free_ports_differ() -> None:
