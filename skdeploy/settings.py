@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from skdeploy.variables import (
     Setting,
     flag,
-    milliseconds,
     names,
     one_of,
     origins,
@@ -102,15 +101,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_RECORDS", "10000", whole(1), "the most records of one request"),
     Setting(
         "BATCH_RECORDS",
-        "256",
-        whole(0),
-        "the most records that the sklearn engine scores in one call for several requests; 0: each alone",
-    ),
-    Setting(
-        "BATCH_WAIT_MS",
-        "2",
-        milliseconds,
-        "milliseconds that a request waits for others, at most, when some can be expected",
+        "1000",
+        whole(0, 1000),
+        "the most records of several requests that are scored in one call; 0: each request alone",
     ),
     Setting(
         "EXPOSE_SCHEMA",
@@ -133,7 +126,13 @@ SETTINGS: tuple[Setting, ...] = (
         "CLIENT_TIMEOUT",
         "10",
         patience,
-        "seconds in which a client must have sent its request, and then have taken the answer",
+        "seconds for a request's head, without a further byte of its body, and for taking the answer",
+    ),
+    Setting(
+        "MAX_CONNECTIONS",
+        "4096",
+        whole(1),
+        "connections of a worker; beyond them the one that has been idle longest makes room",
     ),
     Setting(
         "MAX_WAITING",
@@ -154,6 +153,13 @@ SETTINGS: tuple[Setting, ...] = (
         "0",
         seconds,
         "seconds after SIGTERM in which requests are still taken while /ready says 503",
+    ),
+    Setting(
+        "SKDEPLOY_BYPASS_HOOKS",
+        "0",
+        flag,
+        "1: the event loop answers predictions although the Flask application has hooks or wrappers of your "
+        "own, which then do not see them",
     ),
     Setting("ACCESS_LOG", "0", flag, "1: a line of JSON per request on standard output"),
     Setting("LOG_RECORDS", "0", flag, "1: with ACCESS_LOG, the records and the answer as well"),
@@ -191,7 +197,6 @@ class Settings:
     max_body: int
     max_records: int
     batch_records: int
-    batch_wait_ms: float
     expose_schema: str
     drift_window: int
     bind_address: str
@@ -200,11 +205,13 @@ class Settings:
     threads: int
     keepalive: int
     client_timeout: float
+    max_connections: int
     max_waiting: int
     request_timeout: float
     metrics: bool
     graceful_timeout: int
     drain_delay: float
+    bypass_hooks: bool
     access_log: bool
     log_records: bool
     log_format: str

@@ -30,7 +30,7 @@ def read_all(settings: Iterable[Setting], environ: Mapping[str, str]) -> dict[st
 
     Raises SettingsError naming the variable, its value and what it should be.
     """
-    return {setting.name.lower(): _read(setting, environ) for setting in settings}
+    return {setting.name.removeprefix("SKDEPLOY_").lower(): _read(setting, environ) for setting in settings}
 
 
 def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
@@ -86,13 +86,6 @@ def patience(value: str) -> float:
     if not number:
         raise ValueError("seconds above 0")
     return number
-
-
-def milliseconds(value: str) -> float:
-    """Milliseconds below a second."""
-    if not re.fullmatch(r"\d{1,3}(\.\d+)?", value, re.ASCII):
-        raise ValueError("milliseconds below 1000, such as 2 or 0.5")
-    return float(value)
 
 
 def size(value: str) -> int:

@@ -43,11 +43,9 @@ from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
 from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
-from skdeploy.web import forking, logs, metrics, worker  # noqa: E402
+from skdeploy.web import logs, metrics, worker  # noqa: E402
+from skdeploy.web.app import EXTENSION  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
-from skdeploy.web.steady import measure_steadily  # noqa: E402
-
-measure_steadily()
 
 try:
     settings = Settings.from_env(os.environ)
@@ -60,19 +58,20 @@ except SettingsError as error:
     raise SystemExit(f"The service does not start: {error}") from error
 
 
-class Worker(worker.Worker):
-    """The service's worker, with this service's patience."""
+service_settings = settings
 
-    client_timeout = settings.client_timeout
-    drain_delay = settings.drain_delay
-    most_waiting = settings.max_waiting
+
+class Worker(worker.EventLoopWorker):
+    """The service's worker."""
+
+    settings = service_settings
 
     def follow(self, slot: Slot, /) -> Follower | None:
         """With a watcher, what it publishes."""
         if not settings.state_dir:
             return None
         state = State(Path(settings.state_dir), source.uri)
-        told = self.metrics.reloaded if self.metrics is not None else None
+        told = self.service.metrics.reloaded if self.service and self.service.metrics else None
         serves = slot.current.model
         return Follower(source, state, engine=settings.engine, serves=serves, swap=slot.swap, told=told)
 
@@ -87,7 +86,7 @@ def when_ready(server: Any) -> None:
     """Gunicorn's hook, called once in the main process, which has loaded the model: start the watcher."""
     if not (settings.watch_seconds or settings.admin_token):
         return
-    model = server.app.wsgi().extensions["skdeploy"].current.model
+    model = server.app.wsgi().extensions[EXTENSION].slot.current.model
     watcher = Watcher(
         source,
         State(Path(settings.state_dir), source.uri),
@@ -100,7 +99,7 @@ def when_ready(server: Any) -> None:
 
 def pre_fork(_server: object, _starting: Worker) -> None:
     """Gunicorn's hook, called in the main process before it forks a worker, which releases the signals."""
-    forking.hold_signals()
+    worker.hold_signals()
 
 
 def on_exit(_server: object) -> None:
@@ -112,6 +111,7 @@ def on_exit(_server: object) -> None:
 
 def child_exit(_server: object, ended: Worker) -> None:
     """Gunicorn's hook, called in the main process when a worker has ended."""
+    Worker.shares.put(ended.age, 0)
     if settings.metrics:
         metrics.forget(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), ended.pid)
 
@@ -126,10 +126,10 @@ def worker_exit(_server: object, ending: Worker) -> None:
     code = reason.code if isinstance(reason, SystemExit) else 0
     if ending.follower is not None:
         ending.follower.forget()
-    if ending.metrics is not None:
-        ending.metrics.flush()
-    if (app := getattr(ending, "wsgi", None)) is not None:  # else it could not start
-        app.extensions["skdeploy.gate"].end()
+    if ending.service is not None:  # else it could not start
+        if ending.service.metrics is not None:
+            ending.service.metrics.flush()
+        ending.service.middleware.end()
     end_process(code if isinstance(code, int) else 1)
 
 

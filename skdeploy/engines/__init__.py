@@ -3,7 +3,6 @@
 sklearn.py   the reference, the pipeline itself; inputs.py makes what it takes
 onnx.py      the compiled one: packing.py makes a tensor of records, graph.py says what of, features.py
              writes that down, and compiling/ makes it all from a pipeline
-batching.py  concurrent calls of an engine gathered into one
 """
 
 from __future__ import annotations

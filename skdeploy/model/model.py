@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skdeploy.engines import Engine, NoAnswer
-from skdeploy.errors import PredictionFailed, TooLate
+from skdeploy.errors import PredictionFailed
 from skdeploy.model.outputs import not_finite, plain_predictions, plain_probabilities
 from skdeploy.passport import Passport
 from skdeploy.schema import Schema, Table
@@ -28,6 +28,17 @@ def _log_where(error: Exception) -> None:
     lines = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     _log.error("The pipeline raised %s at\n%s", type(error).__name__, lines)
     _log.debug("It said: %s", error)
+
+
+def log_unscorable(predictions: Predictions) -> None:
+    """Say in the log how many records have no prediction, and why the first of them has none."""
+    if predictions.unscorable:
+        _log.error(
+            "%d of %d records are valid and have no prediction; record %d: %s",
+            len(predictions.unscorable),
+            len(predictions.values),
+            *next(iter(predictions.unscorable.items())),
+        )
 
 
 @dataclass(slots=True)
@@ -88,6 +99,8 @@ class Model:
     notes: tuple[str, ...] = ()
     fallback: str | None = None
     origin: Origin | None = None
+    cost: tuple[float, float] = (20e-6, 2e-6)
+    together: bool = True
 
     def __repr__(self) -> str:
         # Not the fields: golden and probe records must not end up in a log.
@@ -103,26 +116,17 @@ class Model:
 
         A record on which the pipeline raises, or whose prediction is not finite, is reported in
         `unscorable` and takes nothing from its neighbours. Raises PredictionFailed if it is the
-        engine that fails: then not even the probe record predicts. Raises TooLate if the call waited for
-        others longer than it may.
+        engine that fails: then not even the probe record predicts.
         """
         if not table.count:
             return Predictions([], [] if proba else None)
         try:
-            result = self._score(table, proba)
-        except TooLate:
-            raise
+            result = self.score(table, proba)
         except Exception as error:  # the pipeline may raise anything
             self._require_working_engine(error, proba)
             result = Predictions([None] * table.count, [None] * table.count if proba else None)
             self._bisect(table, list(range(table.count)), result)
-        if result.unscorable:
-            _log.error(
-                "%d of %d records are valid and have no prediction; record %d: %s",
-                len(result.unscorable),
-                table.count,
-                *next(iter(result.unscorable.items())),
-            )
+        log_unscorable(result)
         return result
 
     def predict_all(self, table: Table, *, proba: bool = False) -> Predictions:
@@ -132,10 +136,13 @@ class Model:
             predictions.put(left, self.predict(table.rows(left), proba=proba))
         return predictions
 
-    def _score(self, table: Table, proba: bool) -> Predictions:
+    def score(self, table: Table, proba: bool) -> Predictions:
+        """Predict every record of `table` in one call of the engine; raises what the engine raises."""
         output = self.passport.output
         raw, scores = self.engine.predict_both(table) if proba else (self.engine.predict(table), None)
         result = Predictions(plain_predictions(raw, output))
+        if len(result.values) != table.count:
+            raise ValueError("not one prediction per record")
         broken = set(not_finite(raw))
         if proba:
             result.probabilities = plain_probabilities(scores, output)
@@ -151,7 +158,7 @@ class Model:
             result.unscorable |= dict.fromkeys(indices, NOT_TRIED)
             return
         try:
-            part = self._score(table.rows(indices), result.probabilities is not None)
+            part = self.score(table.rows(indices), result.probabilities is not None)
         except Exception as error:  # the pipeline may raise anything
             if len(indices) == 1:
                 if isinstance(error, NoAnswer):
@@ -169,6 +176,6 @@ class Model:
 
     def _require_working_engine(self, error: Exception, proba: bool) -> None:
         try:
-            self._score(self.probe, proba)
+            self.score(self.probe, proba)
         except Exception:
             raise PredictionFailed("The engine fails on a record that it predicted at start-up.") from error

@@ -19,7 +19,7 @@ from skdeploy.schema.cells import (
     shorten,
 )
 from skdeploy.schema.column import Schema
-from skdeploy.schema.each import compile_each
+from skdeploy.schema.each import Read, compile_each
 from skdeploy.schema.fast import compile_fast
 from skdeploy.schema.plain import parse_json
 from skdeploy.schema.table import Table
@@ -116,6 +116,22 @@ class RecordReader:
             raise InvalidRecord([], "The list is empty: there is no record to predict for.")
         self._require_few(len(value))
         return self._check(value, single=False)
+
+    def read_fast(self, body: bytes) -> Checked | None:
+        """The same of a body that plainly fits; None for any other. Raises TooManyRecords."""
+        fast = self._fast(body) if self._fast is not None else None
+        if fast is None:
+            return None
+        cells, ids, single = fast
+        count = len(cells[0])
+        self._require_few(count)
+        return Checked(Table(cells, count), range(count), count, ids=_given(ids), single=single)
+
+    def read_each_fast(self, bodies: Sequence[bytes]) -> Read:
+        """What plainly fits of bodies that hold a record each; the others are left."""
+        if self._each is None:
+            return Read([[] for _ in self._names], [], [], [*range(len(bodies))])
+        return self._each(bodies)
 
     def read(self, records: Iterable[Any]) -> Checked:
         """The same for records that are mappings already, as the other doors have them."""

@@ -14,15 +14,15 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from skdeploy.api_keys import digest_of, parse
 from skdeploy.errors import SettingsError
 from skdeploy.settings import Settings
+from skdeploy.web.context import RequestContext
 from skdeploy.web.problems import HEADERS, problem
 
 _log = logging.getLogger(__name__)
@@ -82,16 +82,13 @@ class KeyRing:
         """The ring of API_KEYS_FILE; None if it is not set. Raises SettingsError."""
         return cls(Path(settings.api_keys_file)) if settings.api_keys_file else None
 
-    def name_of(self, environ: Mapping[str, Any]) -> str | None:
-        """The name of the key that a request came with; None if that is no key of ours.
-
-        environ   the WSGI environment
-        """
+    def name_of(self, context: RequestContext) -> str | None:
+        """The name of the key that a request came with; None if that is no key of ours."""
         now = self._clock()
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look()
-        given = _given(environ)
+        given = _given(context)
         if given is None:
             return None
         digest, found = digest_of(given), None
@@ -139,15 +136,15 @@ class KeyRing:
         return entries
 
 
-def _given(environ: Mapping[str, Any]) -> str | None:
+def _given(context: RequestContext) -> str | None:
     """The key that a request came with, whatever it is."""
-    key: str | None = environ.get("HTTP_X_API_KEY")
+    key = context.header(b"x-api-key")
     if key is not None:
         return key
-    scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, credentials = (context.header(b"authorization") or "").partition(" ")
     scheme = scheme.lower()
     if scheme == "bearer":
-        return str(credentials.strip())
+        return credentials.strip()
     if scheme != "basic":
         return None
     try:

@@ -1,35 +1,58 @@
-"""The WSGI application: routes onto what is served."""
+"""The Flask application: routes onto what is served, behind the middleware."""
 
 from __future__ import annotations
 
 import hmac
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import flask
 import msgspec
 from flask import Flask, Response, request
 
-from skdeploy.engines.batching import DEADLINE
-from skdeploy.errors import SourceError, TooLate
+from skdeploy.errors import SourceError
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.watch import Control
-from skdeploy.web import browsing, problems
-from skdeploy.web.body import read_json_body
-from skdeploy.web.exchange import EXCHANGE, Exchange
-from skdeploy.web.gate import Gate
-from skdeploy.web.limits import too_late
+from skdeploy.web import browsing, pages, problems
+from skdeploy.web.context import CONTEXT
 from skdeploy.web.metrics import Metrics
-from skdeploy.web.pages import readiness
-from skdeploy.web.passing import Passing
+from skdeploy.web.middleware import Middleware
+from skdeploy.web.predicting import Answer
 from skdeploy.web.serving import Slot
-from skdeploy.web.shortcut import ShortCut
 
 if TYPE_CHECKING:
     from skdeploy.web.spans import Spans
 
-_JSON = [("Content-Type", "application/json")]
+EXTENSION = "skdeploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What stands behind the routes; the application has it as its extension "skdeploy".
+
+    slot        what is served
+    middleware  what every request passes; it is also the application's `wsgi_app`
+    metrics     None if nothing is counted
+    hooks       what the application had of Flask's hooks when it was made, for `foreign_hooks`
+    """
+
+    slot: Slot
+    middleware: Middleware
+    metrics: Metrics | None
+    hooks: list[Any]
+
+    def ready(self) -> Answer:
+        """The answer of GET /ready: the model predicts, and the process is not about to end."""
+        reason = pages.readiness(self.slot.current.model)
+        if reason is not None:
+            return problems.respond(problems.HttpProblem(503, "not-ready", "Not ready", reason))
+        return 200, pages.JSON, b'{"status":"ready"}'
+
+    def predict(self, context: Any) -> Answer:
+        """The answer of POST /predict."""
+        return self.slot.current.predictor.respond(context)
 
 
 def create_app(
@@ -45,59 +68,92 @@ def create_app(
     spans     what makes spans of requests, if anything does
     shared    PROMETHEUS_MULTIPROC_DIR, the folder of all workers' metrics; None: there is but this process
 
-    Its extension "skdeploy" is the `Slot` that the model is in, "skdeploy.gate" the `Gate` that requests
-    pass, "skdeploy.metrics" the `Metrics`, or None. Raises SettingsError if ID_FIELD is a column of the
+    Its extension "skdeploy" is the `Service`. Raises SettingsError if ID_FIELD is a column of the
     model or a part of the answer, or if API_KEYS_FILE cannot be used.
     """
     slot = Slot(model, settings)
     app = Flask(__name__, static_folder=None)
-    app.extensions["skdeploy"] = slot
+    metrics = Metrics(slot, shared, control) if settings.metrics else None
     problems.install(app)
-    _add_predict(app, slot, settings.max_body, settings.request_timeout)
     _add_pages(app, slot, control)
     if control is not None and settings.admin_token:
         _add_admin(app, control, settings.admin_token)
-    app.extensions["skdeploy.metrics"] = metrics = (
-        Metrics(slot, shared, control) if settings.metrics else None
-    )
     if metrics is not None:
         _add_metrics(app, metrics)
+    middleware = Middleware(app.wsgi_app, settings, metrics=metrics, spans=spans)
+    service = Service(slot, middleware, metrics, [])
+    _add_routes(app, service)
     browsing.install(app, slot, settings)
-    app.extensions["skdeploy.gate"] = gate = Gate.from_settings(settings, spans)
-    routes = {rule.rule for rule in app.url_map.iter_rules()}
-    patience = settings.request_timeout
-    app.wsgi_app = Passing(app.wsgi_app, gate, routes, metrics, patience)  # type: ignore[method-assign]
+    middleware.routes = frozenset(rule.rule for rule in app.url_map.iter_rules())
+    app.wsgi_app = middleware  # type: ignore[method-assign]
+    app.extensions[EXTENSION] = service
+    service.hooks.extend(_hooks(app))
     return app
 
 
-def _add_predict(app: Flask, slot: Slot, max_body: int, patience: float) -> None:
-    def respond(environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
-        predictor = slot.current.predictor
-        exchange: Exchange = environ[EXCHANGE]
-        exchange.model = predictor.version
-        try:
-            options = predictor.parse_query(environ.get("QUERY_STRING", ""))
-            exchange.body = body = read_json_body(environ, max_body)
-            deadline = exchange.began + patience
-            if time.monotonic() > deadline:
-                return problems.respond(too_late())
-            before = DEADLINE.set(deadline)
-            try:
-                status, answer = predictor.answer(body, options, exchange)
-            finally:
-                DEADLINE.reset(before)
-        except TooLate:
-            return problems.respond(too_late())
-        except Exception as error:  # each has its document
-            return problems.respond(error)
-        return status, _JSON if status == 200 else problems.HEADERS, answer
+def foreign_hooks(app: Any) -> str | None:
+    """Why the event loop must not answer in place of `app`: somebody else has a word in its requests.
+
+    None if the application is ours as `create_app` made it, but for further routes.
+    """
+    if not isinstance(app, Flask) or EXTENSION not in app.extensions:
+        return f"predict:app is not the Flask application of skdeploy but {type(app).__name__}"
+    service: Service = app.extensions[EXTENSION]
+    if type(app) is not Flask:
+        return f"the application is a {type(app).__name__}, a subclass of Flask"
+    if app.wsgi_app is not service.middleware:
+        return "app.wsgi_app is wrapped"
+    if _hooks(app) != service.hooks:
+        return (
+            "the application has hooks (before_request, after_request, teardown, error handlers or signals)"
+        )
+    return None
+
+
+def _hooks(app: Flask) -> list[Any]:
+    """Everything of Flask's that is called for every request, or in place of one of our routes."""
+    registered = (
+        app.before_request_funcs,
+        app.after_request_funcs,
+        app.teardown_request_funcs,
+        app.url_value_preprocessors,
+    )
+    signals = (
+        flask.request_started,
+        flask.request_finished,
+        flask.request_tearing_down,
+        flask.got_request_exception,
+        flask.appcontext_pushed,
+        flask.appcontext_popped,
+        flask.appcontext_tearing_down,
+    )
+    ours = ("predict", "health", "ready")
+    return [
+        *([*funcs.get(None, [])] for funcs in registered),
+        [*app.teardown_appcontext_funcs],
+        {code: [*handlers] for code, handlers in app.error_handler_spec.get(None, {}).items()},
+        [sorted(signal.receivers) for signal in signals],
+        [app.view_functions[name] for name in ours],
+        [rule.rule for rule in app.url_map.iter_rules() if rule.rule in ("/predict", "/health", "/ready")],
+    ]
+
+
+def _add_routes(app: Flask, service: Service) -> None:
+    def response(answer: Answer) -> Response:
+        status, headers, body = answer
+        return Response(body, status, headers)
 
     @app.post("/predict")
     def predict() -> Response:
-        status, headers, answer = respond(request.environ)
-        return Response(answer, status, headers)
+        return response(service.predict(request.environ[CONTEXT]))
 
-    app.wsgi_app = ShortCut(app.wsgi_app, respond)  # type: ignore[method-assign]
+    @app.get("/health")
+    def health() -> Response:
+        return response(pages.health())
+
+    @app.get("/ready")
+    def ready() -> Response:
+        return response(service.ready())
 
 
 def _add_pages(app: Flask, slot: Slot, control: Control | None) -> None:
@@ -105,17 +161,6 @@ def _add_pages(app: Flask, slot: Slot, control: Control | None) -> None:
     def index() -> Response:
         about = slot.current.about | (control.status() if control else {})
         return browsing.index(about)
-
-    @app.get("/health")
-    def health() -> Response:
-        return Response(b'{"status":"ok"}', content_type="application/json")
-
-    @app.get("/ready")
-    def ready() -> Response:
-        reason = readiness(slot.current.model)
-        if reason is not None:
-            raise problems.HttpProblem(503, "not-ready", "Not ready", reason)
-        return Response(b'{"status":"ready"}', content_type="application/json")
 
 
 def _add_metrics(app: Flask, metrics: Metrics) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from skdeploy.settings import Settings
+from skdeploy.web.context import RequestContext
 
 Headers = list[tuple[str, str]]
 
@@ -27,13 +27,10 @@ _METHODS = "GET, POST"
 _PREFLIGHT_SECONDS = "600"
 
 
-def missing(environ: Mapping[str, Any], given: Iterable[tuple[str, str]], wanted: Headers) -> Headers:
-    """The headers of `wanted`, and those of TLS, that an answer with the headers `given` lacks.
-
-    environ   the WSGI environment
-    """
+def missing(context: RequestContext, given: Iterable[tuple[str, str]], wanted: Headers) -> Headers:
+    """The headers of `wanted`, and those of TLS, that an answer with the headers `given` lacks."""
     names = {name.lower() for name, _ in given}
-    if environ.get("wsgi.url_scheme") == "https":
+    if context.scheme == "https":
         wanted = wanted + TLS
     return [header for header in wanted if header[0].lower() not in names]
 
@@ -53,30 +50,30 @@ class Cors:
         """As CORS_ORIGINS says; None if it is empty: then no answer has a header of CORS."""
         return cls(settings.cors_origins) if settings.cors_origins else None
 
-    def headers(self, environ: Mapping[str, Any]) -> Headers:
+    def headers(self, context: RequestContext) -> Headers:
         """What every answer needs in addition, refusals too; `Vary` even for who names no origin."""
-        return self._allowed(environ, [("Access-Control-Expose-Headers", _EXPOSED)])
+        return self._allowed(context, [("Access-Control-Expose-Headers", _EXPOSED)])
 
-    def preflight(self, environ: Mapping[str, Any]) -> Headers | None:
+    def preflight(self, context: RequestContext) -> Headers | None:
         """The headers of a 204 if this is a browser's question before its request; else None.
 
         It comes without an API key. The browser reads a refusal from the lack of headers.
         """
-        if environ["REQUEST_METHOD"] != "OPTIONS" or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ:
+        if context.method != "OPTIONS" or b"access-control-request-method" not in context.headers:
             return None
-        if "HTTP_ORIGIN" not in environ:
+        if b"origin" not in context.headers:
             return None
         more = [
             ("Access-Control-Allow-Methods", _METHODS),
             ("Access-Control-Allow-Headers", _SENDABLE),
             ("Access-Control-Max-Age", _PREFLIGHT_SECONDS),
         ]
-        return self._allowed(environ, more)
+        return self._allowed(context, more)
 
-    def _allowed(self, environ: Mapping[str, Any], more: Headers) -> Headers:
+    def _allowed(self, context: RequestContext, more: Headers) -> Headers:
         if self._all:
             return [("Access-Control-Allow-Origin", "*"), *more]
-        origin = environ.get("HTTP_ORIGIN")
-        if origin not in self._origins:
+        origin = context.header(b"origin")
+        if origin is None or origin not in self._origins:
             return [("Vary", "Origin")]
         return [("Vary", "Origin"), ("Access-Control-Allow-Origin", origin), *more]

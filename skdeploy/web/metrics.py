@@ -25,7 +25,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,17 @@ from prometheus_client.registry import Collector
 
 from skdeploy.schema.reasons import reason_of
 from skdeploy.watch import Control
+from skdeploy.web.context import RequestContext
 from skdeploy.web.drift import Board
 from skdeploy.web.drift import forget as forget_drift
-from skdeploy.web.exchange import Exchange
 from skdeploy.web.serving import Slot
 
 # Seconds.
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FLUSH_SECONDS = 1.0
-# Keys that callers made up share one label: else each would be a time series for ever.
+# What callers made up, paths, methods and keys, shares one label: else each would be a time series for ever.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+OTHER = "(other)"
 UNKNOWN = "(unknown)"
 RECORD = "(record)"
 
@@ -93,49 +95,46 @@ class Metrics:
         self._cells: Counter[tuple[str, str]] = Counter()
         self._durations: defaultdict[str, _Bins] = defaultdict(_Bins)
         self._phases: defaultdict[str, _Bins] = defaultdict(_Bins)
-        self._area = 0.0
-        self._flushed = self._changed = now
+        # Seconds in flight since then: a request takes off the time when it began, and adds that of its end.
+        self._area = -self._in_flight * now
+        self._flushed = now
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, context: RequestContext) -> None:
         """A request is taken up."""
         with self._lock:
-            self._pass(exchange.began + exchange.waited)
-            self._area += exchange.waited
             self._in_flight += 1
+            self._area -= context.began
 
-    def end(self, exchange: Exchange, route: str, method: str, status: int) -> None:
-        """It has its answer."""
-        now = time.monotonic()
+    def end(self, contexts: Sequence[RequestContext], now: float) -> None:
+        """Requests have their answers; `now` is time.monotonic()."""
         with self._lock:
-            self._pass(now)
-            self._in_flight -= 1
-            self._requests[route, method, status] += 1
-            self._durations[route].add(now - exchange.began)
-            if exchange.parse is not None:
-                self._add_records(exchange)
+            self._in_flight -= len(contexts)
+            self._area += len(contexts) * now
+            for context in contexts:
+                route = context.route or OTHER
+                method = context.method if context.method in METHODS else OTHER
+                self._requests[route, method, context.status] += 1
+                self._durations[route].add(context.seconds)
+                if context.parse is not None:
+                    self._add_records(context)
             due = now - self._flushed >= _FLUSH_SECONDS
         if due:
             self.flush()
 
-    def _add_records(self, exchange: Exchange) -> None:
+    def _add_records(self, context: RequestContext) -> None:
         phases = self._phases
-        phases["parse"].add(exchange.parse or 0.0)
-        if exchange.predict is not None:
-            phases["predict"].add(exchange.predict)
-        if exchange.encode is not None:
-            phases["encode"].add(exchange.encode)
+        phases["parse"].add(context.parse or 0.0)
+        if context.predict is not None:
+            phases["predict"].add(context.predict)
+        if context.encode is not None:
+            phases["encode"].add(context.encode)
         records = self._records
-        records["predicted"] += exchange.predicted
-        if exchange.rejected:
-            records["rejected"] += exchange.rejected
-            self._cells.update((_column(cell.column, why := reason_of(cell)), why) for cell in exchange.bad)
-        if exchange.unscorable:
-            records["unscorable"] += exchange.unscorable
-
-    def _pass(self, now: float) -> None:
-        """The time since the last change belongs to those that were in flight in it."""
-        self._area += self._in_flight * (now - self._changed)
-        self._changed = now
+        records["predicted"] += context.predicted
+        if context.rejected:
+            records["rejected"] += context.rejected
+            self._cells.update((_column(cell.column, why := reason_of(cell)), why) for cell in context.bad)
+        if context.unscorable:
+            records["unscorable"] += context.unscorable
 
     def beat(self) -> None:
         """Once a second in every worker: what was counted is told, of an idle one too."""
@@ -161,8 +160,7 @@ class Metrics:
         families = self._families
         with self._lock:
             now = time.monotonic()
-            self._pass(now)
-            mean = self._area / max(now - self._flushed, 1e-3)
+            mean = (self._area + self._in_flight * now) / max(now - self._flushed, 1e-3)
             counted = (self._requests, self._records, self._cells, self._durations, self._phases)
             self._clear(now)
         self._tell_model()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from skdeploy import __version__
 from skdeploy.model import Model
 from skdeploy.schema import json_schema
 from skdeploy.settings import Settings
-from skdeploy.web.drain import draining
+from skdeploy.web.headers import Headers
 
 _log = logging.getLogger(__name__)
 
+# Set when this process has been told to end.
+draining = threading.Event()
+
+JSON: Headers = [("Content-Type", "application/json")]
 LINKS = {
     "predict": "/predict",
     "health": "/health",
@@ -52,6 +57,11 @@ def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, A
         "output": passport.output,
         "links": LINKS,
     }
+
+
+def health() -> tuple[int, Headers, bytes]:
+    """The answer of GET /health: the process lives."""
+    return 200, JSON, b'{"status":"ok"}'
 
 
 def readiness(model: Model) -> str | None:

@@ -80,6 +80,11 @@ def respond(error: Exception) -> tuple[int, list[tuple[str, str]], bytes]:
     return document["status"], [*HEADERS, *headers.items()], msgspec.json.encode(document)
 
 
+# The client has left before its answer: nobody reads it, and it is counted as nginx counts it.
+CLIENT_GONE: tuple[int, list[tuple[str, str]], bytes] = (499, [], b"")
+INTERNAL = (500, HEADERS, msgspec.json.encode(problem(500, "internal-error", "Internal error")))
+
+
 def install(app: Flask) -> None:
     """Let every exception of `app` be answered by a problem document."""
 

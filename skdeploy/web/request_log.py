@@ -13,13 +13,11 @@ import os
 import select
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from skdeploy.settings import Settings
-from skdeploy.web.exchange import Exchange
+from skdeploy.web.context import RequestContext
 
 _log = logging.getLogger(__name__)
 
@@ -85,37 +83,34 @@ class RequestLog:
         """As ACCESS_LOG and LOG_RECORDS say; None if there is to be none."""
         return cls(records=settings.log_records) if settings.access_log else None
 
-    def write(self, environ: Mapping[str, Any], exchange: Exchange) -> None:
-        """Write the line of a request that has been answered; never raises for what it cannot write.
-
-        environ   the WSGI environment
-        """
-        identity = exchange.identity
+    def write(self, context: RequestContext) -> None:
+        """Write the line of a request that has been answered; never raises for what it cannot write."""
+        identity = context.identity
         line = Line(
             time=self._now(),
-            level="error" if exchange.status >= 500 else "info",
+            level="error" if context.status >= 500 else "info",
             request_id=identity.request_id,
             trace_id=identity.trace_id,
             span_id=identity.span_id,
-            method=environ["REQUEST_METHOD"][:16],
-            route=exchange.route,
-            path=utf8(environ.get("PATH_INFO", ""))[:_PATH],
-            status=exchange.status,
-            ms=round(exchange.seconds * 1000, 3),
-            parse_ms=_ms(exchange.parse),
-            predict_ms=_ms(exchange.predict),
-            encode_ms=_ms(exchange.encode),
-            records=exchange.records,
-            rejected=exchange.refused,
-            bytes_in=_length(environ),
-            bytes_out=len(exchange.answer),
-            model=exchange.model,
-            key=exchange.key,
-            remote=environ.get("REMOTE_ADDR", "")[:_ADDRESS] or None,
-            agent=utf8(environ.get("HTTP_USER_AGENT", ""))[:_AGENT] or None,
+            method=context.method[:16],
+            route=context.route,
+            path=utf8(context.path)[:_PATH],
+            status=context.status,
+            ms=round(context.seconds * 1000, 3),
+            parse_ms=_ms(context.parse),
+            predict_ms=_ms(context.predict),
+            encode_ms=_ms(context.encode),
+            records=context.records,
+            rejected=context.refused,
+            bytes_in=context.body_size or None,
+            bytes_out=len(context.answer),
+            model=context.model,
+            key=context.key,
+            remote=context.remote[:_ADDRESS] or None,
+            agent=utf8(context.header(b"user-agent") or "")[:_AGENT] or None,
         )
         if self.records:
-            line.body, line.answer = _text(exchange.body), _text(exchange.answer)
+            line.body, line.answer = _text(context.body), _text(context.answer)
         self._put(self._encode(line) + b"\n")
 
     def _put(self, line: bytes) -> None:
@@ -144,11 +139,6 @@ class RequestLog:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._clock = second, stamp
         return f"{stamp}.{int((now - second) * 1000):03d}Z"
-
-
-def _length(environ: Mapping[str, Any]) -> int | None:
-    length = environ.get("CONTENT_LENGTH", "")
-    return int(length) if length.isdecimal() else None
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from skdeploy.drift import Window
 from skdeploy.errors import SettingsError
-from skdeploy.model import Model, batched
+from skdeploy.model import Model
 from skdeploy.schema import RecordReader
 from skdeploy.settings import Settings
 from skdeploy.web.pages import about
@@ -27,14 +27,12 @@ class Serving:
     """One model with its predictor. A request takes it once, and keeps it until it has its answer.
 
     about     what `GET /` says of it
-    at_once   whether an answer takes less time than finding a thread for it
     drift     what it was asked lately; None where nobody looks for drift
     """
 
     model: Model
     predictor: Predictor
     about: dict[str, Any]
-    at_once: bool
     drift: Window | None
 
 
@@ -60,15 +58,10 @@ class Slot:
             reveal=settings.expose_schema == "full",
             max_records=settings.max_records,
         )
-        model = batched(on_one_thread(model), most=settings.batch_records, wait=settings.batch_wait_ms / 1000)
+        model = on_one_thread(model)
         drift = Window.of(model.passport.sketch, settings.drift_window)
-        return Serving(
-            model,
-            Predictor(model, reader, id_field, drift),
-            about(model, settings, id_field),
-            model.engine.name == "onnx",
-            drift,
-        )
+        predictor = Predictor(model, reader, id_field, max_body=settings.max_body, drift=drift)
+        return Serving(model, predictor, about(model, settings, id_field), drift)
 
 
 def _id_field(model: Model, name: str) -> str | None:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -25,7 +25,7 @@ from opentelemetry.trace import (
 )
 
 from skdeploy import __version__
-from skdeploy.web.exchange import Exchange
+from skdeploy.web.context import RequestContext
 from skdeploy.web.request_log import utf8
 from skdeploy.web.trace_context import SAMPLED, Identity, identify, new_span_id
 
@@ -55,46 +55,46 @@ class Spans:
         self._lock = threading.Lock()
         self._started: tuple[int, BatchSpanProcessor] | None = None
 
-    def identify(self, environ: Mapping[str, Any]) -> Identity:
+    def identify(self, request: RequestContext) -> Identity:
         """As `trace_context.identify`, but always in a trace, with the sampler's word in the flags."""
-        if environ.get("PATH_INFO") in UNTRACED:
-            return identify(environ)
-        identity = identify(environ, begin=True)
+        if request.path in UNTRACED:
+            return identify(request)
+        identity = identify(request, begin=True)
         parent = _parent(identity)
         result = self._sampler.should_sample(
             None if parent is None else set_span_in_context(NonRecordingSpan(parent)),
             int(identity.trace_id or "0", 16),
-            environ["REQUEST_METHOD"],
+            request.method,
             SpanKind.SERVER,
         )
         sampled = result.decision is Decision.RECORD_AND_SAMPLE
         return identity._replace(flags=identity.flags & ~SAMPLED | (SAMPLED if sampled else 0))
 
-    def record(self, environ: Mapping[str, Any], exchange: Exchange) -> None:
+    def record(self, request: RequestContext) -> None:
         """The span of a request that is over now, and one for each part of it that was measured.
 
         Nothing is done for one that is not sampled.
         """
-        identity, route = exchange.identity, exchange.route
-        if not identity.flags & SAMPLED or identity.trace_id is None or environ.get("PATH_INFO") in UNTRACED:
+        identity, route = request.identity, request.route
+        if not identity.flags & SAMPLED or identity.trace_id is None or request.path in UNTRACED:
             return
         processor = self._processor()
         end = time.time_ns()
         context = _context(identity.trace_id, identity.span_id, identity.flags)
-        parts = (("encode", exchange.encode), ("predict", exchange.predict), ("parse", exchange.parse))
+        parts = (("encode", request.encode), ("predict", request.predict), ("parse", request.parse))
         self._record_parts(processor, identity, context, end, parts)
-        method = environ["REQUEST_METHOD"]
+        method = request.method
         shown = method if method in _METHODS else "HTTP"
         processor.on_end(
             self._span(
                 f"{shown} {route}" if route else shown,
                 context,
                 _parent(identity),
-                end - int(exchange.seconds * 1e9),
+                end - int(request.seconds * 1e9),
                 end,
                 kind=SpanKind.SERVER,
-                attributes=_attributes(environ, exchange),
-                status=_ERROR if exchange.status >= 500 else _UNSET,
+                attributes=_attributes(request),
+                status=_ERROR if request.status >= 500 else _UNSET,
             )
         )
 
@@ -177,21 +177,21 @@ def _parent(identity: Identity) -> SpanContext | None:
     return _context(identity.trace_id, identity.parent_id, identity.flags, remote=True)
 
 
-def _attributes(environ: Mapping[str, Any], exchange: Exchange) -> dict[str, Any]:
+def _attributes(request: RequestContext) -> dict[str, Any]:
     """By the semantic conventions for HTTP servers. The query is none of them: it may hold anything."""
-    method, status = environ["REQUEST_METHOD"], exchange.status
+    method, status = request.method, request.status
     attributes = {
         "http.request.method": method if method in _METHODS else "_OTHER",
         "http.response.status_code": status,
-        "http.route": exchange.route,
-        "url.path": utf8(environ.get("PATH_INFO", "")),
-        "url.scheme": environ.get("wsgi.url_scheme"),
-        "server.address": environ.get("SERVER_NAME"),
-        "client.address": environ.get("REMOTE_ADDR"),
-        "user_agent.original": utf8(environ.get("HTTP_USER_AGENT", "")) or None,
+        "http.route": request.route,
+        "url.path": utf8(request.path),
+        "url.scheme": request.scheme,
+        "server.address": request.host,
+        "client.address": request.remote or None,
+        "user_agent.original": utf8(request.header(b"user-agent") or "") or None,
         "error.type": str(status) if status >= 500 else None,
-        "skdeploy.records": exchange.records,
-        "skdeploy.rejected": exchange.refused,
-        "skdeploy.model": exchange.model,
+        "skdeploy.records": request.records,
+        "skdeploy.rejected": request.refused,
+        "skdeploy.model": request.model,
     }
     return {name: value for name, value in attributes.items() if value is not None}

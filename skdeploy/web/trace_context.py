@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Mapping
 from itertools import count
 from random import getrandbits
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from skdeploy.web.context import RequestContext
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 # Lower case only. A later version may have more parts, which are not understood.
@@ -34,6 +36,12 @@ class Identity(NamedTuple):
     parent_id: str | None = None
     flags: int = 0
 
+    def lines(self) -> bytes:
+        """The same as `headers`, as lines of an answer's head."""
+        if self.trace_id is None:
+            return b"X-Request-ID: %b\r\n" % self.request_id.encode()
+        return "".join(f"{name}: {value}\r\n" for name, value in self.headers()).encode()
+
     def headers(self) -> list[tuple[str, str]]:
         """The headers that tell the client: X-Request-ID, and traceparent if one came or a trace began."""
         if self.trace_id is None:
@@ -46,16 +54,19 @@ class _RequestIds:
     """Ids that no other process makes: a random beginning of the process's own, and a number."""
 
     def __init__(self) -> None:
-        self._pid, self._beginning, self._numbers = -1, "", count(1)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, as a process does that was forked."""
+        self._beginning, self._numbers = secrets.token_hex(8), count(1)
 
     def new(self) -> str:
         """Another one; 25 characters or a few more."""
-        if self._pid != os.getpid():  # the first one, or the first after a fork
-            self._beginning, self._pid = secrets.token_hex(8), os.getpid()
         return f"{self._beginning}-{next(self._numbers):08x}"
 
 
 _ids = _RequestIds()
+os.register_at_fork(after_in_child=_ids.renew)
 
 
 def parse_traceparent(value: str) -> tuple[str, str, int] | None:
@@ -71,15 +82,15 @@ def parse_traceparent(value: str) -> tuple[str, str, int] | None:
     return trace_id, parent_id, int(flags, 16) & _KNOWN_FLAGS
 
 
-def identify(environ: Mapping[str, Any], *, begin: bool = False) -> Identity:
-    """What the request with this WSGI environment is called.
+def identify(context: RequestContext, *, begin: bool = False) -> Identity:
+    """The id of a request, and its place in a trace.
 
     begin   a request that is in no trace begins one; whether it is sampled is decided later
     """
-    request_id = environ.get("HTTP_X_REQUEST_ID")
+    request_id = context.header(b"x-request-id")
     if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
         request_id = None
-    traceparent = environ.get("HTTP_TRACEPARENT")
+    traceparent = context.header(b"traceparent")
     came = None if traceparent is None else parse_traceparent(traceparent)
     if came is not None:
         trace_id, parent_id, flags = came

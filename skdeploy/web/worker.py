@@ -1,108 +1,313 @@
-"""gunicorn's worker, made to end without losing a request.
+"""gunicorn's worker: an event loop that accepts, serves, and ends without losing a request.
 
-On SIGTERM the connections that the kernel has accepted already are still served, while idle ones do
-not keep the process. How connections are served stands in `skdeploy.web.loop`.
+It is gunicorn's base worker around uvloop: signals, heartbeat, accepting and the end are here, a
+connection is `skdeploy.web.http`, and answers come from `skdeploy.web.front`.
 """
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import Future
+import asyncio
+import errno
+import ipaddress
+import mmap
+import os
+import signal
+import socket
+import ssl
+import struct
+from collections.abc import Callable
 from typing import Any
 
-from gunicorn.workers.gthread import TConn
+import uvloop
+from gunicorn.sock import ssl_context
+from gunicorn.workers.base import Worker
 
+from skdeploy.settings import Settings
 from skdeploy.watch import Follower
-from skdeploy.web.drain import draining
-from skdeploy.web.forking import release_signals
-from skdeploy.web.loop import LoopWorker
-from skdeploy.web.metrics import Metrics
+from skdeploy.web.app import EXTENSION, Service, foreign_hooks
+from skdeploy.web.bodies import BodyMemory
+from skdeploy.web.front import Front
+from skdeploy.web.http import HttpProtocol, Limits, Tails
+from skdeploy.web.pages import draining
 from skdeploy.web.serving import Slot
 
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+# Seconds between looks at connections whose time is over.
+_SWEEP = 0.25
+# Seconds after SIGTERM in which an idle connection may bring one more request.
+_IDLE_AT_END = 1.0
+# Seconds that a worker with more than its share of the connections leaves new ones to the others.
+_STEP_BACK = 0.01
+# Seconds without accepting after the process ran out of file descriptors and had none to give back.
+_EXHAUSTED = 0.1
 
-class Worker(LoopWorker):
-    """The worker that web-service/gunicorn.conf.py uses; `drain_delay` in seconds."""
 
-    drain_delay = 0.0
+class Shares:
+    """How many connections each worker holds: a number per worker in memory that all of them share."""
+
+    _SLOTS = 64
+    _NUMBER = struct.Struct("i")
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, self._SLOTS * self._NUMBER.size)
+
+    def put(self, age: int, held: int) -> None:
+        """The worker of this age holds so many."""
+        self._NUMBER.pack_into(self._memory, age % self._SLOTS * self._NUMBER.size, held)
+
+    def total(self) -> int:
+        """Connections of all workers."""
+        return sum(held for (held,) in self._NUMBER.iter_unpack(self._memory))
+
+
+def hold_signals() -> None:
+    """Let signals to end wait until a worker's loop hears them; called before the fork.
+
+    Until a forked worker has handlers of its own, it has those of gunicorn's main process: they put
+    the signal into a queue that the worker never reads, and it would be killed after GRACEFUL_TIMEOUT.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
+os.register_at_fork(after_in_parent=_release_signals)
+
+
+class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
+    """The worker that web-service/gunicorn.conf.py uses.
+
+    settings   the service's
+    shares     what all workers know of each other's connections
+    """
+
+    settings: Settings
+    shares = Shares()
     follower: Follower | None = None
-    metrics: Metrics | None = None
-    _stop_at: float | None = None
-    _next_beat = 0.0
+    service: Service | None = None
+
+    def follow(self, _slot: Slot, /) -> Follower | None:
+        """What brings other models into the slot; nothing unless a service says so."""
+        return None
 
     def load_wsgi(self) -> None:
         """Before the first request, serve what was published since the main process loaded its model."""
         super().load_wsgi()
-        self.metrics = self.wsgi.extensions["skdeploy.metrics"]
-        self.follower = self.follow(self.wsgi.extensions["skdeploy"])
+        extensions = getattr(self.wsgi, "extensions", {})
+        self.service = extensions.get(EXTENSION)
+        if self.service is None:
+            return
+        self.follower = self.follow(self.service.slot)
         if self.follower is not None:
             self.follower.catch_up()
 
-    def follow(self, _slot: Slot, /) -> Follower | None:
-        """Who brings other models into the slot; nobody unless a service says so."""
+    def run(self) -> None:
+        """Serve until told to end."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        self._done = asyncio.Event()
+        self._stop_at: float | None = None
+        self._ends_at = 0.0
+        self._connections: set[HttpProtocol] = set()
+        self._connecting = 0
+        self._ssl: ssl.SSLContext | None = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        self._front = Front(loop, self.wsgi, self._answering_service(), self.settings)
+        self._tails = Tails()
+        self._tails.renew()
+        self._make_protocol = self._protocol_factory()
+        for sig in _ENDING:
+            loop.add_signal_handler(sig, self._told_to_end, sig)
+        loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
+        _release_signals()
+        for listener in self.sockets:
+            listener.setblocking(False)
+            loop.add_reader(listener.fileno(), self._accept, listener)
+        self._sweep()
+        self._beat()
+        await self._done.wait()
+        self._front.end()
+
+    def _answering_service(self) -> Service | None:
+        """Ours, unless somebody else has a word in each request: then all of them are the application's."""
+        reason = foreign_hooks(self.wsgi)
+        if reason is None:
+            return self.service
+        if self.settings.bypass_hooks and self.service is not None:
+            self.log.warning(
+                "SKDEPLOY_BYPASS_HOOKS=1: predictions go past the application, although %s", reason
+            )
+            return self.service
+        self.log.warning(
+            "Every request goes through the application, and each is scored alone, because %s. "
+            "SKDEPLOY_BYPASS_HOOKS=1 lets predictions go past it.",
+            reason,
+        )
         return None
 
-    def init_signals(self) -> None:
-        """From here on the worker can be told to end."""
-        super().init_signals()
-        release_signals()
+    def _protocol_factory(self) -> Callable[[], HttpProtocol]:
+        settings = self.settings
+        limits = Limits(
+            settings.client_timeout,
+            settings.keepalive,
+            settings.max_body,
+            _trust(self.cfg.forwarded_allow_ips),
+        )
+        memory = BodyMemory()
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: say so on /ready, and stop accepting after DRAIN_DELAY."""
-        draining.set()
-        if self.drain_delay and self._stop_at is None:
-            self._stop_at = time.monotonic() + self.drain_delay
-            return
-        super().handle_exit(sig, frame)
-
-    def run(self) -> None:
-        """Serve until told to end; what is still open when the patience ends is cut off, and said so."""
-        super().run()
-        if self.nr_conns:
-            self.log.warning(
-                "%d connections were open after the %d seconds of GRACEFUL_TIMEOUT and are cut off",
-                self.nr_conns,
-                self.cfg.graceful_timeout,
+        def make() -> HttpProtocol:
+            return HttpProtocol(
+                self._loop, limits, self._tails, memory, self._connections, self._front.handle
             )
 
-    def notify(self) -> None:
-        """Called in every turn of the loop; the heart beats once a second."""
-        now = time.monotonic()
-        if now >= self._next_beat:
-            self._next_beat = now + 1.0
-            super().notify()
-            if self.follower is not None:
-                self.follower.poll()
-            if self.metrics is not None:
-                self.metrics.beat()
-        if self._stop_at is not None and now >= self._stop_at:
-            self.alive = False
+        return make
 
-    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
-        """After SIGTERM too, who was promised a connection that stays open can use it once more."""
-        if self.alive or fs.cancelled() or fs.exception() is not None or fs.result() is not True:
-            super().finish_request(conn, fs)
-            return
-        conn.sock.setblocking(False)
-        self.await_next(conn)
+    # Accepting
 
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """At most a second at a time: idle connections are closed, and the heart beats, in between.
+    def _accept(self, listener: Any) -> None:
+        """Take one connection per pass of the loop, and none while this worker has more than its share."""
+        held = len(self._connections) + self._connecting
+        if self._has_more_than_its_share(held):
+            self._pause_accepting(listener, _STEP_BACK)
+        elif held >= self.settings.max_connections and not self._make_room():
+            self._pause_accepting(listener, _EXHAUSTED)
+        else:
+            self._accept_one(listener)
 
-        When the worker ends, gunicorn would wait here for as long as an idle client likes.
-        """
-        super().wait_for_and_dispatch_events(min(timeout, 1.0))
+    def _accept_one(self, listener: Any) -> bool:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            if not self._make_room():
+                self.log.warning("No connection can be accepted: %s", error.strerror)
+                self._pause_accepting(listener, _EXHAUSTED)
+            return False
+        connection.setblocking(False)
+        self._connecting += 1
+        self._loop.create_task(self._connect(connection))
+        return True
+
+    async def _connect(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._make_protocol, connection, ssl=self._ssl)
+        except (OSError, ssl.SSLError, ConnectionError):  # it left, or speaks no TLS
+            connection.close()
+        finally:
+            self._connecting -= 1
+
+    def _has_more_than_its_share(self, held: int) -> bool:
+        self.shares.put(self.age, held)
+        workers = self.cfg.workers
+        return workers > 1 and held > 1 and held * workers > self.shares.total() + workers
+
+    def _pause_accepting(self, listener: Any, seconds: float) -> None:
+        self._loop.remove_reader(listener.fileno())
+        self._loop.call_later(seconds, self._resume_accepting, listener)
+
+    def _resume_accepting(self, listener: Any) -> None:
+        if self.alive:
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest, if there is one."""
+        idle = [connection for connection in self._connections if connection.is_idle]
+        if not idle:
+            return False
+        min(idle, key=lambda connection: connection.idle_since).close()
+        return True
+
+    # Every now and then
+
+    def _sweep(self) -> None:
+        """End what has lasted too long."""
+        now = self._loop.time()
+        self.shares.put(self.age, len(self._connections))
+        for connection in [*self._connections]:
+            connection.expire(now)
+        if not self.alive:
+            self._end_when_done(now)
+        if self._stop_at is not None and self.alive and now >= self._stop_at:
+            self._stop()
+        self._loop.call_later(_SWEEP, self._sweep)
+
+    def _beat(self) -> None:
+        """Once a second: gunicorn's heartbeat, the date, metrics, another model."""
         self.notify()
+        self._tails.renew()
+        if self.follower is not None:
+            self.follower.poll()
+        if self.service is not None and self.service.metrics is not None:
+            self.service.metrics.beat()
+        if self.ppid != os.getppid() and self.alive:
+            self.log.info("The main process has gone: the worker ends")
+            self._told_to_end(signal.SIGTERM)
+        self._loop.call_later(1.0, self._beat)
 
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """When the worker ends, first accept what clients have connected to already."""
-        super().set_accept_enabled(enabled)
-        if enabled or self.alive:
-            return
-        for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, time.monotonic() + self.patience())
+    # The end
+
+    def _told_to_end(self, sig: signal.Signals) -> None:
+        """SIGTERM: say so on /ready, and stop accepting after DRAIN_DELAY. SIGINT and SIGQUIT: at once."""
+        draining.set()
+        if sig != signal.SIGTERM:
+            self.alive = False
+            self._done.set()
+        elif self._stop_at is None:
+            self._stop_at = self._loop.time() + self.settings.drain_delay
+            if not self.settings.drain_delay:
+                self._stop()
+
+    def _stop(self) -> None:
+        """Serve what the kernel has accepted, and accept no more.
+
+        The listening socket is closed in the same pass: left open, the kernel goes on completing handshakes
+        that nobody would answer.
+        """
+        self.alive = False
+        self._ends_at = self._loop.time() + self.settings.graceful_timeout
         for listener in self.sockets:
-            before = -1
-            while before != self.nr_conns:
-                before = self.nr_conns
-                self.accept(listener)
+            self._loop.remove_reader(listener.fileno())
+            while self._accept_one(listener):
+                pass
             listener.close()
+        self._end_when_done(self._loop.time())
+
+    def _end_when_done(self, now: float) -> None:
+        stopped = self._ends_at - self.settings.graceful_timeout
+        for connection in [*self._connections]:
+            connection.drain()
+            if connection.is_idle and now > max(stopped, connection.idle_since) + _IDLE_AT_END:
+                connection.close()
+        if not self._connections and not self._connecting:
+            self._done.set()
+        elif now > self._ends_at:
+            self.log.warning(
+                "%d connections were open after the %d seconds of GRACEFUL_TIMEOUT and are cut off",
+                len(self._connections),
+                self.settings.graceful_timeout,
+            )
+            self._done.set()
+
+
+def _trust(allowed: list[str] | str) -> Callable[[str], bool]:
+    """Whether an address is one of FORWARDED_ALLOW_IPS: addresses, networks, or `*`."""
+    names = allowed.split(",") if isinstance(allowed, str) else allowed
+    if "*" in names:
+        return lambda _: True
+    networks = [ipaddress.ip_network(name.strip(), strict=False) for name in names if name.strip()]
+
+    def is_trusted(address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:  # a Unix socket has none
+            return False
+        return any(parsed in network for network in networks)
+
+    return is_trusted

@@ -18,6 +18,7 @@ from skdeploy.errors import SettingsError
 from skdeploy.settings import Settings
 from skdeploy.web import access
 from skdeploy.web.access import KeyRing
+from tests.web.contexts import asked
 
 OLD, NEW = api_keys.new_key(), api_keys.new_key()
 
@@ -65,7 +66,7 @@ class Clock:
 def later(ring: KeyRing, clock: Clock, key: str) -> str | None:
     """What the ring says a second later."""
     clock.now += 1.0
-    return ring.name_of(sent(key))
+    return ring.name_of(asked(sent(key)))
 
 
 @pytest.mark.parametrize("scheme", ["X-API-Key", "Bearer", "bearer", "Basic", "BASIC"])
@@ -75,7 +76,7 @@ def test_a_key_comes_in_three_ways(file: Path, scheme: str) -> None:
     environ = sent(OLD, scheme_of)
     if scheme == "BASIC":
         environ["HTTP_AUTHORIZATION"] = environ["HTTP_AUTHORIZATION"].replace("Basic", scheme)
-    assert KeyRing(file).name_of(environ) == "backend"
+    assert KeyRing(file).name_of(asked(environ)) == "backend"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_key_comes_in_three_ways(file: Path, scheme: str) -> None:
 )
 def test_what_is_no_key_of_ours_is_refused(file: Path, environ: dict[str, Any]) -> None:
     """No key, another one, one that is written otherwise; X-API-Key counts if there are two."""
-    assert KeyRing(file).name_of(environ) is None
+    assert KeyRing(file).name_of(asked(environ)) is None
 
 
 def test_without_the_setting_there_is_no_ring() -> None:
@@ -139,19 +140,19 @@ def test_keys_are_rotated_by_the_file(file: Path, clock: Clock) -> None:
     ring = KeyRing(file, clock)
     api_keys.append(file, api_keys.line_for("backend", NEW))
     assert later(ring, clock, NEW) == "backend"
-    assert ring.name_of(sent(OLD)) == "backend"
+    assert ring.name_of(asked(sent(OLD))) == "backend"
     replace(file, api_keys.line_for("other", NEW))
     assert later(ring, clock, OLD) is None
-    assert ring.name_of(sent(NEW)) == "other"
+    assert ring.name_of(asked(sent(NEW))) == "other"
 
 
 def test_the_file_is_looked_at_once_a_second(file: Path, clock: Clock) -> None:
     """Requests within the second do without a look at the disk."""
     ring = KeyRing(file, clock)
-    assert ring.name_of(sent(OLD)) == "backend"
+    assert ring.name_of(asked(sent(OLD))) == "backend"
     file.unlink()
     replace(file, api_keys.line_for("backend", NEW))
-    assert ring.name_of(sent(NEW)) is None
+    assert ring.name_of(asked(sent(NEW))) is None
     assert later(ring, clock, NEW) == "backend"
 
 
@@ -202,7 +203,7 @@ def test_a_key_is_made_and_its_line_added(tmp_path: Path, capsys: pytest.Capture
     assert main(["key", "phone", "--file", str(path)], {}) == 0
     keys = capsys.readouterr().out.split()
     ring = KeyRing(path)
-    assert [ring.name_of(sent(key)) for key in keys] == ["backend", "phone"]
+    assert [ring.name_of(asked(sent(key))) for key in keys] == ["backend", "phone"]
     assert main(["key", "backend", "--file", str(tmp_path / "new")], {}) == 0
     assert not (tmp_path / "new").stat().st_mode & 0o007
     assert main(["key", "b d"], {}) == 1
@@ -221,4 +222,4 @@ def test_standard_output_is_the_key_and_standard_error_the_line(tmp_path: Path) 
     )
     path = tmp_path / "api-keys"
     path.write_text(done.stderr)
-    assert KeyRing(path).name_of(sent(done.stdout.strip())) == "backend"
+    assert KeyRing(path).name_of(asked(sent(done.stdout.strip()))) == "backend"

@@ -24,7 +24,7 @@ def asked(model: Model, records: int, **settings: str) -> Slot:
     rows = json.loads(small_frame().to_json(orient="records"))
     for first in range(0, records, 60):
         assert client.post("/predict", json=rows[: records - first]).status_code == 200
-    slot: Slot = app.extensions["skdeploy"]
+    slot: Slot = app.extensions["skdeploy"].slot
     return slot
 
 
@@ -46,7 +46,7 @@ def test_what_is_asked_is_counted_with_its_answers(regressor: Model) -> None:
     app = create_app(regressor, Settings.from_env({}))
     record = {"size": 1.0, "kind": "oak", "age": 3}
     app.test_client().post("/predict?errors=partial", json=[record, {**record, "kind": "fir"}, record])
-    drift = app.extensions["skdeploy"].current.drift
+    drift = app.extensions["skdeploy"].slot.current.drift
     assert sum(number for (name, _), number in drift.fold().items() if name == "age") == 2
 
 

@@ -20,7 +20,8 @@ values = runpy.run_path("web-service/gunicorn.conf.py")
 names = ("bind", "workers", "threads", "preload_app", "keepalive", "graceful_timeout", "worker_tmp_dir",
          "control_socket_disable", "accesslog", "loglevel")
 print(json.dumps({name: values[name] for name in names}
-    | {"client_timeout": values["Worker"].client_timeout, "drain_delay": values["Worker"].drain_delay,
+    | {"client_timeout": values["Worker"].settings.client_timeout,
+       "drain_delay": values["Worker"].settings.drain_delay,
        "omp": os.environ["OMP_NUM_THREADS"]}))
 """
 

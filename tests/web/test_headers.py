@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from skdeploy.settings import Settings
+from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import PREDICTION, SECURE, TLS, Cors, missing
+from tests.web.contexts import asked as context_of
 
 APP = "https://app.example"
 
@@ -19,14 +19,14 @@ def cors(origins: str) -> Cors:
     return found
 
 
-def asked(origin: str | None, method: str = "POST", wish: str | None = None) -> dict[str, Any]:
-    """The environment of a browser's request, or of the question before it."""
+def asked(origin: str | None, method: str = "POST", wish: str | None = None) -> RequestContext:
+    """A browser's request, or its preflight."""
     environ = {"REQUEST_METHOD": method}
     if origin is not None:
         environ["HTTP_ORIGIN"] = origin
     if wish is not None:
         environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] = wish
-    return environ
+    return context_of(environ)
 
 
 def test_by_default_there_is_no_cors() -> None:
@@ -67,19 +67,22 @@ def test_a_preflight_is_answered_without_credentials(origins: str) -> None:
     assert "Access-Control-Allow-Credentials" not in headers
 
 
-@pytest.mark.parametrize("environ", [asked(APP), asked(APP, "OPTIONS"), asked(None, "OPTIONS", "POST")])
-def test_other_questions_are_no_preflight(environ: dict[str, Any]) -> None:
+@pytest.mark.parametrize("context", [asked(APP), asked(APP, "OPTIONS"), asked(None, "OPTIONS", "POST")])
+def test_other_questions_are_no_preflight(context: RequestContext) -> None:
     """A plain OPTIONS goes on to the application."""
-    assert cors(APP).preflight(environ) is None
+    assert cors(APP).preflight(context) is None
 
 
 def test_a_pages_own_policy_stays() -> None:
     """What an answer has already is not said twice."""
     given = [("content-security-policy", "default-src 'self'")]
-    assert [name for name, _ in missing({}, given, SECURE)] == ["X-Content-Type-Options", "Referrer-Policy"]
-    assert missing({"wsgi.url_scheme": "http"}, [], PREDICTION) == PREDICTION
+    assert [name for name, _ in missing(context_of({}), given, SECURE)] == [
+        "X-Content-Type-Options",
+        "Referrer-Policy",
+    ]
+    assert missing(context_of({"wsgi.url_scheme": "http"}), [], PREDICTION) == PREDICTION
 
 
 def test_https_is_demanded_only_over_https() -> None:
     """Strict-Transport-Security comes with TLS."""
-    assert missing({"wsgi.url_scheme": "https"}, [], SECURE) == SECURE + TLS
+    assert missing(context_of({"wsgi.url_scheme": "https"}), [], SECURE) == SECURE + TLS

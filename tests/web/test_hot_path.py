@@ -6,7 +6,6 @@ purpose raises it, in the same change.
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 import skdeploy
+from benchmarks.inprocess import InProcess, request
 from skdeploy.engines.onnx import OnnxEngine
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
@@ -35,20 +35,13 @@ def body(records: int) -> bytes:
     return json.dumps(record if records == 1 else [record] * records).encode()
 
 
-def answer(app: Any, content: bytes) -> bytes:
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": "/predict",
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(content)),
-        "wsgi.input": io.BytesIO(content),
-    }
-    return b"".join(app(environ, lambda *_: None))
-
-
-@pytest.mark.parametrize(("records", "bound"), [(1, 145), (1000, 1355)])
-def test_calls_of_a_request(app: Any, records: int, bound: int) -> None:
-    """From the WSGI environment to the answer: Python's own calls and those into C."""
-    content = body(records)
-    assert b"prediction" in answer(app, content)  # what is done once has been done
-    assert calls(lambda: answer(app, content)) <= bound
+@pytest.mark.parametrize(("records", "together", "bound"), [(1, 1, 420), (1, 16, 135), (50, 1, 600)])
+def test_calls_of_a_request(app: Any, records: int, together: int, bound: int) -> None:
+    """From a request's bytes to its answer's: Python's own calls and those into C, per request."""
+    content = request(body(records))
+    served = InProcess(app, Settings.from_env({}), together)
+    requests = [content] * together
+    assert all(b"prediction" in answer for answer in served.ask(requests))  # what is done once is done
+    counted = calls(lambda: served.ask(requests)) / together
+    served.close()
+    assert counted <= bound

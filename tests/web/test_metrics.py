@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from skdeploy.errors import TooLate
 from skdeploy.model import Model
 from skdeploy.schema.reasons import REASONS
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
-from skdeploy.web.limits import PROBES
-from skdeploy.web.metrics import RECORD, UNKNOWN, Metrics
-from skdeploy.web.passing import OTHER
+from skdeploy.web.context import CONTEXT, RequestContext
+from skdeploy.web.metrics import OTHER, RECORD, UNKNOWN, Metrics
+from skdeploy.web.middleware import PROBES
 from skdeploy.web.serving import Slot
 
 GOOD = {"size": 11.5, "kind": "elm", "age": 3}
@@ -147,11 +145,13 @@ def test_a_worker_that_just_starts_is_passed_over(regressor: Model, tmp_path: Pa
     assert b"skdeploy_" in metrics.render("text/plain")[0]
 
 
-class Socket:
-    """What gunicorn's loop says of a connection: when its request came, and whether it is one too many."""
-
-    def __init__(self, queued: float = 0.0, shed: bool = False) -> None:
-        self.queued, self.shed = queued, shed
+def waiting(path: str, *, shed: bool) -> RequestContext:
+    """A request that came when too many waited, or that waited for ever itself."""
+    context = RequestContext()
+    context.path = path
+    context.shed, context.waited = shed, 1e9
+    context.began = time.monotonic()
+    return context
 
 
 def is_told_to_come_back(answer: Any, kind: str) -> None:
@@ -164,41 +164,9 @@ def is_told_to_come_back(answer: Any, kind: str) -> None:
 def test_who_cannot_be_answered_is_told_and_counted(client: FlaskClient, shed: bool, kind: str) -> None:
     """One too many, or one that waited for ever: 503 with Retry-After; probes are answered."""
     for path in sorted(PROBES):
-        environ = {"gunicorn.socket": Socket(1e-9, shed)}
+        environ = {CONTEXT: waiting(path, shed=shed)}
         assert client.get(path, environ_overrides=environ).status_code == 200
-    environ = {"gunicorn.socket": Socket(1e-9, shed)}
+    environ = {CONTEXT: waiting("/predict", shed=shed)}
     is_told_to_come_back(client.post("/predict", json=GOOD, environ_overrides=environ), kind)
-    assert samples(client, "requests_total")["POST", "/predict", "503"] == 1
+    assert samples(client, "requests_total")["GET", "/predict", "503"] == 1
     assert client.post("/predict", json=GOOD).status_code == 200
-
-
-def test_a_wait_is_of_one_request_only(client: FlaskClient) -> None:
-    """The next request of the connection did not wait."""
-    sock = Socket(1e-9)
-    environ = {"gunicorn.socket": sock}
-    assert client.post("/predict", json=GOOD, environ_overrides=environ).status_code == 503
-    assert client.post("/predict", json=GOOD, environ_overrides=environ).status_code == 200
-
-
-def test_who_waits_too_long_for_a_batch_is_told(app_that_is_late: Flask) -> None:
-    """TooLate, from the engine's queue: 503 as well."""
-    is_told_to_come_back(app_that_is_late.test_client().post("/predict", json=GOOD), "timed-out")
-
-
-@pytest.fixture
-def app_that_is_late(regressor: Model) -> Flask:
-    """An application whose engine's queue has always been too long."""
-    app = create_app(regressor, Settings.from_env({}))
-
-    class Late:
-        version = regressor.passport.version
-
-        def parse_query(self, _query: str) -> None:
-            return None
-
-        def answer(self, *_asked: object) -> tuple[int, bytes]:
-            raise TooLate("The call waited too long for its turn.")
-
-    slot = app.extensions["skdeploy"]
-    slot.current = replace(slot.current, predictor=Late())
-    return app

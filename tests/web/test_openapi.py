@@ -83,7 +83,7 @@ def test_the_document_follows_the_model(regressor: Model, classifier: Model) -> 
     app = create_app(regressor, Settings.from_env({}))
     client = app.test_client()
     assert client.get("/openapi.json").get_json()["info"]["version"] == regressor.passport.version
-    app.extensions["skdeploy"].swap(classifier)
+    app.extensions["skdeploy"].slot.swap(classifier)
     assert client.get("/openapi.json").get_json()["info"]["version"] == classifier.passport.version
 
 

@@ -9,7 +9,7 @@ from skdeploy.model import Model
 from skdeploy.schema import Table
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
-from skdeploy.web.drain import draining
+from skdeploy.web.pages import draining
 
 
 def client_of(model: Model) -> Any:

@@ -9,6 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from skdeploy.model import Model
+from skdeploy.settings import Settings
+from skdeploy.web import create_app
 from tests.web.ways import client_of
 
 RECORD = {"size": 11.5, "kind": "elm", "age": 3}
@@ -144,8 +146,9 @@ class Cut:
 
 
 @pytest.mark.parametrize(("stream", "status"), [(Trickle(), 408), (Cut(), 400)])
-def test_a_client_that_does_not_finish(stream: Any, status: int, client: FlaskClient) -> None:
-    """A body that does not come, or not all of it, is the client's fault."""
+def test_a_client_that_does_not_finish(stream: Any, status: int, regressor: Model) -> None:
+    """A body that does not come, or not all of it, is the client's fault, whichever WSGI server says so."""
+    client = create_app(regressor, Settings.from_env({})).test_client()
     environ = {"wsgi.input": stream, "CONTENT_LENGTH": "100", "CONTENT_TYPE": "application/json"}
     answer = client.post("/predict", environ_overrides=environ)
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")

@@ -15,7 +15,7 @@ import pytest
 from skdeploy.settings import Settings
 from skdeploy.web.request_log import RECORDS_LIMIT, RequestLog
 from skdeploy.web.trace_context import Identity
-from tests.web.exchanges import answered
+from tests.web.contexts import answered
 
 TRACED = Identity("r1", "a" * 32, "b" * 16, "c" * 16, 1)
 
@@ -52,7 +52,8 @@ def environ(**more: str) -> dict[str, Any]:
 def test_a_line_says_what_the_request_was(pipe: Pipe) -> None:
     """Who asked what, what came of it, and how long each part took; what is unknown is left out."""
     log = RequestLog(descriptor=pipe.into)
-    exchange = answered(
+    context = answered(
+        environ(HTTP_USER_AGENT="curl/8", QUERY_STRING="proba=true", CONTENT_LENGTH="30"),
         TRACED,
         seconds=0.0005,
         parse=0.0001,
@@ -64,7 +65,7 @@ def test_a_line_says_what_the_request_was(pipe: Pipe) -> None:
         key="backend",
         answer=b"x" * 40,
     )
-    log.write(environ(HTTP_USER_AGENT="curl/8", QUERY_STRING="proba=true", CONTENT_LENGTH="30"), exchange)
+    log.write(context)
     (line,) = pipe.lines()
     assert line.pop("time")[10:].count(":") == 2
     assert line == {
@@ -93,7 +94,7 @@ def test_a_line_says_what_the_request_was(pipe: Pipe) -> None:
 
 def test_what_is_not_known_is_left_out(pipe: Pipe) -> None:
     """A request outside of traces, to no route; from 500 on the level is error."""
-    RequestLog(descriptor=pipe.into).write(environ(), answered(Identity("r"), status=500))
+    RequestLog(descriptor=pipe.into).write(answered(environ(), Identity("r"), status=500))
     (line,) = pipe.lines()
     assert list(line) == [
         "time",
@@ -115,7 +116,7 @@ def test_what_is_not_known_is_left_out(pipe: Pipe) -> None:
 def test_no_request_forges_a_line(pipe: Pipe, evil: str) -> None:
     """Ends of lines and control characters in path and headers stay in their fields, escaped."""
     log = RequestLog(descriptor=pipe.into)
-    log.write(environ(PATH_INFO="/" + evil, HTTP_USER_AGENT=evil), answered(Identity("r"), status=404))
+    log.write(answered(environ(PATH_INFO="/" + evil, HTTP_USER_AGENT=evil), Identity("r"), status=404))
     content = os.read(pipe.out, 1 << 20)
     assert content.count(b"\n") == 1
     assert all(byte >= 0x20 for byte in content[:-1])
@@ -127,8 +128,8 @@ def test_a_line_is_shorter_than_what_a_pipe_takes_whole(pipe: Pipe, filler: str)
     """4096 bytes, however long and odd path, method and agent are."""
     long = filler * 10_000
     RequestLog(descriptor=pipe.into).write(
-        environ(PATH_INFO=long, HTTP_USER_AGENT=long, REQUEST_METHOD="X" * 999, REMOTE_ADDR="1" * 999),
         answered(
+            environ(PATH_INFO=long, HTTP_USER_AGENT=long, REQUEST_METHOD="X" * 999, REMOTE_ADDR="1" * 999),
             Identity("i" * 128, "a" * 32, "b" * 16, "c" * 16, 1),
             status=404,
             seconds=1e6,
@@ -146,7 +147,7 @@ def test_records_are_logged_only_if_asked(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
         for records in (False, True):
             log = RequestLog(descriptor=file.fileno(), records=records)
-            log.write(environ(), answered(TRACED, body=body, answer=answer))
+            log.write(answered(environ(), TRACED, body=body, answer=answer))
     without, with_records = map(json.loads, (tmp_path / "log").read_bytes().splitlines())
     assert not {"body", "answer"} & set(without)
     assert with_records["body"] == '{"size":\n1}\ufffd'
@@ -166,14 +167,14 @@ def test_a_closed_pipe_loses_lines_and_nothing_else(pipe: Pipe, caplog: pytest.L
     os.close(pipe.out)
     log = RequestLog(descriptor=pipe.into)
     for _ in range(3):
-        log.write(environ(), answered(TRACED))
+        log.write(answered(environ(), TRACED))
     assert [record.message for record in caplog.records] == ["Lines of the request log are lost: Broken pipe"]
 
 
 def test_a_full_disk_loses_lines_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     """/dev/full takes nothing."""
     with Path("/dev/full").open("wb") as full, caplog.at_level(logging.WARNING):
-        RequestLog(descriptor=full.fileno()).write(environ(), answered(TRACED))
+        RequestLog(descriptor=full.fileno()).write(answered(environ(), TRACED))
     assert "No space left" in caplog.text
 
 
@@ -181,10 +182,10 @@ def test_a_reader_that_is_behind_is_not_waited_for(pipe: Pipe) -> None:
     """A pipe that is full takes no more lines; when it is read again, whole lines follow."""
     log = RequestLog(descriptor=pipe.into)
     for _ in range(2000):
-        log.write(environ(), answered(TRACED))
+        log.write(answered(environ(), TRACED))
     held = pipe.lines()
     assert 100 < len(held) < 2000
-    log.write(environ(), answered(TRACED, status=204))
+    log.write(answered(environ(), TRACED, status=204))
     assert [line["status"] for line in pipe.lines()] == [204]
 
 
@@ -194,7 +195,7 @@ def test_threads_lines_do_not_mix(pipe: Pipe) -> None:
 
     def write() -> None:
         for _ in range(20):
-            log.write(environ(), answered(TRACED))
+            log.write(answered(environ(), TRACED))
 
     threads = [threading.Thread(target=write) for _ in range(8)]
     for thread in threads:

@@ -20,7 +20,7 @@ RECORD = {"size": 11.5, "kind": "elm", "age": 3}
 
 
 def slot_of(app: Flask) -> Slot:
-    slot: Slot = app.extensions["skdeploy"]
+    slot: Slot = app.extensions["skdeploy"].slot
     return slot
 
 

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from skdeploy.web.trace_context import Identity, identify, parse_traceparent
+from tests.web.contexts import asked
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -53,12 +54,12 @@ def test_a_traceparent_is_read(value: str, flags: int) -> None:
 def test_what_is_no_traceparent_begins_anew(value: str) -> None:
     """A value that breaks the standard counts as none: the request is in no trace."""
     assert parse_traceparent(value) is None
-    assert identify({"HTTP_TRACEPARENT": value}).trace_id is None
+    assert identify(asked({"HTTP_TRACEPARENT": value})).trace_id is None
 
 
 def test_our_part_of_the_trace_is_told() -> None:
     """The answer's traceparent has the trace, the flags and a span id of ours."""
-    identity = identify({"HTTP_TRACEPARENT": f"00-{TRACE}-{PARENT}-01"})
+    identity = identify(asked({"HTTP_TRACEPARENT": f"00-{TRACE}-{PARENT}-01"}))
     headers = dict(identity.headers())
     assert headers["X-Request-ID"] == TRACE
     match = re.fullmatch(rf"00-{TRACE}-([0-9a-f]{{16}})-01", headers["traceparent"])
@@ -69,26 +70,26 @@ def test_our_part_of_the_trace_is_told() -> None:
 @pytest.mark.parametrize("given", ["a", "A-b_c.9", "x" * 128])
 def test_a_sane_request_id_comes_back(given: str) -> None:
     """Letters, digits, '.', '_' and '-', up to 128 of them; a trace does not take its place."""
-    assert identify({"HTTP_X_REQUEST_ID": given}) == Identity(given)
+    assert identify(asked({"HTTP_X_REQUEST_ID": given})) == Identity(given)
     both = {"HTTP_X_REQUEST_ID": given, "HTTP_TRACEPARENT": f"00-{TRACE}-{PARENT}-01"}
-    assert identify(both).request_id == given
+    assert identify(asked(both)).request_id == given
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", 'a"', "a\n", "a\r\nSet-Cookie: b", "é", "٣"])
 def test_another_request_id_is_replaced(given: str) -> None:
     """What could forge a header or a line is not repeated."""
-    made = identify({"HTTP_X_REQUEST_ID": given}).request_id
+    made = identify(asked({"HTTP_X_REQUEST_ID": given})).request_id
     assert re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{8}", made)
 
 
 def test_ids_differ_across_a_fork() -> None:
     """A forked worker has a beginning of its own."""
-    ours = {identify({}).request_id for _ in range(1000)}
+    ours = {identify(asked({})).request_id for _ in range(1000)}
     assert len(ours) == 1000
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(write, identify({}).request_id.encode())
+        os.write(write, identify(asked({})).request_id.encode())
         os._exit(0)
     os.waitpid(pid, 0)
     theirs = os.read(read, 100).decode()
@@ -99,7 +100,7 @@ def test_ids_differ_across_a_fork() -> None:
 
 def test_a_trace_can_begin_here() -> None:
     """With spans on, a request without a trace begins one, and is called by it."""
-    identity = identify({}, begin=True)
+    identity = identify(asked({}), begin=True)
     assert identity.trace_id == identity.request_id
     assert identity.parent_id is None
     assert parse_traceparent(dict(identity.headers())["traceparent"]) is not None

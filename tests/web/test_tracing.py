@@ -14,7 +14,7 @@ import pytest
 from skdeploy.web.spans import Spans
 from skdeploy.web.tracing import from_environ, wanted
 from tests.collector import Collector, collecting
-from tests.web.exchanges import answered
+from tests.web.contexts import answered, asked
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -102,9 +102,9 @@ def test_a_request_becomes_a_span_with_its_parts(collector: Collector) -> None:
     """A server's span in the caller's trace, and parse, predict and encode within it, one after the other."""
     spans = Spans("otlp")
     request = environ(HTTP_TRACEPARENT=traceparent("01"))
-    identity = spans.identify(request)
+    identity = spans.identify(asked(request))
     parts: dict[str, Any] = {"parse": 0.001, "predict": 0.006, "encode": 0.002}
-    spans.record(request, answered(identity, seconds=0.010, route="/predict", records=3, **parts))
+    spans.record(answered(request, identity, seconds=0.010, route="/predict", records=3, **parts))
     spans.end()
     (server,) = collector.named("POST /predict")
     assert (server.trace_id, server.parent_id, server.span_id) == (TRACE, PARENT, identity.span_id)
@@ -136,7 +136,7 @@ def test_a_server_error_is_one_of_the_span(collector: Collector) -> None:
     spans = Spans("otlp")
     for status, method in ((500, "POST"), (422, "POST"), (405, "BREW")):
         request = environ(REQUEST_METHOD=method)
-        spans.record(request, answered(spans.identify(request), status=status, route="/predict"))
+        spans.record(answered(request, spans.identify(asked(request)), status=status, route="/predict"))
     spans.end()
     error, refused, odd = sorted(collector.spans, key=lambda span: span.begin)
     assert (error.status, error.attributes["error.type"]) == (2, "500")
@@ -163,9 +163,9 @@ def test_the_sampler_is_the_parents_word(
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     spans = Spans("otlp")
     request = environ() if flags is None else environ(HTTP_TRACEPARENT=traceparent(flags))
-    identity = spans.identify(request)
+    identity = spans.identify(asked(request))
     assert dict(identity.headers())["traceparent"].endswith("-01" if sampled else "-00")
-    spans.record(request, answered(identity))
+    spans.record(answered(request, identity))
     spans.end()
     assert len(collector.spans) == sampled
 
@@ -175,7 +175,7 @@ def test_probes_make_no_spans(collector: Collector, path: str) -> None:
     """What machines ask every few seconds would bury the rest."""
     spans = Spans("otlp")
     request = environ(PATH_INFO=path, HTTP_TRACEPARENT=traceparent("01"))
-    spans.record(request, answered(spans.identify(request)))
+    spans.record(answered(request, spans.identify(asked(request))))
     spans.end()
     assert not collector.spans
 
@@ -189,7 +189,7 @@ def test_a_collector_that_is_down_holds_up_nobody(
     request = environ()
     begin = time.monotonic()
     for _ in range(5000):
-        spans.record(request, answered(spans.identify(request)))
+        spans.record(answered(request, spans.identify(asked(request))))
     spans.end(0.2)
     assert time.monotonic() - begin < 5
     assert "are lost" in caplog.text
@@ -199,6 +199,6 @@ def test_the_service_can_be_named(monkeypatch: pytest.MonkeyPatch, collector: Co
     """OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are the SDK's affair, and count."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", "flights")
     spans = Spans("otlp")
-    spans.record(environ(), answered(spans.identify(environ())))
+    spans.record(answered(environ(), spans.identify(asked(environ()))))
     spans.end()
     assert collector.spans[0].resource["service.name"] == "flights"

@@ -1,48 +1,115 @@
-"""A client that asks by the short cut and by Flask's own way, and demands one answer."""
+"""A client that asks by the event loop and by Flask's own way, and demands one answer."""
 
 from __future__ import annotations
 
-import io
+import asyncio
+import socket
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import uvloop
+from flask import Flask
 from flask.testing import FlaskClient
 
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
-from skdeploy.web.passing import Passing
-from skdeploy.web.shortcut import ShortCut
+from skdeploy.web.bodies import BodyMemory
+from skdeploy.web.front import Front
+from skdeploy.web.http import HttpProtocol, Limits, Tails
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Answer = tuple[str, list[tuple[str, str]], bytes]
+# What differs from answer to answer, and what only a server adds.
+_OWN = {"x-request-id", "date", "connection"}
+
+
+class Loop:
+    """A worker's event loop around an application, which runs while it is asked."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        loop = self._runner.get_loop()
+        self.front = Front(loop, app.wsgi_app, app.extensions["skdeploy"], settings)
+        limits = Limits(settings.client_timeout, settings.keepalive, settings.max_body, lambda _: False)
+        tails, memory, connections = Tails(), BodyMemory(), set[HttpProtocol]()
+        tails.renew()
+        self._make = lambda: HttpProtocol(loop, limits, tails, memory, connections, self.front.handle)
+        weakref.finalize(self, _close, self.front, self._runner)
+
+    def ask(self, *requests: bytes) -> list[Answer]:
+        """The answers to requests that are sent at once, each on a connection of its own."""
+        return self._runner.run(self._ask(requests))
+
+    async def _ask(self, requests: Iterable[bytes]) -> list[Answer]:
+        return await asyncio.gather(*map(self._ask_one, requests))
+
+    async def _ask_one(self, request: bytes) -> Answer:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        await asyncio.get_running_loop().connect_accepted_socket(self._make, ours)
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        writer.write(request)
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+        headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines[1:])]
+        length = int(dict(headers).get("Content-Length", 0))
+        body = await reader.readexactly(0 if request.startswith(b"HEAD") else length)
+        writer.close()
+        return lines[0].removeprefix("HTTP/1.1 "), headers, body
+
+
+def _close(front: Front, runner: asyncio.Runner) -> None:
+    front.end()
+    runner.close()
 
 
 def client_of(model: Model, **settings: str) -> FlaskClient:
     """A client of a service with `model`; AssertionError if the two ways differ in a byte."""
-    app = create_app(model, Settings.from_env(settings))
-    passing = app.wsgi_app
-    assert isinstance(passing, Passing)
-    assert isinstance(passing.app, ShortCut)
-    passing.app = _both(passing.app, passing.app.app)
-    return app.test_client()
+    read = Settings.from_env(settings)
+    app = create_app(model, read)
+    loop = Loop(app, read)
+    wsgi: Wsgi = app.wsgi_app
 
-
-def _both(one: Wsgi, other: Wsgi) -> Wsgi:
-    def ask(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        status, headers, body = _answer(one, environ)
-        assert _answer(other, environ) == (status, headers, body)
+    def both(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        (by_loop,) = loop.ask(_written(environ))
+        status, headers, body = _answer(wsgi, environ)
+        assert _comparable(by_loop) == _comparable((status, headers, body))
         start_response(status, headers)
         return [body]
 
-    return ask
+    app.wsgi_app = both  # type: ignore[method-assign]
+    return app.test_client()
 
 
-def _answer(app: Wsgi, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Status line, headers in order, and body; the request's body is left as it was."""
+def _comparable(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    status, headers, body = answer
+    kept = [(name.lower(), value) for name, value in headers if name.lower() not in _OWN]
+    return int(status[:3]), sorted(kept), body
+
+
+def _answer(app: Wsgi, environ: dict[str, Any]) -> Answer:
     given: list[Any] = []
-    copied = dict(environ)
-    if isinstance(environ["wsgi.input"], io.BytesIO):
-        copied["wsgi.input"] = io.BytesIO(environ["wsgi.input"].getvalue())
-    body = b"".join(app(copied, lambda *start: given.extend(start[:2])))
+    body = b"".join(app(environ, lambda *start: given.extend(start[:2])))
     status, headers = given
-    return status, sorted(headers), body
+    return status, headers, body
+
+
+def _written(environ: dict[str, Any]) -> bytes:
+    """The request as a client sends it; the body of the environment is left as it was."""
+    stream = environ["wsgi.input"]
+    place = stream.tell()
+    body = stream.read()
+    stream.seek(place)
+    query = environ.get("QUERY_STRING")
+    headers = {
+        name[5:].replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")
+    }
+    if environ.get("CONTENT_TYPE"):
+        headers["Content-Type"] = environ["CONTENT_TYPE"]
+    if "CONTENT_LENGTH" in environ or body:
+        headers["Content-Length"] = str(len(body))
+    target = environ["PATH_INFO"] + (f"?{query}" if query else "")
+    lines = [f"{environ['REQUEST_METHOD']} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,0 +1,218 @@
+"""The event loop's side of the service: where each request is answered.
+
+    POST /predict, small, quick model     scored in the loop, with what arrived in the same turn
+    POST /predict, small, slow model      scored in the scoring thread, with what arrived meanwhile
+    POST /predict, a body over 16 KB, or one that has to be explained     alone, in the scoring thread
+    /health, and /ready of a quick model  answered in the loop
+    everything else                       the Flask application, in one of THREADS threads
+
+One thread at a time reads, explains and scores: with several of them the loop would wait for the
+interpreter's lock as many times as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from skdeploy.settings import Settings
+from skdeploy.web import pages, problems, wsgi
+from skdeploy.web.headers import PREDICTION, TLS
+from skdeploy.web.http import LoopRequest, head_of
+from skdeploy.web.middleware import PROBES, Middleware, overloaded, too_late
+from skdeploy.web.predicting import Answer, Answered, Predictor
+from skdeploy.web.problems import HttpProblem
+from skdeploy.web.turns import MOST_RECORDS, Turns
+
+if TYPE_CHECKING:
+    from skdeploy.web.app import Service
+
+_log = logging.getLogger(__name__)
+
+# Bytes of the largest body that is read in the loop.
+SMALL = 16 * 1024
+# Seconds for which a connection is not read after a refusal: a client that asks again at once would have the
+# loop refuse, and nothing else.
+_REST = 0.25
+
+
+class Front:
+    """Answers the requests of one worker. All its methods are called in the loop's thread.
+
+    app       the WSGI application that gunicorn has loaded
+    service   ours, if the loop may answer by itself; None: every request is the application's
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, app: Any, service: Service | None, settings: Settings
+    ) -> None:
+        self._loop, self._app, self._service, self._settings = loop, app, service, settings
+        self._scoring = ThreadPoolExecutor(1, thread_name_prefix="scoring")
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="wsgi")
+        self._scoring_jobs = self._wsgi_jobs = 0
+        self._turns: Turns | None = None
+        # What the head of a usual prediction begins with, by the scheme.
+        usual = [*pages.JSON, *PREDICTION]
+        self._heads = {"http": head_of(200, usual), "https": head_of(200, [*usual, *TLS])}
+
+    def end(self) -> None:
+        """No thread is waited for."""
+        self._scoring.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def handle(self, request: LoopRequest) -> None:
+        """Answer a request that has arrived whole, now or later."""
+        service, path = self._service, request.path
+        if request.problem is not None:
+            self._refuse(request, request.problem)
+        elif service is None:
+            self._run_wsgi(request)
+        elif path == "/predict" and request.method == "POST":
+            self._predict(request, service)
+        elif path == "/health" and request.method in ("GET", "HEAD"):
+            self._answer_here(request, service.middleware, pages.health)
+        elif path == "/ready" and request.method in ("GET", "HEAD") and self._turns_of(service).is_quick:
+            self._answer_here(request, service.middleware, service.ready)
+        else:
+            self._run_wsgi(request)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a thread."""
+        turns = self._turns.waiting if self._turns is not None else 0
+        beyond = max(0, self._wsgi_jobs - self._settings.threads)
+        return turns + max(0, self._scoring_jobs - 1) + beyond
+
+    def _is_full(self) -> bool:
+        return 0 < self._settings.max_waiting <= self.waiting
+
+    # Predictions
+
+    def _predict(self, request: LoopRequest, service: Service) -> None:
+        turns = self._turns_of(service)
+        predictor = turns.serving.predictor
+        is_small = request.body is not None and len(request.body) <= SMALL
+        request.shed = not (is_small and turns.is_quick) and self._is_full()
+        answer = service.middleware.begin(request)
+        if answer is None:
+            answer = predictor.check(request)
+        if answer is not None:
+            self._finish(request, answer)
+        elif is_small:
+            turns.add(request)
+        else:
+            self._answer_alone(request, predictor)
+
+    def _turns_of(self, service: Service) -> Turns:
+        """The queue of the model that is served now."""
+        serving = service.slot.current
+        turns = self._turns
+        if turns is None or turns.serving is not serving:
+            turns = self._turns = Turns(
+                self._loop,
+                serving,
+                most=min(self._settings.batch_records, MOST_RECORDS),
+                patience=self._settings.request_timeout,
+                submit=self._submit,
+                answer=self._finish_turn,
+                refuse=self._finish,
+                explain=lambda request: self._answer_alone(request, serving.predictor),
+            )
+        return turns
+
+    def _answer_alone(self, request: LoopRequest, predictor: Predictor) -> None:
+        patience = self._settings.request_timeout
+
+        def answer() -> Answer:
+            if time.monotonic() > request.began + patience:
+                return problems.respond(too_late())
+            return predictor.respond(request)
+
+        self._submit(answer, lambda answer: self._finish(request, answer))
+
+    def _submit(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Run `work` in the scoring thread, and `then` with its result in the loop."""
+        self._scoring_jobs += 1
+
+        def done(future: asyncio.Future[Any]) -> None:
+            self._scoring_jobs -= 1
+            then(future.result())
+
+        self._loop.run_in_executor(self._scoring, work).add_done_callback(done)
+
+    def _finish_turn(self, answers: Sequence[Answered]) -> None:
+        """What a turn has come to: the same headers for all, but for their ids."""
+        assert self._service is not None  # noqa: S101
+        middleware = self._service.middleware
+        usual = []
+        for answered in answers:
+            if answered.status == 200 and middleware.plain:
+                answered.context.status, answered.context.answer = 200, answered.body
+                usual.append(answered)
+            else:
+                headers = pages.JSON if answered.status == 200 else problems.HEADERS
+                self._finish(answered.context, (answered.status, headers, answered.body))
+        middleware.record([answered.context for answered in usual])
+        for request, _, body in usual:
+            head = self._heads[request.scheme] + request.identity.lines()
+            request.protocol.respond(request, head, body)
+
+    # Everything else
+
+    def _answer_here(self, request: LoopRequest, middleware: Middleware, route: Callable[[], Answer]) -> None:
+        answer = middleware.begin(request)
+        self._finish(request, answer if answer is not None else route())
+
+    def _finish(self, request: Any, answer: Answer) -> None:
+        assert self._service is not None  # noqa: S101
+        status, headers, body = self._service.middleware.finish(request, answer)
+        self._respond(request, (status, headers, body))
+
+    def _refuse(self, request: LoopRequest, problem: HttpProblem) -> None:
+        """Answer what goes no further: it has its line and its count, and needs no key."""
+        answer = problems.respond(problem)
+        if self._service is None:
+            self._respond(request, answer)
+            return
+        self._service.middleware.open(request)
+        self._finish(request, answer)
+
+    def _run_wsgi(self, request: LoopRequest) -> None:
+        """Have the application answer in one of the threads."""
+        request.shed = request.path not in PROBES and self._is_full()
+        if request.shed:
+            self._refuse(request, overloaded())
+            return
+        self._wsgi_jobs += 1
+        environ = wsgi.environ_of(request, multiprocess=self._settings.workers != 1)
+
+        def done(future: asyncio.Future[Answer]) -> None:
+            self._wsgi_jobs -= 1
+            error = future.exception()
+            if error is None:
+                self._respond(request, future.result())
+                return
+            _log.error("The application raised", exc_info=error)
+            self._respond(request, problems.INTERNAL)
+
+        def run() -> Answer:
+            request.waited = time.monotonic() - request.began
+            return wsgi.call(self._app, environ)
+
+        self._loop.run_in_executor(self._threads, run).add_done_callback(done)
+
+    def _respond(self, request: LoopRequest, answer: Answer) -> None:
+        status, headers, body = answer
+        try:
+            head = head_of(status, headers)
+        except ValueError:
+            _log.exception("An answer's headers cannot be sent")
+            status, headers, body = problems.INTERNAL
+            head = head_of(status, headers)
+        if request.shed and not request.gone:
+            request.protocol.rest(_REST)
+        request.protocol.respond(request, head, body)

@@ -1,0 +1,174 @@
+"""What every request passes, whichever way it takes: one onion, in one order.
+
+    metrics       the request is in flight
+    request id    X-Request-ID and W3C Trace Context
+    load shedding 503 where too many requests wait
+    CORS          a browser's preflight is answered
+    API keys      401 without one
+        the route
+    headers       request id, security, CORS
+    metrics       counted
+    log, spans    written
+
+`begin` is the way in and `finish` the way out. The event loop calls both around its own routes
+(`skdeploy.web.front`); as a WSGI application the same object stands around Flask.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from skdeploy.settings import Settings
+from skdeploy.web import problems
+from skdeploy.web.access import OPEN_PATHS, KeyRing, refusal
+from skdeploy.web.context import CONTEXT, RequestContext, WsgiContext
+from skdeploy.web.headers import PREDICTION, SECURE, Cors, Headers, missing
+from skdeploy.web.metrics import Metrics
+from skdeploy.web.predicting import Answer
+from skdeploy.web.problems import HttpProblem
+from skdeploy.web.request_log import RequestLog
+from skdeploy.web.trace_context import identify
+
+if TYPE_CHECKING:
+    from skdeploy.web.spans import Spans
+
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+# Whoever asks whether the service lives must be told so, whatever else there is to do.
+PROBES = frozenset({"/health", "/ready", "/metrics"})
+RETRY_AFTER = [("Retry-After", "1")]
+# One label for all paths that the service does not have: callers' inventions would be series for ever.
+STATIC = "/static/<name>"
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase.upper()}" for status in HTTPStatus}
+
+
+class Middleware:
+    """A WSGI application around another one, and the same steps for the event loop.
+
+    routes    the paths that the service has
+    metrics   counts requests; None if nobody wants to know
+    observes  whether a log or spans are written of each request
+    plain     whether all predictions have the same headers but for their ids: there is no CORS
+    """
+
+    def __init__(
+        self,
+        app: Wsgi,
+        settings: Settings,
+        *,
+        metrics: Metrics | None = None,
+        spans: Spans | None = None,
+        log: RequestLog | None = None,
+    ) -> None:
+        """Raises SettingsError if API_KEYS_FILE cannot be used."""
+        self.app = app
+        self.metrics = metrics
+        self.routes: frozenset[str] = frozenset()
+        self._ring = KeyRing.from_settings(settings)
+        self._cors = Cors.from_settings(settings)
+        self._log = log or RequestLog.from_settings(settings)
+        self._spans = spans
+        self._patience = settings.request_timeout
+        self._identify = identify if spans is None else spans.identify
+        self.observes = self._log is not None or spans is not None
+        self.plain = self._cors is None
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """WSGI, as PEP 3333 has it."""
+        context: RequestContext = environ.get(CONTEXT) or WsgiContext(environ)
+        answer = self.begin(context)
+        if answer is None:
+            status, headers, body = self._ask(environ)
+            code = int(status[:3])
+        else:
+            code, headers, body = answer
+            status = _STATUS_LINES[code]
+            if code != HTTPStatus.NO_CONTENT:
+                headers = [*headers, ("Content-Length", str(len(body)))]
+        _, headers, _ = self.finish(context, (code, headers, body))
+        start_response(status, headers)
+        return [body]
+
+    def begin(self, context: RequestContext) -> Answer | None:
+        """The way in: what to answer in place of the route, if anything."""
+        self.open(context)
+        if (context.shed or context.waited > self._patience) and context.path not in PROBES:
+            return problems.respond(overloaded() if context.shed else too_late())
+        return self._admit(context)
+
+    def open(self, context: RequestContext) -> None:
+        """The first steps: a request that is in flight has an id."""
+        if self.metrics is not None:
+            self.metrics.begin(context)
+        context.identity = self._identify(context)
+
+    def _admit(self, context: RequestContext) -> Answer | None:
+        if self._cors is not None and (permission := self._cors.preflight(context)) is not None:
+            return HTTPStatus.NO_CONTENT, permission, b""
+        if self._ring is None or context.path in OPEN_PATHS:
+            return None
+        context.key = self._ring.name_of(context)
+        return refusal() if context.key is None else None
+
+    def finish(self, context: RequestContext, answer: Answer) -> Answer:
+        """The way out: the answer with all its headers, once it has been counted and written down."""
+        status, headers, body = answer
+        headers = [*headers, *self.headers(context)]
+        headers += missing(context, headers, PREDICTION if context.path == "/predict" else SECURE)
+        context.status, context.answer = int(status), body
+        self.record([context])
+        return status, headers, body
+
+    def headers(self, context: RequestContext) -> Headers:
+        """The headers of every answer beside its own: ids, and CORS, which a preflight has already."""
+        given = context.identity.headers()
+        if self._cors is not None and self._cors.preflight(context) is None:
+            given += self._cors.headers(context)
+        return given
+
+    def record(self, contexts: Sequence[RequestContext]) -> None:
+        """Count requests that have their answers, and write their lines and spans."""
+        now = time.monotonic()
+        for context in contexts:
+            path = context.path
+            context.route = path if path in self.routes else STATIC if path.startswith("/static/") else None
+            context.seconds = now - context.began
+        if self.metrics is not None:
+            self.metrics.end(contexts, now)
+        if self.observes:
+            for context in contexts:
+                if self._spans is not None:
+                    self._spans.record(context)
+                if self._log is not None:
+                    self._log.write(context)
+
+    def end(self) -> None:
+        """Before the process ends: send the last spans, for two seconds at most."""
+        if self._spans is not None:
+            self._spans.end()
+
+    def _ask(self, environ: dict[str, Any]) -> tuple[str, Headers, bytes]:
+        """Status line, headers and body of the application's answer."""
+        given: list[Any] = []
+        chunks = self.app(environ, lambda *start: given.extend(start[:2]))
+        try:
+            body = b"".join(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        return given[0], given[1], body
+
+
+def overloaded() -> HttpProblem:
+    """The answer to a request that is not taken up."""
+    detail = "As many requests wait as may (MAX_WAITING). Come back later, with fewer at a time."
+    return HttpProblem(503, "overloaded", "Overloaded", detail, RETRY_AFTER)
+
+
+def too_late() -> HttpProblem:
+    """The answer to a request that waited too long."""
+    detail = "The request waited longer than it may (REQUEST_TIMEOUT). Come back later."
+    return HttpProblem(503, "timed-out", "Timed out", detail, RETRY_AFTER)
