@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
+        self.waits = False
 
     def get_extra_info(self, name: str) -> Any:
         """Both addresses are this machine's."""
@@ -60,13 +61,37 @@ class InProcess:
 
     def ask(self, requests: Sequence[bytes]) -> list[bytes]:
         """The answers to requests that arrive in one turn."""
-        for (protocol, wire), request in zip(self._open, requests, strict=False):
+        self.send(requests)
+        self.run_until(self.all_answered)
+        return self.answers()[: len(requests)]
+
+    def send(self, requests: Sequence[bytes], first: int = 0) -> None:
+        """Let a request arrive on each connection from the `first` on; nothing is answered yet."""
+        for (protocol, wire), request in zip(self._open[first:], requests, strict=False):
             wire.written.clear()
+            wire.waits = True
             protocol.data_received(request)
-        while not all(wire.written for _, wire in self._open[: len(requests)]):
+
+    def leave(self, place: int) -> None:
+        """Let a client go away."""
+        protocol, wire = self._open[place]
+        wire.waits = False
+        protocol.connection_lost(None)
+
+    def run_until(self, condition: Callable[[], bool], passes: int = 1_000_000) -> None:
+        """Run passes of the loop until the condition holds."""
+        while passes and not condition():
+            passes -= 1
             self._loop.call_soon(self._loop.stop)
             self._loop.run_forever()
-        return [b"".join(wire.written) for _, wire in self._open[: len(requests)]]
+
+    def all_answered(self) -> bool:
+        """Whether no client waits."""
+        return all(wire.written for _, wire in self._open if wire.waits)
+
+    def answers(self) -> list[bytes]:
+        """What each connection was answered last."""
+        return [b"".join(wire.written) for _, wire in self._open]
 
     def close(self) -> None:
         """End its threads and its loop."""
