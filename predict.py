@@ -19,7 +19,8 @@ from skdeploy.web import create_app, logs, metrics, tracing
 try:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_level, settings.log_format)
-    model = source.load_from_settings(settings)
+    # gunicorn forks its workers from this process.
+    model = source.load_from_settings(settings, isolated=True)
     app = create_app(
         model,
         settings,

@@ -33,10 +33,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class SkdeployError(Exception):
     """Base of everything that skdeploy raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle of Exception's own would give `args` to constructors that have other parameters.
+        return _unpickled, (type(self), self.args, vars(self))
+
+
+def _unpickled(kind: type[SkdeployError], args: tuple[Any, ...], attributes: dict[str, Any]) -> SkdeployError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
 
 
 class CallerError(SkdeployError):

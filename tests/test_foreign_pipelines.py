@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,15 +29,15 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from threadpoolctl import threadpool_limits
 
 import skdeploy
+from benchmarks.inprocess import InProcess, request
 from skdeploy.drift import Meter, psi
-from skdeploy.engines.batching import BatchingEngine
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable, SaveError, UnreadableModel
-from skdeploy.model import Model, batched
-from skdeploy.model.proof import golden_table
+from skdeploy.model import Model, measured
 from skdeploy.schema import RecordReader
+from skdeploy.settings import Settings
+from skdeploy.web import create_app
 from tests import pipelines
-from tests.gathering import gathered
 from tests.own_transformers import calendar
 from tests.web.ways import client_of
 
@@ -210,33 +211,40 @@ def test_a_list_in_its_order_whatever_the_neighbours(case: Case, step: int) -> N
     assert_equal(case, got, case.pipeline.predict(take(case.X, rows)))
 
 
-def test_concurrent_requests_are_answered_as_if_alone(case: Case) -> None:
-    """Gathered into one call, each record gets what it gets alone: labels and trees bit by bit.
+def test_requests_that_arrive_together_are_answered_as_if_alone(case: Case) -> None:
+    """Scored in one call, each record gets what it gets alone; so the start-up proof lets them share a call.
 
     BLAS adds up in another order for another number of records: the last bits of a sum may differ.
     """
-    alone = SklearnEngine(case.pipeline, case.model.schema)
-    golden = golden_table(case.model.passport)
-    tables = [golden.rows([row]) for row in range(0, golden.count, golden.count // 10)]
-    for method in ["predict"] + ["predict_proba"] * case.model.passport.output.probabilities:
-        futures, counts = gathered(alone, tables, method)
-        assert counts == [1, len(tables) - 1]
-        for table, future in zip(tables, futures, strict=True):
-            expected = getattr(alone, method)(table)
-            assert type(future.result()) is type(expected)
-            for got, wanted in zip(future.result(), expected, strict=True):
-                assert got.dtype == wanted.dtype
-                if wanted.dtype.kind == "f":
-                    rtol = 1e-12 if wanted.dtype == np.float64 else 1e-5
-                    np.testing.assert_allclose(got, wanted, rtol=rtol, atol=rtol)
-                else:
-                    assert np.array_equal(got, wanted)
+    engine = SklearnEngine(case.pipeline, case.model.schema)
+    served = measured(replace(case.model, engine=engine, cost=None))
+    assert served.together
+    records = records_of(case.X)
+    requests = [request(json.dumps(records[row]).encode()) for row in posted_rows(case)[:10]]
+    settings = Settings.from_env({})
+    with closing(InProcess(create_app(served, settings), settings, len(requests))) as loop:
+        together = [_prediction(answer) for answer in loop.ask(requests)]
+        alone = [_prediction(loop.ask([one])[0]) for one in requests]
+    for got, expected in zip(together, alone, strict=True):
+        if isinstance(expected, float):
+            assert got == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        elif isinstance(expected, dict):
+            assert (
+                got == pytest.approx(expected, rel=1e-12, abs=1e-12)
+                if _is_number(expected)
+                else got == expected
+            )
+        else:
+            assert got == expected
 
 
-def test_every_one_of_them_is_proved_to_be_fit_for_batches(case: Case) -> None:
-    """No pipeline of this kind is taken for one whose records look at each other."""
-    served = replace(case.model, engine=SklearnEngine(case.pipeline, case.model.schema))
-    assert isinstance(batched(served, most=100, wait=0.0).engine, BatchingEngine)
+def _prediction(answer: bytes) -> Any:
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    return json.loads(answer.partition(b"\r\n\r\n")[2])["prediction"]
+
+
+def _is_number(outputs: dict[str, Any]) -> bool:
+    return all(isinstance(value, float) for value in outputs.values())
 
 
 def test_probabilities(case: Case) -> None:

@@ -72,6 +72,26 @@ class WideLookup:
     width: int
 
 
+class Analyzer:
+    """A fitted vectorizer's own analyzer: text -> its words.
+
+    Its pickle holds the vectorizer: an analyzer can be a closure, which no pickle holds.
+    """
+
+    __slots__ = ("_analyze", "_vectorizer")
+
+    def __init__(self, vectorizer: Any) -> None:
+        self._vectorizer = vectorizer
+        self._analyze: Callable[[str], list[str]] = vectorizer.build_analyzer()
+
+    def __call__(self, text: str) -> list[str]:
+        """The words of a text."""
+        return self._analyze(text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Analyzer, (self._vectorizer,)
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What a text vectorizer makes of a text: a number per word of its vocabulary.

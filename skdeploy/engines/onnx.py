@@ -5,7 +5,9 @@ It needs neither pandas nor scikit-learn, except for a record that it cannot tak
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ _MOST_AT_ONCE = 2**21
 _FEWEST_SORTED = 200
 
 
-def _runtime() -> Any:
+def import_runtime() -> Any:
     """onnxruntime, kept from starting a thread, as it does when it is imported, to report to its makers."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -43,7 +45,7 @@ class OnnxEngine(Engine):
     def __init__(
         self, graph: Graph, others: Any, *, boolean_labels: bool = False, widths: list[int] | None = None
     ) -> None:
-        onnxruntime = _runtime()
+        onnxruntime = import_runtime()
         options = onnxruntime.SessionOptions()
         # One request, one thread: parallelism is the workers' affair, and threads do not survive a fork.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -64,6 +66,12 @@ class OnnxEngine(Engine):
         self._others = others
         self._boolean_labels = boolean_labels
         self._ends = np.cumsum(widths or [])[:-1]
+
+    def asking(self, wrap: Callable[[Any], Any]) -> OnnxEngine:
+        """The engine on the same graph, with `wrap(others)` for the records that the graph cannot take."""
+        engine = copy.copy(self)
+        engine._others = wrap(self._others)
+        return engine
 
     def predict(self, table: Table) -> Any:
         """An array (n,) or (n, outputs)."""

@@ -5,6 +5,8 @@ loading.py   bytes -> unpickled, with a passport, proved; unpickling.py reads pi
 proof.py     what "equal" means, and the start-up proof
 probe.py     trying a pipeline with nulls and unseen categories
 choice.py    which engine serves; edges.py makes the records that two engines are compared on
+isolated.py  work that predicts, in a forked child; one_thread.py keeps calls to one thread
+measuring.py what calls cost, and whether records may share one
 golden.py    golden records made up from the schema
 outputs.py   what a pipeline returns -> plain values
 exported.py  a model without scikit-learn: what is in its folder, and loading it; exporting.py writes it
@@ -17,12 +19,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skdeploy.model.measuring import measured
 from skdeploy.model.model import Model, Origin, Predictions, log_unscorable
 
 if TYPE_CHECKING:
     from skdeploy.model.loading import load_model
 
-__all__ = ["Model", "Origin", "Predictions", "load_model", "log_unscorable"]
+__all__ = ["Model", "Origin", "Predictions", "load_model", "log_unscorable", "measured"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,24 +27,36 @@ _log = logging.getLogger(__name__)
 TOLERANCE = OTHER_MAKE
 
 
-def choose_engine(pipeline: Any, passport: Passport, golden: Table, wanted: str) -> tuple[Engine, str | None]:
-    """The engine, and the reason if it is scikit-learn although `wanted` is not "sklearn".
+class Chosen(NamedTuple):
+    """The engine that serves.
+
+    fallback   why it is scikit-learn although another was wanted; None if it was not
+    graph      of the compiled engine
+    """
+
+    engine: Engine
+    fallback: str | None = None
+    graph: Graph | None = None
+
+
+def choose_engine(pipeline: Any, passport: Passport, golden: Table, wanted: str) -> Chosen:
+    """The compiled engine where that is proved equal to scikit-learn, else scikit-learn.
 
     wanted   "auto", "sklearn", or "onnx", which raises ModelUnavailable in place of falling back
     """
     reference = SklearnEngine(pipeline, passport.schema)
     if wanted == "sklearn":
-        return reference, None
+        return Chosen(reference)
     try:
-        engine, _ = compile_engine(pipeline, passport, golden, reference)
+        engine, graph = compile_engine(pipeline, passport, golden, reference)
     except NotCompiled as error:
         if wanted == "onnx":
             raise ModelUnavailable(
                 f"ENGINE=onnx, but {error}. Unset it to serve with scikit-learn."
             ) from error
         _log.info("The engine is sklearn: %s", error)
-        return reference, str(error)
-    return engine, None
+        return Chosen(reference, fallback=str(error))
+    return Chosen(engine, graph=graph)
 
 
 class NotCompiled(Exception):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from skdeploy.engines.features import Damaged, from_plain
 from skdeploy.engines.graph import Graph
 from skdeploy.engines.onnx import OnnxEngine
 from skdeploy.errors import DigestMismatch, UnreadableModel
+from skdeploy.model.isolated import in_child
+from skdeploy.model.measuring import measured
 from skdeploy.model.model import Model
 from skdeploy.model.proof import prove
 from skdeploy.passport import Output, Passport
@@ -80,10 +83,11 @@ def is_exported(path: Path) -> bool:
     return (path / DOCUMENT_FILE).is_file()
 
 
-def load_exported(folder: Path, sha256: str | None = None) -> Model:
+def load_exported(folder: Path, sha256: str | None = None, *, isolated: bool = False) -> Model:
     """The model in `folder`, proved on its golden records; its digest is the model file's.
 
-    sha256   of the model's file that it must have been exported from; None for any
+    sha256     of the model's file that it must have been exported from; None for any
+    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
 
     Raises UnreadableModel, DigestMismatch or ProofFailed.
     """
@@ -91,10 +95,12 @@ def load_exported(folder: Path, sha256: str | None = None) -> Model:
         document, graph = ((folder / name).read_bytes() for name in (DOCUMENT_FILE, GRAPH_FILE))
     except OSError as error:
         raise UnreadableModel(f"{error.filename} cannot be read: {error.strerror}. {_AGAIN}") from None
-    return read_exported(document, graph, str(folder), sha256)
+    return read_exported(document, graph, str(folder), sha256, isolated=isolated)
 
 
-def read_exported(content: bytes, graph: bytes, where: str, sha256: str | None = None) -> Model:
+def read_exported(
+    content: bytes, graph: bytes, where: str, sha256: str | None = None, *, isolated: bool = False
+) -> Model:
     """The same of the contents of both files; `where` is for messages."""
     document = Document.from_json(content)
     digest = hashlib.sha256(graph).hexdigest()
@@ -111,8 +117,16 @@ def read_exported(content: bytes, graph: bytes, where: str, sha256: str | None =
         engine = onnx_engine(Graph(graph, features, document.largest), passport.output, WithoutReference())
     except Exception as error:  # onnxruntime raises exceptions of its own, and may not be installed
         raise UnreadableModel(f"{where} cannot be run: {type(error).__name__}: {error}") from error
-    golden = prove(passport, engine, None)
-    return Model(passport, engine, golden.rows([0]), document.model_sha256)
+    if not isolated:
+        return _proved(passport, engine, document.model_sha256)
+    model = in_child(
+        lambda: replace(measured(_proved(passport, engine, document.model_sha256)), engine=WithoutReference())
+    )
+    return replace(model, engine=engine)
+
+
+def _proved(passport: Passport, engine: Engine, digest: str) -> Model:
+    return Model(passport, engine, prove(passport, engine, None).rows([0]), digest)
 
 
 def onnx_engine(graph: Graph, output: Output, others: Any) -> OnnxEngine:

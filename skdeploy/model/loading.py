@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from threadpoolctl import threadpool_limits  # it comes with scikit-learn
-
+from skdeploy.engines.graph import Graph
+from skdeploy.engines.onnx import import_runtime
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import UnreadableModel
 from skdeploy.model.choice import choose_engine
+from skdeploy.model.exported import WithoutReference, onnx_engine
+from skdeploy.model.isolated import in_child
+from skdeploy.model.measuring import measured
 from skdeploy.model.model import Model
+from skdeploy.model.one_thread import one_thread
 from skdeploy.model.probe import probe_columns, probe_output
 from skdeploy.model.proof import prove
 from skdeploy.model.unpickling import unpickle
@@ -36,6 +43,7 @@ def load_model(
     where: str,
     engine: str = "sklearn",
     trusted: Sequence[str] = (),
+    isolated: bool = False,
 ) -> Model:
     """Unpickle `content`, and prove that it predicts what its passport says.
 
@@ -44,28 +52,55 @@ def load_model(
 
     engine    "sklearn", "auto" or "onnx", see `skdeploy.model.choice`
     trusted   types that skops content may hold, beside skops' own
+    isolated  a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
 
     Raises UnreadableModel, ProofFailed or, if the engine that was asked for cannot be had,
     ModelUnavailable. Unpickling runs code: only call it on bytes you trust.
     """
     pipeline, warned = unpickle(content, where, trusted)
+    prove_it = partial(_proved, pipeline, warned, digest, name, engine)
+    if not isolated:
+        return prove_it()[0]
+    meanwhile = _prepare_runtime if engine != "sklearn" else None
+    model, graph = in_child(lambda: _told(*prove_it()), pipeline, meanwhile)
+    reference = SklearnEngine(pipeline, model.schema)
+    chosen = onnx_engine(graph, model.passport.output, reference) if graph else reference
+    return replace(model, engine=chosen)
+
+
+def _prepare_runtime() -> None:
+    # Without it scikit-learn serves, and the child says so.
+    with suppress(ImportError):
+        import_runtime()
+
+
+def _told(model: Model, graph: Graph | None) -> tuple[Model, Graph | None]:
+    """What a child tells: the model measured, and the graph in place of the engine."""
+    return replace(measured(model), engine=WithoutReference()), graph
+
+
+def _proved(
+    pipeline: Any, warned: list[str], digest: str, name: str, engine: str
+) -> tuple[Model, Graph | None]:
+    """The model, and its graph if it is compiled."""
     plain = getattr(pipeline, ATTRIBUTE, None)
-    if plain is None:
-        return _bare_model(pipeline, digest, name, warned, engine)
-    passport = Passport.from_plain(plain)
-    here = installed()
-    # Of a few hundred records, and where others use the CPUs a tree's threads wait seconds for each other.
-    with threadpool_limits(1):
+    with one_thread():
+        if plain is None:
+            return _bare_model(pipeline, digest, name, warned, engine)
+        passport = Passport.from_plain(plain)
+        here = installed()
         golden = prove(passport, SklearnEngine(pipeline, passport.schema), here)
         _log.info("%d golden records predict what the passport says", len(passport.golden.predictions))
         for difference in differences(passport.libraries, here):
             _log.info("Made with other versions, and proved equal: %s", difference)
-        chosen, fallback = choose_engine(pipeline, passport, golden, engine)
+        chosen = choose_engine(pipeline, passport, golden, engine)
     notes = () if passport.sketch else (_NO_SKETCH,)
-    return Model(passport, chosen, golden.rows([0]), digest, notes, fallback)
+    return Model(passport, chosen.engine, golden.rows([0]), digest, notes, chosen.fallback), chosen.graph
 
 
-def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str], engine: str) -> Model:
+def _bare_model(
+    pipeline: Any, digest: str, name: str, warned: list[str], engine: str
+) -> tuple[Model, Graph | None]:
     schema, notes = derive(pipeline)
     sample = Table([[column.example] for column in schema.columns], 1)
     try:
@@ -88,16 +123,10 @@ def _bare_model(pipeline: Any, digest: str, name: str, warned: list[str], engine
     all_notes = (
         "It has no passport: its schema is derived, its predictions are not proved.",
         *notes,
+        *(f"On loading: {warning}" for warning in warned),
     )
-    chosen, fallback = choose_engine(pipeline, passport, sample, engine)
-    return Model(
-        passport,
-        chosen,
-        sample,
-        digest,
-        (*all_notes, *(f"On loading: {warning}" for warning in warned)),
-        fallback,
-    )
+    chosen = choose_engine(pipeline, passport, sample, engine)
+    return Model(passport, chosen.engine, sample, digest, all_notes, chosen.fallback), chosen.graph
 
 
 def _require_consistent(schema: Schema, sample: Table, name: str) -> None:

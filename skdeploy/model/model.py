@@ -90,6 +90,8 @@ class Model:
     notes    what could not be known or proved, for the log and for `GET /`
     fallback   why scikit-learn serves although a compiled engine was wanted; None if it was not
     origin   where it came from; None if nobody says
+    cost     seconds of a call with one record, and seconds per further record; None if nobody measured it
+    together whether records may share a call: golden records predict alone what they do together
     """
 
     passport: Passport
@@ -99,8 +101,8 @@ class Model:
     notes: tuple[str, ...] = ()
     fallback: str | None = None
     origin: Origin | None = None
-    cost: tuple[float, float] = (20e-6, 2e-6)
-    together: bool = True
+    cost: tuple[float, float] | None = None
+    together: bool = False
 
     def __repr__(self) -> str:
         # Not the fields: golden and probe records must not end up in a log.

@@ -56,29 +56,33 @@ def load(
     return load_from(source, engine=engine)
 
 
-def load_from(source: Source, *, engine: str = "auto") -> Model:
+def load_from(source: Source, *, engine: str = "auto", isolated: bool = False) -> Model:
     """The proved model from `source`, or the last good one in the cache if the source is down.
+
+    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
 
     Raises ModelUnavailable.
     """
     place = source.place
     if isinstance(place, LocalFile) and is_exported(place.path):
-        return _load_exported(source, place.path, engine)
+        return _load_exported(source, place.path, engine, isolated)
     try:
         fetched = fetch(source)
     except SourceUnreachable as error:
-        return build(source, _recall(source, error), engine=engine)
-    model = build(source, fetched, engine=engine)
+        return build(source, _recall(source, error), engine=engine, isolated=isolated)
+    model = build(source, fetched, engine=engine, isolated=isolated)
     remember(source, fetched)
     return model
 
 
-def load_from_settings(settings: Settings) -> Model:
+def load_from_settings(settings: Settings, *, isolated: bool = False) -> Model:
     """The proved model that the settings name, with the engine that they ask for.
+
+    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
 
     Raises ModelUnavailable or SettingsError.
     """
-    return load_from(Source.from_settings(settings), engine=settings.engine)
+    return load_from(Source.from_settings(settings), engine=settings.engine, isolated=isolated)
 
 
 def resolve(source: Source) -> Target:
@@ -125,8 +129,11 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
     )
 
 
-def build(source: Source, fetched: Fetched, *, engine: str = "auto") -> Model:
-    """What was fetched, audited if the source says so, unpickled and proved. Raises ModelUnavailable."""
+def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: bool = False) -> Model:
+    """What was fetched, audited if the source says so, unpickled and proved. Raises ModelUnavailable.
+
+    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
+    """
     if source.audit:
         require_audited(fetched.content, fetched.where, source.audit_allowed)
     try:
@@ -143,6 +150,7 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto") -> Model:
         where=fetched.where,
         engine=engine,
         trusted=source.trusted,
+        isolated=isolated,
     )
     origin = Origin(
         uri=source.uri, version=fetched.version, fetched=fetched.fetched, from_cache=fetched.from_cache
@@ -150,12 +158,12 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto") -> Model:
     return dataclasses.replace(model, origin=origin, notes=(*model.notes, *fetched.notes))
 
 
-def _load_exported(source: Source, folder: Path, engine: str) -> Model:
+def _load_exported(source: Source, folder: Path, engine: str, isolated: bool) -> Model:
     if engine == "sklearn":
         raise ModelUnavailable(
             f"ENGINE=sklearn, but {folder} is an exported model, which has no scikit-learn. Unset it."
         )
-    model = load_exported(folder, source.sha256)
+    model = load_exported(folder, source.sha256, isolated=isolated)
     return dataclasses.replace(
         model, origin=Origin(uri=source.uri, version=None, fetched=_now(), from_cache=None)
     )

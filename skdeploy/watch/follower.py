@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from skdeploy.model import Model
+from skdeploy.model import Model, measured
 from skdeploy.source import Source, build, recalled
 from skdeploy.watch.state import State, Worker
 
@@ -80,7 +80,7 @@ class Follower:
         origin = self._serves.origin
         if (record.digest, record.version) == (self._serves.digest, origin and origin.version):
             return
-        model = build(self._source, recalled(record, content), engine=self._engine)
+        model = measured(build(self._source, recalled(record, content), engine=self._engine))
         self._swap(model)
         self._serves = model
         # As at the start: no later collection walks the new model's objects.

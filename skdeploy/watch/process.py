@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from skdeploy.ending import end_process
+from skdeploy.forked import fork
 
 _log = logging.getLogger(__name__)
 
+_NAME = "The watcher's process"
 # Seconds before a watcher that died is started again: it may have been the model's doing.
 _PAUSE = 5.0
 
@@ -50,7 +51,7 @@ def start(watch: Callable[[Callable[[], bool]], None], close: Sequence[Any] = ()
             os.close(one.fileno())
         _supervise(parent, watch)
 
-    pid = _fork(supervise)
+    pid = fork(supervise, _NAME)
     _log.info("The watcher's process is %d", pid)
     return pid
 
@@ -58,7 +59,7 @@ def start(watch: Callable[[Callable[[], bool]], None], close: Sequence[Any] = ()
 def _supervise(parent: int, watch: Callable[[Callable[[], bool]], None]) -> None:
     me = os.getpid()
     while os.getppid() == parent:
-        pid = _fork(lambda: watch(lambda: os.getppid() == me))
+        pid = fork(lambda: watch(lambda: os.getppid() == me), _NAME)
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             if os.getppid() != parent:
                 return
@@ -66,20 +67,3 @@ def _supervise(parent: int, watch: Callable[[Callable[[], bool]], None]) -> None
         if os.getppid() == parent:
             _log.error("The watcher died, and is started again in %d seconds", _PAUSE)
             time.sleep(_PAUSE)
-
-
-def _fork(work: Callable[[], None]) -> int:
-    """A child that does `work`, and leaves without the farewell of libraries that the parent loaded."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        for one in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(one, signal.SIG_DFL)
-        work()
-        code = 0
-    except BaseException:  # nothing may fall back into gunicorn's loop
-        _log.exception("The watcher's process ends")
-    finally:
-        end_process(code)

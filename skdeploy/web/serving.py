@@ -8,7 +8,7 @@ from typing import Any
 
 from skdeploy.drift import Window
 from skdeploy.errors import SettingsError
-from skdeploy.model import Model
+from skdeploy.model import Model, measured
 from skdeploy.schema import RecordReader
 from skdeploy.settings import Settings
 from skdeploy.web.pages import about
@@ -58,7 +58,7 @@ class Slot:
             reveal=settings.expose_schema == "full",
             max_records=settings.max_records,
         )
-        model = on_one_thread(model)
+        model = on_one_thread(measured(model))
         drift = Window.of(model.passport.sketch, settings.drift_window)
         predictor = Predictor(model, reader, id_field, max_body=settings.max_body, drift=drift)
         return Serving(model, predictor, about(model, settings, id_field), drift)

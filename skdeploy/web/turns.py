@@ -54,7 +54,7 @@ class Turns:
         self._predictor = serving.predictor
         self._patience = patience
         self._submit, self._answer, self._refuse, self._explain = submit, answer, refuse, explain
-        call, record = serving.model.cost
+        call, record = serving.model.cost or (QUICK, QUICK)  # not measured: not quick
         record += _RECORD_SECONDS
         self.is_quick = call + record <= QUICK
         self._most = most if serving.model.together and most > 1 else 1

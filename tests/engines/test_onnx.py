@@ -396,8 +396,8 @@ def test_the_choice_says_nothing_when_nothing_was_asked(regressor_file: Path) ->
 
     pipeline = joblib.load(regressor_file)
     model = skdeploy.load(regressor_file)
-    engine, reason = choose_engine(pipeline, model.passport, golden_table(model.passport), "sklearn")
-    assert (engine.name, reason) == ("sklearn", None)
+    chosen = choose_engine(pipeline, model.passport, golden_table(model.passport), "sklearn")
+    assert (chosen.engine.name, chosen.fallback) == ("sklearn", None)
 
 
 def test_a_number_beyond_single_precision_is_scikit_learns_affair(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The web door keeps native thread pools to one thread; nobody else's are touched."""
+"""The web door keeps native thread pools and joblib to one thread; nobody else's are touched."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests.parallel import PARALLEL, RECORD, save
 
 ROOT = Path(__file__).parent.parent.parent
 # Two threads are asked for whatever the machine has; the service is called in two threads of its own.
@@ -62,3 +66,56 @@ def test_a_served_engine_has_one_native_thread_in_whichever_thread_it_is_called(
     assert {size for sizes in before for size in sizes} == {2}
     assert len(served) >= 2
     assert {size for sizes in served for size in sizes} == {1}
+
+
+# joblib's threads end with a call, and its processes have threads that manage them: new threads are counted.
+WITH_JOBLIB = """
+import json, os, sys, threading
+from pathlib import Path
+import skdeploy
+from skdeploy.settings import Settings
+from skdeploy.web import create_app
+
+started = []
+
+def note(*_):
+    sys.setprofile(None)
+    started.append(threading.get_ident())
+
+threading.setprofile(note)
+
+def counted(call):
+    started.clear()
+    call()
+    return len(started), len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+def serve():
+    thread = threading.Thread(target=lambda: answers.append(client.post("/predict", json=record).status_code))
+    thread.start()
+    thread.join()
+
+record = json.loads(sys.argv[2])
+answers = []
+model = skdeploy.load(sys.argv[1], engine="sklearn")
+client = create_app(model, Settings.from_env({})).test_client()
+print(json.dumps([answers, counted(serve), counted(lambda: model.engine.predict(model.probe))]))
+"""
+
+
+@pytest.mark.parametrize("kind", PARALLEL)
+def test_a_served_engine_starts_no_thread_and_no_process(kind: str, tmp_path: Path) -> None:
+    """An estimator with `n_jobs` predicts in the thread that asks; elsewhere it starts others."""
+    save(kind, tmp_path / "model.bin")
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_JOBLIB, str(tmp_path / "model.bin"), json.dumps(RECORD)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers, served, outside = json.loads(done.stdout)
+    assert answers == [200]
+    # The test's own thread.
+    assert served == [1, 0]
+    assert outside[0] > 0
+    assert (outside[1] > 0) == (kind != "RandomForestRegressor")

@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
 from skdeploy.engines.compiling.cells import Cells, Probe, unseen, valid
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.graph import MOST_FEATURES, Feature, Lookup, Number, WideLookup, Words
+from skdeploy.engines.graph import MOST_FEATURES, Analyzer, Feature, Lookup, Number, WideLookup, Words
 
 # Numbers that an encoder makes at once, and the width from which a row is not stored number by number.
 _AT_ONCE = 2**22
@@ -226,7 +226,7 @@ def count_words(vectorizer: Any, cells: Cells) -> Feature:
     weighs = isinstance(vectorizer, TfidfVectorizer)
     return Words(
         cells.column,
-        vectorizer.build_analyzer(),
+        Analyzer(vectorizer),
         vocabulary,
         binary=vectorizer.binary,
         sublinear=weighs and vectorizer.sublinear_tf,
