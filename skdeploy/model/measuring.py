@@ -23,6 +23,7 @@ from skdeploy.schema import Table
 _log = logging.getLogger(__name__)
 
 DEPENDS = "Each request is scored alone: a golden record predicts something else without the others."
+_TOGETHER_RAISES = "Each request is scored alone: golden records do not predict together ({})."
 _RAISES = "Each request is scored alone: a golden record does not predict without the others ({})."
 
 # The start-up proof predicts all golden records in one call; this many are predicted alone as well.
@@ -100,10 +101,13 @@ def _dependence(passport: Passport, engine: Engine, table: Table) -> str | None:
     Both are predictions of this engine and this machine, so that they are equal to the last bit, or to
     1e-9 where BLAS adds up in another order for another number of records.
     """
-    predictions = plain_predictions(engine.predict(table), passport.output)
-    probabilities = None
-    if passport.golden.probabilities is not None:
-        probabilities = np.asarray(engine.predict_proba(table)).tolist()
+    try:
+        predictions = plain_predictions(engine.predict(table), passport.output)
+        probabilities = None
+        if passport.golden.probabilities is not None:
+            probabilities = np.asarray(engine.predict_proba(table)).tolist()
+    except Exception as error:  # the pipeline may raise anything
+        return _TOGETHER_RAISES.format(type(error).__name__)
     here = Golden(cells=passport.golden.cells, predictions=predictions, probabilities=probabilities)
     passport = few_golden(msgspec.structs.replace(passport, golden=here))
     try:

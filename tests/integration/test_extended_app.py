@@ -1,4 +1,4 @@
-"""A Flask application that somebody has extended, under the shipped worker: nothing of theirs is passed by."""
+"""A Flask application that its owner has extended, under the shipped worker: no guard is passed by."""
 
 from __future__ import annotations
 

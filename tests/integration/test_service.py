@@ -106,7 +106,7 @@ def test_every_worker_predicts(service: Service) -> None:
 
 
 def test_workers_start_no_native_threads(small: Service) -> None:
-    """A worker has its main thread, the scoring thread and THREADS more: native pools do not survive a fork."""
+    """A worker has its main thread, the scoring thread and THREADS more, and no native pool."""
     many = b"[" + b",".join([GOOD] * 100) + b"]"  # too large for the loop
     with load(small, many, small.post(many)[1], keep_alive=False) as tally:
         progress(tally, 200)

@@ -35,7 +35,7 @@ def body(records: int) -> bytes:
     return json.dumps(record if records == 1 else [record] * records).encode()
 
 
-@pytest.mark.parametrize(("records", "together", "bound"), [(1, 1, 420), (1, 16, 135), (50, 1, 600)])
+@pytest.mark.parametrize(("records", "together", "bound"), [(1, 1, 345), (1, 16, 140), (50, 1, 640)])
 def test_calls_of_a_request(app: Any, records: int, together: int, bound: int) -> None:
     """From a request's bytes to its answer's: Python's own calls and those into C, per request."""
     content = request(body(records))

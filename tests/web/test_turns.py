@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_probabilities_are_a_call_of_their_own(classifier: Model) -> None:
     with turns(classifier, 4) as (served, engine, _):
         engine.calls.clear()
         got = answers(served, [plain, proba, proba, plain])
-        assert engine.calls == [1, 2, 1]
+        assert [size for size, _ in groupby(engine.calls)] == [1, 2, 1]
     assert [sorted(answer) for _, answer in got] == [
         ["model", "prediction"],
         ["model", "prediction", "probabilities"],

@@ -100,7 +100,7 @@ def _written(environ: dict[str, Any]) -> bytes:
     """The request as a client sends it; the body of the environment is left as it was."""
     stream = environ["wsgi.input"]
     place = stream.tell()
-    body = stream.read()
+    body: bytes = stream.read()
     stream.seek(place)
     query = environ.get("QUERY_STRING")
     headers = {
