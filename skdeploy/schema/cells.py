@@ -12,7 +12,7 @@ import math
 import numbers
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -26,6 +26,9 @@ _NANOSECONDS = re.compile(r":\d\d\.\d{7,}", re.ASCII)
 _NANOSECOND_YEARS = (1678, 2261)
 _ZONED_YEARS = (2, 9998)
 _LONGEST_GOT = 80
+_LONGEST_NAME = 200
+# Of the columns of a model, in one sentence.
+_LONGEST_NAMES = 1000
 _NUMBERS: tuple[Any, ...] = (numbers.Integral, float, Decimal)
 
 
@@ -130,6 +133,23 @@ def shorten(text: str) -> str:
     return text if len(text) <= _LONGEST_GOT else text[: _LONGEST_GOT - 3] + "..."
 
 
+def shorten_name(name: str) -> str:
+    """A column's name as an error message shows it; names are longer than values."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "..."
+
+
+def enumerate_names(names: Sequence[str]) -> str:
+    """The names with commas between them, as many as a sentence bears, and the number of the others."""
+    shown: list[str] = []
+    room = _LONGEST_NAMES
+    for name in map(shorten_name, names):
+        room -= len(name) + 2
+        if shown and room < 0:
+            return f"{', '.join(shown)} and {len(names) - len(shown):,} more"
+        shown.append(name)
+    return ", ".join(shown)
+
+
 def _describe_type(column: Column) -> str:
     if column.type == "int":
         return _describe_integer(column)
@@ -148,7 +168,7 @@ def _describe_categories(column: Column) -> str:
     known = column.categories or []
     if not known:
         return " of a known category, of which there is none"
-    shown = ", ".join(json.dumps(value, ensure_ascii=False) for value in known[:20])
+    shown = ", ".join(shorten(json.dumps(value, ensure_ascii=False)) for value in known[:20])
     return f", one of {shown}" + (f" and {len(known) - 20} more" if len(known) > 20 else "")
 
 

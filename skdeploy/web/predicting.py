@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from skdeploy.drift import Window
+from skdeploy.errors import count_cells
 from skdeploy.model import Model, Predictions
 from skdeploy.schema import Checked, RecordReader
 from skdeploy.web.exchange import Exchange
@@ -76,10 +77,10 @@ class Predictor:
         read = time.monotonic()
         exchange.parse, exchange.records = read - began, checked.count
         if checked.bad:
-            exchange.rejected = len(checked.bad)
+            exchange.rejected = checked.rejected
             exchange.bad = checked.bad_cells
         partial = options.partial and not checked.single
-        if not partial or len(checked.bad) == checked.count:
+        if not partial or checked.rejected == checked.count:
             checked.require_all_good()
         predictions = self._model.predict(checked.table, proba=options.proba)
         predicted = time.monotonic()
@@ -98,7 +99,7 @@ class Predictor:
     ) -> tuple[int, dict[str, Any]]:
         """The status, and the answer or the problem."""
         failed = {checked.positions[i]: reason for i, reason in predictions.unscorable.items()}
-        if failed and len(failed) + len(checked.bad) == checked.count:
+        if failed and len(failed) + checked.rejected == checked.count:
             checked.require_all_good()
         if failed and (not partial or len(failed) == checked.count):
             return 500, unscorable(failed)
@@ -108,6 +109,8 @@ class Predictor:
             document = {"predictions": self._items(checked, predictions, failed)}
         else:
             document = {"predictions": predictions.values}
+        if checked.further:
+            document["more_errors"] = _further(checked)
         document["model"] = self._stamp
         return 200, document
 
@@ -122,13 +125,13 @@ class Predictor:
     def _items(
         self, checked: Checked, predictions: Predictions, failed: dict[int, str]
     ) -> list[dict[str, Any]]:
-        """The scored records and the bad ones, in the order in which they came."""
+        """The scored records and the described ones, in the order in which they came."""
         items = {
             index: self._item(checked, predictions, place)
             for place, index in enumerate(checked.positions)
             if index not in failed
         }
-        errors = {index: invalid_record(cells) for index, cells in checked.bad.items()}
+        errors = {index: _described(checked, index) for index in checked.bad}
         errors |= {index: unscorable({index: reason}) for index, reason in failed.items()}
         for index, error in errors.items():
             items[index] = self._key(checked, index) | {"error": error}
@@ -138,6 +141,18 @@ class Predictor:
         if self._id_field is None or checked.ids is None or index not in checked.ids:
             return {}
         return {self._id_field: checked.ids[index]}
+
+
+def _described(checked: Checked, index: int) -> dict[str, Any]:
+    """A bad record's problem; it says how many bad cells there are if they are not all listed."""
+    cells, more = checked.bad[index], checked.unlisted.get(index, 0)
+    return invalid_record(cells, count_cells(cells, more) if more else None)
+
+
+def _further(checked: Checked) -> dict[str, Any]:
+    """The bad records that are not described: how many they are, and the first and last of each run."""
+    runs = [(run.start, run.stop - 1) for run in checked.further]
+    return {"count": checked.further_count, "indices": runs}
 
 
 _KNOWN_QUERY = {("proba", "true"), ("proba", "false"), ("errors", "partial")}
