@@ -4,6 +4,7 @@
     cells.py       one value against one column
     plain.py       a strict JSON parser that hides nothing
     fast.py        a compiled decoder for what plainly fits (msgspec)
+    pieces.py      long lists of records, cut into short ones
     each.py        the same for many bodies with a record in each
     table.py       checked records by column
     checking.py    records that are mappings, one by one; bad cells described

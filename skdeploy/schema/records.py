@@ -72,7 +72,7 @@ class RecordReader:
 
         Raises TooManyRecords.
         """
-        if self._fast is None or (fast := self._fast(body)) is None:
+        if self._fast is None or (fast := self._fast(body, self._max_records)) is None:
             return None
         cells, ids, single = fast
         count = len(cells[0])
@@ -144,7 +144,8 @@ class RecordReader:
 
     def _require_few(self, count: int) -> None:
         if self._max_records is not None and count > self._max_records:
-            raise TooManyRecords(f"The list has {count} records, more than {self._max_records}")
+            # How many they are is not known where reading stopped at one too many.
+            raise TooManyRecords(f"The list has more than {self._max_records:,} records")
 
     def _refuse_foreign(self, record: Mapping[str, Any]) -> None:
         """An object with none of the columns is no record but another protocol's envelope."""
