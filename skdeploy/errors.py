@@ -15,6 +15,7 @@
     │   ├── DigestMismatch        the file is not the one that was meant
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
+    ├── ExplainingFailed          what is wrong with a body could not be found out
     ├── PredictionFailed          the engine failed although the records are valid
     ├── TooLate                   a call waited for its turn longer than it may
     ├── BatchError                a job cannot go on
@@ -160,6 +161,17 @@ class UnreadableModel(ModelUnavailable):
 
 class ProofFailed(ModelUnavailable):
     """A golden record's prediction differs from the passport's, or its schema refuses it."""
+
+
+class ExplainingFailed(SkdeployError):
+    """A body took the process that explains long ones too long or too much memory, or ended it.
+
+    size     of the body, bytes
+    reason   what became of the process
+    """
+
+    def __init__(self, size: int, reason: str) -> None:
+        super().__init__(f"A body of {size:,} bytes could not be explained: the process for it {reason}.")
 
 
 class PredictionFailed(SkdeployError):

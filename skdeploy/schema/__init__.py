@@ -10,6 +10,9 @@
     checking.py    records that are mappings, one by one; bad cells described
     checked.py     Checked, what reading comes to
     records.py     the reader: fast accept, slow explain -> Checked
+    explainer.py   the reader for long bodies: a process of its own explains them
+    explaining.py  that process
+    messages.py    what the two tell each other
     document.py    the schema as JSON Schema
 
 This package imports neither pandas nor scikit-learn.
@@ -18,6 +21,7 @@ This package imports neither pandas nor scikit-learn.
 from skdeploy.schema.checked import Checked
 from skdeploy.schema.column import Column, Schema
 from skdeploy.schema.document import json_schema
+from skdeploy.schema.explainer import Explainer
 from skdeploy.schema.plain import parse_json
 from skdeploy.schema.records import RecordReader
 from skdeploy.schema.table import Coded, Table, as_list
@@ -26,6 +30,7 @@ __all__ = [
     "Checked",
     "Coded",
     "Column",
+    "Explainer",
     "RecordReader",
     "Schema",
     "Table",

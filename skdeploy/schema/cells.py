@@ -125,7 +125,9 @@ def describe(value: Any) -> str:
 
 def describe_key(key: str) -> str:
     """A key as an error message shows it."""
-    return shorten(json.dumps(key, ensure_ascii=False))
+    # A lone surrogate cannot be written as UTF-8; a message says what it is.
+    text = json.dumps(key, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    return shorten(text)
 
 
 def shorten(text: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
@@ -20,6 +22,23 @@ from skdeploy.schema.table import Table
 # A small body can hold thousands of records that each lack a thousand columns, and nobody reads on after
 # the first hundred.
 MOST_DESCRIBED = 100
+
+
+class ReaderOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `RecordReader` is made from."""
+
+    schema: Schema
+    id_field: str | None
+    ignore_unknown: bool
+    strict: bool
+    reveal: bool
+    max_records: int | None
+    max_described: int | None
+
+    def reader(self) -> RecordReader:
+        """A reader with these options."""
+        options = {name: getattr(self, name) for name in self.__struct_fields__}
+        return RecordReader(options.pop("schema"), **options)
 
 
 class RecordReader:
@@ -45,6 +64,15 @@ class RecordReader:
         max_records: int | None = None,
         max_described: int | None = MOST_DESCRIBED,
     ) -> None:
+        self.options = ReaderOptions(
+            schema=schema,
+            id_field=id_field,
+            ignore_unknown=ignore_unknown,
+            strict=strict,
+            reveal=reveal,
+            max_records=max_records,
+            max_described=max_described,
+        )
         self._max_records = max_records
         self._names = schema.names
         self._id_field = id_field
@@ -58,6 +86,20 @@ class RecordReader:
         )
         self._fast = compile_fast(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
         self._each = compile_each(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
+
+    @cached_property
+    def recipe(self) -> bytes | None:
+        """The options as MessagePack, from which another process makes the same reader.
+
+        None if it would be another one: MessagePack does not hold everything that a category can be.
+        """
+        try:
+            recipe = msgspec.msgpack.encode(self.options)
+            made = msgspec.msgpack.decode(recipe, type=ReaderOptions)
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError):
+            return None
+        # Not ==: True is 1, and NaN is not NaN.
+        return recipe if repr(made) == repr(self.options) else None
 
     def read_json(self, body: bytes) -> Checked:
         """The record, or list of records, in `body` (UTF-8 JSON).
