@@ -6,6 +6,7 @@ described, a record is bad at its first bad cell.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ from skdeploy.schema.table import Table
 # columns and categories can be long, and `{}` asks for all of them.
 _MOST_BYTES = 32 * 1024
 
+# Columns of a model that can fill the list of bad cells when they are missing.
+_WIDE = 100
 _INT64 = 2**63
 _ID_EXPECTED = "string or 64-bit integer, passed through"
 _MISSING = "nothing: the column is missing"
@@ -120,27 +123,33 @@ class RecordChecker:
                 ids[index] = value
 
     def _flaws(self, record: Any) -> Iterator[_Flaw]:
-        """All that is wrong with a record: its columns in the schema's order, its key, unknown columns."""
+        """All that is wrong with a record: its columns in the schema's order, its key, unknown columns.
+
+        Of a wide model some of the unknown columns are first, because a client that spells all columns in
+        another way would see missing ones alone.
+        """
         if not isinstance(record, Mapping):
             yield _Flaw(None, "object", lambda: describe(record))
             return
-        found = 0
+        unknown = iter(()) if self._ignore_unknown else self._unknown(record)
+        if len(self._columns) >= _WIDE:
+            yield from itertools.islice(unknown, _WIDE // 10)
+        yield from self._known_flaws(record)
+        yield from unknown
+
+    def _known_flaws(self, record: Mapping[Any, Any]) -> Iterator[_Flaw]:
         for (name, check), shown, expected in zip(self._columns, self._shown, self._expected, strict=True):
             if name not in record:
                 yield _Flaw(shown, expected, lambda: _MISSING)
                 continue
-            found += 1
             try:
                 check(value := record[name])
             except Unfit as unfit:
                 yield _Flaw(shown, expected, _describing(value, str(unfit)))
         if self._own_key and self._id_field in record:
-            found += 1
             value = _written_plainly(record[self._id_field])
             if not _is_identifier(value):
                 yield _Flaw(self._id_field, _ID_EXPECTED, _describing(value))
-        if not self._ignore_unknown and len(record) != found:
-            yield from self._unknown(record)
 
     def _unknown(self, record: Mapping[str, Any]) -> Iterator[_Flaw]:
         for key, value in record.items():

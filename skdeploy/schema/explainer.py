@@ -27,8 +27,8 @@ from skdeploy.schema.records import RecordReader
 
 _log = logging.getLogger(__name__)
 
-# Bytes. Up to here it takes less time to explain a body than others can wait for.
-LONG = 1024 * 1024
+# Bytes. A megabyte of `[[],[],...]` keeps other threads waiting for a tenth of a second.
+LONG = 256 * 1024
 # Seconds, for one body; and for the start of the process.
 MOST_TIME = 60.0
 _START = 30.0

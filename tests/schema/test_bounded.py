@@ -87,6 +87,15 @@ def test_a_misspelled_column_is_named() -> None:
     }
 
 
+def test_unknown_columns_of_a_wide_model_are_named_beside_missing_ones() -> None:
+    """A client that writes all names in capitals learns so, although the missing columns fill the list."""
+    record = {f"C{n}": 1 for n in range(600)}
+    checked = _wide(600).read([record])
+    cells = checked.bad[0]
+    assert [cell.column for cell in cells[:11]] == [*(f"C{n}" for n in range(10)), "c0"]
+    assert len(cells) + checked.unlisted[0] == 1200
+
+
 def test_one_record_with_many_unknown_columns() -> None:
     """A hundred of them are listed, all are counted."""
     record = dict.fromkeys(NAMES, 1) | {f"k{n}": 1 for n in range(100_000)}
