@@ -15,6 +15,7 @@
     │   ├── DigestMismatch        the file is not the one that was meant
     │   ├── UnreadableModel       the file cannot be unpickled, or is no pipeline
     │   └── ProofFailed           it does not predict what its passport says
+    ├── ExplainingFailed          what is wrong with a body could not be found out
     ├── PredictionFailed          the engine failed although the records are valid
     ├── TooLate                   a call waited for its turn longer than it may
     ├── BatchError                a job cannot go on
@@ -76,24 +77,44 @@ class BadCell:
 
 
 class InvalidRecord(CallerError):
-    """Records whose cells do not fit the schema; `cells` lists them.
+    """Records whose cells do not fit the schema; `cells` lists them, as far as one call lists them.
 
-    unlisted   how many more records are bad, past the number of cells that one call lists
+    more_cells     how many more bad cells the records of the listed ones have
+    more_records   how many more records are bad, of which no cell is listed
     """
 
-    def __init__(self, cells: Sequence[BadCell], detail: str | None = None, unlisted: int = 0) -> None:
+    def __init__(
+        self,
+        cells: Sequence[BadCell],
+        detail: str | None = None,
+        *,
+        more_cells: int = 0,
+        more_records: int = 0,
+    ) -> None:
         self.cells = tuple(cells)
-        self.unlisted = unlisted
-        super().__init__(detail or _count(self.cells, unlisted))
+        self.more_cells = more_cells
+        self.more_records = more_records
+        super().__init__(detail or count_cells(self.cells, more_cells, more_records))
 
 
-def _count(cells: Sequence[BadCell], unlisted: int) -> str:
+def count_cells(cells: Sequence[BadCell], more_cells: int = 0, more_records: int = 0) -> str:
+    """How many bad cells and records there are, and how many of them are listed, in words.
+
+    "104 bad cells in 8 records; only the first 100 cells are listed; 5,292 more bad records are not listed"
+    """
     records = len({cell.record for cell in cells})
-    text = (
-        f"{len(cells)} bad {'cell' if len(cells) == 1 else 'cells'} "
-        f"in {records} {'record' if records == 1 else 'records'}"
-    )
-    return f"{text}; {unlisted} more bad records are not listed" if unlisted else text
+    parts = [f"{_counted(len(cells) + more_cells, 'bad cell')} in {_counted(records, 'record')}"]
+    if more_cells:
+        first = "cell is" if len(cells) == 1 else f"{len(cells):,} cells are"
+        parts.append(f"only the first {first} listed")
+    if more_records:
+        are = "is" if more_records == 1 else "are"
+        parts.append(f"{_counted(more_records, 'more bad record')} {are} not listed")
+    return "; ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 class SettingsError(SkdeployError):
@@ -151,6 +172,17 @@ class UnreadableModel(ModelUnavailable):
 
 class ProofFailed(ModelUnavailable):
     """A golden record's prediction differs from the passport's, or its schema refuses it."""
+
+
+class ExplainingFailed(SkdeployError):
+    """A body took the process that explains long ones too long or too much memory, or ended it.
+
+    size     of the body, bytes
+    reason   what became of the process
+    """
+
+    def __init__(self, size: int, reason: str) -> None:
+        super().__init__(f"A body of {size:,} bytes could not be explained: the process for it {reason}.")
 
 
 class PredictionFailed(SkdeployError):

@@ -42,9 +42,9 @@ class ColumnReader:
 
     def __init__(self, schema: Schema, *, strict: bool = False) -> None:
         self._names = schema.names
-        self._reader = RecordReader(schema, strict=strict)
+        self._reader = RecordReader(schema, strict=strict, max_described=None)
         self._screens = [_screen(column, strict) for column in schema.columns]
-        # The reader describes as many bad cells per call, and these records have no more.
+        # No more bad cells than that are in memory at once.
         self._at_once = max(1, _MOST_LISTED // len(self._names))
 
     def read(self, chunk: Chunk) -> Checked:

@@ -12,7 +12,7 @@ import math
 import numbers
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -26,6 +26,9 @@ _NANOSECONDS = re.compile(r":\d\d\.\d{7,}", re.ASCII)
 _NANOSECOND_YEARS = (1678, 2261)
 _ZONED_YEARS = (2, 9998)
 _LONGEST_GOT = 80
+_LONGEST_NAME = 200
+# Of the columns of a model, in one sentence.
+_LONGEST_NAMES = 1000
 _NUMBERS: tuple[Any, ...] = (numbers.Integral, float, Decimal)
 
 
@@ -122,12 +125,31 @@ def describe(value: Any) -> str:
 
 def describe_key(key: str) -> str:
     """A key as an error message shows it."""
-    return shorten(json.dumps(key, ensure_ascii=False))
+    # A lone surrogate cannot be written as UTF-8; a message says what it is.
+    text = json.dumps(key, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    return shorten(text)
 
 
 def shorten(text: str) -> str:
     """The text, cut if it is long."""
     return text if len(text) <= _LONGEST_GOT else text[: _LONGEST_GOT - 3] + "..."
+
+
+def shorten_name(name: str) -> str:
+    """A column's name as an error message shows it; names are longer than values."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "..."
+
+
+def enumerate_names(names: Sequence[str]) -> str:
+    """The names with commas between them, as many as a sentence bears, and the number of the others."""
+    shown: list[str] = []
+    room = _LONGEST_NAMES
+    for name in map(shorten_name, names):
+        room -= len(name) + 2
+        if shown and room < 0:
+            return f"{', '.join(shown)} and {len(names) - len(shown):,} more"
+        shown.append(name)
+    return ", ".join(shown)
 
 
 def _describe_type(column: Column) -> str:
@@ -148,7 +170,7 @@ def _describe_categories(column: Column) -> str:
     known = column.categories or []
     if not known:
         return " of a known category, of which there is none"
-    shown = ", ".join(json.dumps(value, ensure_ascii=False) for value in known[:20])
+    shown = ", ".join(shorten(json.dumps(value, ensure_ascii=False)) for value in known[:20])
     return f", one of {shown}" + (f" and {len(known) - 20} more" if len(known) > 20 else "")
 
 

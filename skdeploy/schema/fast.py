@@ -8,6 +8,7 @@ for "not plainly good", never an error.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
@@ -17,9 +18,18 @@ from msgspec.structs import astuple
 
 from skdeploy.schema.cells import Check, Unfit, compile_check
 from skdeploy.schema.column import EXACT_FLOAT, Column
+from skdeploy.schema.pieces import LONGEST, PIECE, cut
 
 _INT64 = 2**63
 _STRUCTURAL_COLON = re.compile(rb'"\s*:')
+
+# Seconds. With less, a thread that waits for the interpreter's lock is not awake before it is taken again.
+_PAUSE = 0.0001
+
+# Records that are tuples at a time: with more than 700 of them a garbage collection begins, and with some ten
+# thousand one of all that the process has. A few may be; they are faster together.
+_AT_ONCE = 500
+_FEW = 2000
 
 # With a sign and the ".0"; no longer one fits in 64 bits.
 _LONGEST_INTEGER = 23
@@ -27,18 +37,68 @@ _LONGEST_INTEGER = 23
 # What a pass-through key may hold: what msgspec writes back exactly as it came.
 Identifier = Annotated[int, Meta(ge=-_INT64, le=_INT64 - 1)] | str | None
 
-FastDecode = Callable[[bytes], "tuple[list[list[Any]], list[Any] | None, bool] | None"]
 # A list of cells by column, the keys' last.
 Cells = list[list[Any]]
+_ReadPiece = Callable[[bytes, bool], "tuple[Cells, bool] | None"]
+FastDecode = Callable[[bytes, int | None], "tuple[Cells, list[Any] | None, bool] | None"]
 
 
 def compile_fast(
-    columns: Sequence[Column], id_field: str | None, *, strict: bool, ignore_unknown: bool = False
+    columns: Sequence[Column],
+    id_field: str | None,
+    *,
+    strict: bool,
+    ignore_unknown: bool = False,
+    piece: int = PIECE,
 ) -> FastDecode | None:
     """A function from bytes to (columns of cells, ids or None, whether a single record came).
 
+    It takes a second argument, the most records that are wanted: with more it stops, and returns at least
+    one more than that. A list of more than `piece` bytes is read in pieces, and other threads run in between.
+
     None in place of the function if a column's name is one that msgspec cannot compile.
     """
+    read = _compile_piece(columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
+    if read is None:
+        return None
+
+    def decode(body: bytes, most: int | None = None) -> tuple[Cells, list[Any] | None, bool] | None:
+        single = body.lstrip()[:1] == b"{"
+        if len(body) <= piece or single:
+            found = read(body, single) if len(body) <= LONGEST else None
+        else:
+            found = _joined(read, cut(body, piece), most)
+        if found is None:
+            return None
+        (*cells, ids), named = found
+        return cells, ids if named else None, single
+
+    return decode
+
+
+def _joined(read: _ReadPiece, pieces: Iterable[bytes | None], most: int | None) -> tuple[Cells, bool] | None:
+    cells: Cells = []
+    named = False
+    for piece in pieces:
+        found = None if piece is None else read(piece, False)
+        if found is None:
+            return None
+        named |= found[1]
+        if cells:
+            for column, more in zip(cells, found[0], strict=True):
+                column.extend(more)
+        else:
+            cells = found[0]
+        if most is not None and len(cells[-1]) > most:
+            break
+        time.sleep(_PAUSE)
+    return cells, named
+
+
+def _compile_piece(
+    columns: Sequence[Column], id_field: str | None, *, strict: bool, ignore_unknown: bool
+) -> _ReadPiece | None:
+    """A function from a body, and whether it is a single record, to its cells, and whether any key came."""
     try:
         exact = _decoder(columns, id_field, cell_type, ignore_unknown)
         loose = _decoder(columns, id_field, _loose_type, ignore_unknown)
@@ -48,8 +108,7 @@ def compile_fast(
     worded = [index for index, column in enumerate(columns) if column.type in ("str", "datetime")]
     recheck = rechecks(columns, strict)
 
-    def decode(body: bytes) -> tuple[Cells, list[Any] | None, bool] | None:
-        single = body.lstrip()[:1] == b"{"
+    def decode(body: bytes, single: bool) -> tuple[Cells, bool] | None:
         cells = exact(body, single)
         if cells is None and whole and b".0" in body:
             cells = loose(body, single)
@@ -57,7 +116,7 @@ def compile_fast(
                 return None
         if cells is None:
             return None
-        *cells, ids = cells
+        ids = cells[-1]
         named = len(ids) - ids.count(UNSET)
         keys = len(ids) * len(columns) + named
         if ignore_unknown and body.count(b":") != keys:
@@ -69,7 +128,7 @@ def compile_fast(
                 cells[index] = [check(value) for value in cells[index]]
         except Unfit:
             return None
-        return cells, ids if named else None, single
+        return cells, named > 0
 
     return decode
 
@@ -115,11 +174,22 @@ def _decoder(
         try:
             if single:
                 return [[value] for value in astuple(one.decode(body))]
-            return list(map(list, zip(*map(astuple, many.decode(body)), strict=True))) or None
+            return _transposed(many.decode(body)) or None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     return decode
+
+
+def _transposed(records: list[msgspec.Struct]) -> Cells:
+    if len(records) <= _FEW:
+        return list(map(list, zip(*map(astuple, records), strict=True)))
+    cells: Cells = [[] for _ in records[0].__struct_fields__]
+    for start in range(0, len(records), _AT_ONCE):
+        some = zip(*map(astuple, records[start : start + _AT_ONCE]), strict=True)
+        for column, more in zip(cells, some, strict=True):
+            column.extend(more)
+    return cells
 
 
 def record_type(

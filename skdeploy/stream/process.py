@@ -69,7 +69,11 @@ class Processor:
         self._by_id = by_id
         self._proba = proba
         self._reader = RecordReader(
-            model.schema, id_field=id_field, strict=strict, ignore_unknown=ignore_unknown
+            model.schema,
+            id_field=id_field,
+            strict=strict,
+            ignore_unknown=ignore_unknown,
+            max_described=_MOST_CELLS,
         )
         encoder = msgspec.json.Encoder()
         self._encode_lines = encoder.encode_lines
@@ -86,7 +90,7 @@ class Processor:
         for index, detail in checked.malformed.items():
             letters.setdefault(index, DeadLetter(events[index], "malformed-body", detail))
         for index, cells in checked.bad.items():
-            letters[index] = _invalid(events[index], cells)
+            letters[index] = _invalid(events[index], cells, checked.unlisted.get(index, 0))
         predictions = self.model.predict_all(checked.table, proba=self._proba)
         for place, reason in predictions.unscorable.items():
             index = checked.positions[place]
@@ -159,8 +163,9 @@ def _bodies(events: Sequence[Event]) -> tuple[list[bytes], dict[int, DeadLetter]
     return bodies, letters
 
 
-def _invalid(event: Event, cells: Sequence[BadCell]) -> DeadLetter:
-    listed = [(cell.column, cell.expected, cell.got) for cell in cells[:_MOST_CELLS]]
-    count = f"{len(cells)} bad {'cell' if len(cells) == 1 else 'cells'}"
-    more = f", of which the first {_MOST_CELLS} are listed" if len(cells) > _MOST_CELLS else ""
+def _invalid(event: Event, cells: Sequence[BadCell], unlisted: int) -> DeadLetter:
+    listed = [(cell.column, cell.expected, cell.got) for cell in cells]
+    found = len(cells) + unlisted
+    count = f"{found} bad {'cell' if found == 1 else 'cells'}"
+    more = f", of which the first {len(cells)} are listed" if unlisted else ""
     return DeadLetter(event, "invalid-record", f"The record has {count}{more}.", listed)

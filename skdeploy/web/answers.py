@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skdeploy.errors import BadCell
+from skdeploy.errors import BadCell, count_cells
 from skdeploy.web.problems import invalid_record, problem, unscorable
 
 _CELL = BadCell(0, "a column", "number", 'string "ten"')
@@ -32,7 +32,10 @@ _PROBLEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "The body is not said to be JSON",
         [problem(415, "unsupported-media-type", "Unsupported media type")],
     ),
-    "422": ("Records do not fit the model; every bad cell is listed", [invalid_record([_CELL])]),
+    "422": (
+        "Records do not fit the model; up to 100 bad cells are listed, and the others counted",
+        [invalid_record([_CELL], count_cells([_CELL]))],
+    ),
     "500": (
         "The model has no prediction, or something broke",
         [unscorable({0: "the pipeline raises ValueError"}), problem(500, "internal-error", "Internal error")],

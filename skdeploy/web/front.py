@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from skdeploy.schema import Checked
 from skdeploy.settings import Settings
 from skdeploy.web import pages, problems, wsgi
 from skdeploy.web.headers import PREDICTION, TLS
@@ -53,7 +54,7 @@ class Front:
         self._loop, self._app, self._service, self._settings = loop, app, service, settings
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="scoring")
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="wsgi")
-        self._scoring_jobs = self._wsgi_jobs = 0
+        self._scoring_jobs = self._thread_jobs = 0
         self._turns: Turns | None = None
         # What the head of a usual prediction begins with, by the scheme.
         usual = [*pages.JSON, *PREDICTION]
@@ -84,7 +85,7 @@ class Front:
     def waiting(self) -> int:
         """Requests that wait for a thread."""
         turns = self._turns.waiting if self._turns is not None else 0
-        beyond = max(0, self._wsgi_jobs - self._settings.threads)
+        beyond = max(0, self._thread_jobs - self._settings.threads)
         return turns + max(0, self._scoring_jobs - 1) + beyond
 
     def _is_full(self) -> bool:
@@ -125,14 +126,28 @@ class Front:
         return turns
 
     def _answer_alone(self, request: LoopRequest, predictor: Predictor) -> None:
+        """Read and score a request by itself; a long body that does not fit is explained meanwhile."""
         patience = self._settings.request_timeout
 
-        def answer() -> Answer:
+        def respond() -> Answer | None:
             if time.monotonic() > request.began + patience:
                 return problems.respond(too_late())
-            return predictor.respond(request)
+            return predictor.respond_soon(request)
 
-        self._submit(answer, lambda answer: self._finish(request, answer))
+        def responded(answer: Answer | None) -> None:
+            if answer is not None:
+                self._finish(request, answer)
+            else:
+                # It waits for another process, and would keep the scoring thread from its work.
+                self._run_in_thread(lambda: predictor.explain(request), explained)
+
+        def explained(outcome: Answer | Checked) -> None:
+            if isinstance(outcome, tuple):
+                self._finish(request, outcome)
+            else:
+                self._submit(lambda: predictor.respond_to(outcome, request), responded)
+
+        self._submit(respond, responded)
 
     def _submit(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Run `work` in the scoring thread, and `then` with its result in the loop."""
@@ -187,23 +202,27 @@ class Front:
         if request.shed:
             self._refuse(request, overloaded())
             return
-        self._wsgi_jobs += 1
         environ = wsgi.environ_of(request, multiprocess=self._settings.workers != 1)
-
-        def done(future: asyncio.Future[Answer]) -> None:
-            self._wsgi_jobs -= 1
-            error = future.exception()
-            if error is None:
-                self._respond(request, future.result())
-                return
-            _log.error("The application raised", exc_info=error)
-            self._respond(request, problems.INTERNAL)
 
         def run() -> Answer:
             request.waited = time.monotonic() - request.began
-            return wsgi.call(self._app, environ)
+            try:
+                return wsgi.call(self._app, environ)
+            except Exception:  # an application's own errors are answered by itself
+                _log.exception("The application raised")
+                return problems.INTERNAL
 
-        self._loop.run_in_executor(self._threads, run).add_done_callback(done)
+        self._run_in_thread(run, lambda answer: self._respond(request, answer))
+
+    def _run_in_thread(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Run `work` in one of the threads, and `then` with its result in the loop."""
+        self._thread_jobs += 1
+
+        def done(future: asyncio.Future[Any]) -> None:
+            self._thread_jobs -= 1
+            then(future.result())
+
+        self._loop.run_in_executor(self._threads, work).add_done_callback(done)
 
     def _respond(self, request: LoopRequest, answer: Answer) -> None:
         status, headers, body = answer

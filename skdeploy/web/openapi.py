@@ -159,6 +159,7 @@ def _schemas(about: dict[str, Any], output: dict[str, Any], surface: Surface) ->
         "required": ["predictions", "model"],
         "properties": {
             "predictions": {"type": "array", "items": {"anyOf": [listed, prediction]}},
+            "more_errors": _more_errors(),
             "model": stamp,
         },
     }
@@ -169,6 +170,24 @@ def _schemas(about: dict[str, Any], output: dict[str, Any], surface: Surface) ->
         "Answer": {"oneOf": [one, many]},
         "Problem": _problem_schema(),
         "Status": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}},
+    }
+
+
+def _more_errors() -> dict[str, Any]:
+    index = {"type": "integer", "minimum": 0}
+    run = {"type": "array", "items": index, "minItems": 2, "maxItems": 2}
+    return {
+        "type": "object",
+        "description": "Only with errors=partial: the bad records past those that are described",
+        "required": ["count", "indices"],
+        "properties": {
+            "count": {"type": "integer", "minimum": 1},
+            "indices": {
+                "type": "array",
+                "description": "The first and the last index of each run of such records",
+                "items": run,
+            },
+        },
     }
 
 

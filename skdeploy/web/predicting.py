@@ -12,9 +12,9 @@ import msgspec
 from werkzeug.http import parse_options_header
 
 from skdeploy.drift import Window
-from skdeploy.errors import TooManyRecords
+from skdeploy.errors import TooManyRecords, count_cells
 from skdeploy.model import Model, Predictions, log_unscorable
-from skdeploy.schema import Checked, RecordReader, Table
+from skdeploy.schema import LONG, Checked, Explainer, RecordReader, Table
 from skdeploy.web import problems
 from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import Headers
@@ -43,6 +43,7 @@ class Predictor:
     """Answers bodies with one model.
 
     version   of the model
+    explainer   reads bodies that do not plainly fit
     drift     is told of every record that was predicted; None where nobody looks for drift
     """
 
@@ -52,12 +53,14 @@ class Predictor:
         reader: RecordReader,
         id_field: str | None,
         *,
+        explainer: Explainer,
         max_body: int,
         drift: Window | None = None,
     ) -> None:
         self.model = model
         self._reader = reader
         self._id_field = id_field
+        self._explainer = explainer
         self._max_body = max_body
         self._drift = drift
         passport = model.passport
@@ -83,12 +86,44 @@ class Predictor:
         return None
 
     def respond(self, context: RequestContext) -> Answer:
-        """The answer to a request, by itself."""
+        """The answer to a request, by itself; long bodies that do not fit are waited for."""
         refusal = self.check(context)
         if refusal is not None:
             return refusal
+        answer = self.respond_soon(context)
+        if answer is None:
+            answer = self.explain(context)
+        return answer if isinstance(answer, tuple) else self.respond_to(answer, context)
+
+    def respond_soon(self, context: RequestContext) -> Answer | None:
+        """The answer to a request that `check` let pass; None if its body is one that `explain` has to wait for."""
+        body = context.read(self._max_body)
+        began = time.monotonic()
         try:
-            status, body = self.answer(context.read(self._max_body), context)
+            checked = self._reader.read_fast(body)
+            if checked is None:
+                if len(body) > LONG:
+                    return None
+                checked = self._reader.explain(body)
+        except Exception as error:  # each has its document
+            return problems.respond(error)
+        context.parse = time.monotonic() - began
+        return self.respond_to(checked, context)
+
+    def explain(self, context: RequestContext) -> Answer | Checked:
+        """What a long body comes to, once another process has looked at it; or the refusal of all of it."""
+        began = time.monotonic()
+        try:
+            checked = self._explainer.explain(self._reader, context.read(self._max_body))
+        except Exception as error:  # each has its document
+            return problems.respond(error)
+        context.parse = time.monotonic() - began
+        return checked
+
+    def respond_to(self, checked: Checked, context: RequestContext) -> Answer:
+        """The answer to what was read."""
+        try:
+            status, body = self._answer(checked, context)
         except Exception as error:  # each has its document
             return problems.respond(error)
         return status, JSON if status == 200 else problems.HEADERS, body
@@ -107,31 +142,22 @@ class Predictor:
             raise HttpProblem(400, "bad-query", "Bad query", "proba: this model does not give probabilities.")
         return Options(proba=proba, partial="errors" in asked)
 
-    def answer(self, body: bytes, context: RequestContext) -> tuple[int, bytes]:
-        """Status and JSON for a body alone; the status is 200, or 500 if a record cannot be scored.
-
-        context   has the options; it is told how long the parts took, and what became of the records
-
-        Raises MalformedBody, TooManyRecords, InvalidRecord or PredictionFailed.
-        """
-        began = time.monotonic()
-        checked = self._reader.read_json(body)
-        read = time.monotonic()
-        options: Options = context.options
-        context.parse, context.records = read - began, checked.count
-        if checked.bad:
-            context.rejected = len(checked.bad)
-            context.bad = checked.bad_cells
-        if not options.partial or checked.single or len(checked.bad) == checked.count:
-            checked.require_all_good()
-        return self._answer(checked, context)
-
     def _answer(self, checked: Checked, context: RequestContext) -> tuple[int, bytes]:
-        """What was read, in a call of its own."""
+        """Status and JSON for what was read, in a call of its own; the status is 200, or 500 if a record
+        cannot be scored.
+
+        Raises InvalidRecord or PredictionFailed.
+        """
+        options: Options = context.options
+        context.records = checked.count
+        if checked.bad:
+            context.rejected = checked.rejected
+            context.bad = checked.bad_cells
+        if not options.partial or checked.single or checked.rejected == checked.count:
+            checked.require_all_good()
         began = time.monotonic()
-        predictions = self.model.predict(checked.table, proba=context.options.proba)
-        predicted = time.monotonic()
-        context.predict = predicted - began
+        predictions = self.model.predict(checked.table, proba=options.proba)
+        context.predict = time.monotonic() - began
         if self._drift is not None:
             self._drift.add(checked.table, predictions.values)
         return self._write(checked, predictions, context)
@@ -269,7 +295,7 @@ class Predictor:
     ) -> tuple[int, dict[str, Any]]:
         """The status, and the answer or the problem."""
         failed = {checked.positions[i]: reason for i, reason in predictions.unscorable.items()}
-        if failed and len(failed) + len(checked.bad) == checked.count:
+        if failed and len(failed) + checked.rejected == checked.count:
             checked.require_all_good()
         if failed and (not partial or len(failed) == checked.count):
             return 500, unscorable(failed)
@@ -279,6 +305,8 @@ class Predictor:
             document = {"predictions": self._items(checked, predictions, failed)}
         else:
             document = {"predictions": predictions.values}
+        if checked.further:
+            document["more_errors"] = _further(checked)
         document["model"] = self._stamp
         return 200, document
 
@@ -293,13 +321,13 @@ class Predictor:
     def _items(
         self, checked: Checked, predictions: Predictions, failed: dict[int, str]
     ) -> list[dict[str, Any]]:
-        """The scored records and the bad ones, in the order in which they came."""
+        """The scored records and the described ones, in the order in which they came."""
         items = {
             index: self._item(checked, predictions, place)
             for place, index in enumerate(checked.positions)
             if index not in failed
         }
-        errors = {index: invalid_record(cells) for index, cells in checked.bad.items()}
+        errors = {index: _described(checked, index) for index in checked.bad}
         errors |= {index: unscorable({index: reason}) for index, reason in failed.items()}
         for index, error in errors.items():
             items[index] = self._key(checked, index) | {"error": error}
@@ -389,6 +417,18 @@ def _require_json(context: RequestContext) -> None:
 
 def _unsupported(detail: str) -> HttpProblem:
     return HttpProblem(415, "unsupported-media-type", "Unsupported media type", detail)
+
+
+def _described(checked: Checked, index: int) -> dict[str, Any]:
+    """A bad record's problem; it says how many bad cells there are if they are not all listed."""
+    cells, more = checked.bad[index], checked.unlisted.get(index, 0)
+    return invalid_record(cells, count_cells(cells, more) if more else None)
+
+
+def _further(checked: Checked) -> dict[str, Any]:
+    """The bad records that are not described: how many they are, and the first and last of each run."""
+    runs = [(run.start, run.stop - 1) for run in checked.further]
+    return {"count": checked.further_count, "indices": runs}
 
 
 _KNOWN_QUERY = {("proba", "true"), ("proba", "false"), ("errors", "partial")}

@@ -41,7 +41,7 @@ def problem(status: int, slug: str, title: str, **members: Any) -> dict[str, Any
 
 
 def invalid_record(cells: Sequence[BadCell], detail: str | None = None) -> dict[str, Any]:
-    """The document for records that do not fit, every bad cell listed."""
+    """The document for records that do not fit, their bad cells listed."""
     errors = [asdict(cell) for cell in cells]
     return problem(422, "invalid-record", "Invalid record", detail=detail, errors=errors)
 

@@ -9,7 +9,7 @@ from typing import Any
 from skdeploy.drift import Window
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model, measured
-from skdeploy.schema import RecordReader
+from skdeploy.schema import Explainer, RecordReader
 from skdeploy.settings import Settings
 from skdeploy.web.pages import about
 from skdeploy.web.predicting import Predictor
@@ -41,6 +41,8 @@ class Slot:
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self._settings = settings
+        # One for all models: its process is started when a long body does not fit, and ends by itself.
+        self._explainer = Explainer()
         self.current = self._prepare(model)
 
     def swap(self, model: Model) -> None:
@@ -60,7 +62,9 @@ class Slot:
         )
         model = on_one_thread(measured(model))
         drift = Window.of(model.passport.sketch, settings.drift_window)
-        predictor = Predictor(model, reader, id_field, max_body=settings.max_body, drift=drift)
+        predictor = Predictor(
+            model, reader, id_field, explainer=self._explainer, max_body=settings.max_body, drift=drift
+        )
         return Serving(model, predictor, about(model, settings, id_field), drift)
 
 

@@ -71,7 +71,8 @@ def _outcome(reader: RecordReader, body: bytes, strict: bool) -> Any:
 
 def _require_sound(checked: Checked, strict: bool) -> None:
     """Every record is good, bad or malformed, once; good cells are of their columns' types and bounds."""
-    places = [*checked.positions, *checked.bad, *checked.malformed]
+    further = [index for run in checked.further for index in run]
+    places = [*checked.positions, *checked.bad, *checked.malformed, *further]
     assert sorted(places) == list(range(checked.count))
     assert len(checked.table.cells) == len(COLUMNS)
     assert checked.table.count == len(checked.positions)

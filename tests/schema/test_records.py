@@ -73,7 +73,7 @@ def test_a_missing_column_is_no_null() -> None:
 def test_unknown_columns_are_refused_unless_ignored() -> None:
     """An unknown column is a bad cell; a setting drops it instead."""
     record = GOOD | {"colour": "red"}
-    assert read(record).bad[0][0].column == "colour"
+    assert [cell.column for cell in read(record).bad[0]] == ["colour"]
     assert not read(record, ignore_unknown=True).bad
 
 
@@ -144,15 +144,6 @@ def test_mappings_are_checked_like_json() -> None:
     checked = RecordReader(SCHEMA).read([GOOD, GOOD | {"count": 2.5}])
     assert checked.positions == [0]
     assert checked.bad[1][0].column == "count"
-
-
-def test_a_small_body_cannot_ask_for_an_endless_answer() -> None:
-    """Past 10,000 bad cells records are still refused, and counted, but no longer described."""
-    checked = read([{}] * 5000)
-    assert len(checked.bad) == 5000
-    with pytest.raises(InvalidRecord, match="1666 more bad records are not listed") as caught:
-        checked.require_all_good()
-    assert 10_000 <= len(caught.value.cells) < 10_010
 
 
 def test_a_long_key_is_shortened() -> None:

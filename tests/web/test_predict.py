@@ -119,6 +119,41 @@ def test_partial_answers_the_good_ones(regressor: Model) -> None:
     assert third["prediction"] == pytest.approx(expected(regressor, 4)[0])
 
 
+def test_partial_counts_the_bad_ones_past_those_that_it_describes(regressor: Model) -> None:
+    """Bad records past 100 bad cells have no item, and are reported as runs of indices."""
+    body: list[Any] = [{}] * 40 + [RECORD] + [{"id": "x"}] * 3 + [RECORD] + [7]
+    answer = post(client_of(regressor), body, "?errors=partial").json
+    assert [item["index"] for item in answer["predictions"]] == [*range(34), 40, 44]
+    last = answer["predictions"][33]["error"]
+    assert len(last["errors"]) == 1
+    assert last["detail"] == "3 bad cells in 1 record; only the first cell is listed"
+    assert answer["more_errors"] == {"count": 10, "indices": [[34, 39], [41, 43], [45, 45]]}
+    assert "more_errors" not in post(client_of(regressor), [{}, RECORD], "?errors=partial").json
+
+
+@pytest.mark.parametrize("query", ["", "?errors=partial"])
+@pytest.mark.parametrize("filler", [{}, 1, {"\x01" * 80: "\x01" * 90}, {"id": "\x01" * 90}])
+def test_an_answer_to_a_bad_body_is_bounded(regressor: Model, filler: Any, query: str) -> None:
+    """Ten times the body, or 64 KB, whichever is more."""
+    for count in (1, 100, 1000):
+        body = json.dumps([filler] * count + [RECORD]).encode()
+        answer = post(client_of(regressor), body, query)
+        assert answer.status_code == (200 if query else 422)
+        assert len(answer.data) <= max(10 * len(body), 64 * 1024)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b"[{}]", b" [ ] ", b'{"id": 7}'])
+def test_what_lacks_records_or_columns_does_not_fit(regressor: Model, body: bytes) -> None:
+    """An empty list, and records without columns, are JSON of the right shape: 422."""
+    assert post(client_of(regressor), body).status_code == 422
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b'{"instances": []}', b"7", b"null"])
+def test_what_is_no_record_is_malformed(regressor: Model, body: bytes) -> None:
+    """Nothing, a scalar and another protocol's envelope are neither a record nor a list: 400."""
+    assert post(client_of(regressor), body).status_code == 400
+
+
 def test_partial_with_nothing_good_is_a_refusal(regressor: Model) -> None:
     """If all records are bad there is nothing partial about it: 422."""
     assert post(client_of(regressor), [{}, 3], "?errors=partial").status_code == 422

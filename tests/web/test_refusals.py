@@ -128,7 +128,7 @@ def test_a_list_above_the_limit_is_refused_with_the_limit(regressor: Model) -> N
     for bodies in lists:
         answer = client.post("/predict", json=bodies)
         assert answer.status_code == 413
-        assert "4 records, more than 3 (MAX_RECORDS)" in document_of(answer)["detail"]
+        assert "more than 3 records (MAX_RECORDS)" in document_of(answer)["detail"]
 
 
 class Trickle:
