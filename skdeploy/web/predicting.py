@@ -91,12 +91,13 @@ class Predictor:
         if refusal is not None:
             return refusal
         answer = self.respond_soon(context)
-        if answer is None:
-            answer = self.explain(context)
-        return answer if isinstance(answer, tuple) else self.respond_to(answer, context)
+        if answer is not None:
+            return answer
+        explained = self.explain(context)
+        return explained if isinstance(explained, tuple) else self.respond_to(explained, context)
 
     def respond_soon(self, context: RequestContext) -> Answer | None:
-        """The answer to a request that `check` let pass; None if its body is one that `explain` has to wait for."""
+        """The answer to a request that `check` let pass; None if `explain` has to look at its body."""
         body = context.read(self._max_body)
         began = time.monotonic()
         try:
