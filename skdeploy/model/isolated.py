@@ -41,8 +41,7 @@ def in_child(work: Callable[[], T], shared: Any = None, meanwhile: Callable[[], 
 
     def child() -> None:
         os.close(reading)
-        # What holds the pipe open hides the child's end from the parent.
-        os.register_at_fork(after_in_child=lambda: os.close(writing))
+        _close_in_forks(writing)
         _end_with(parent)
         os.setsid()
         _tell(writing, _outcome(work), parts)
@@ -76,6 +75,17 @@ def _hear(pid: int, reading: int, parts: list[Any], meanwhile: Callable[[], None
             _wait(pid)
 
 
+def _close_in_forks(descriptor: int) -> None:
+    """Have processes that this one forks close it: they would hide the end of this one from the parent."""
+    descriptors = [descriptor]
+
+    def close() -> None:
+        while descriptors:  # theirs have nothing to close
+            os.close(descriptors.pop())
+
+    os.register_at_fork(after_in_child=close)
+
+
 def _end_with(parent: int) -> None:
     """Have the kernel kill this process when `parent` ends, whatever native code it is in."""
     if sys.platform == "linux":
@@ -89,12 +99,13 @@ def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
     try:
         return work(), None
     except Exception as error:  # whatever it is, the parent raises it
+        where = f"{_NAME} raised it:\n{''.join(traceback.format_exception(error))}"
         if not isinstance(error, SkdeployError):
-            error.add_note(f"{_NAME} raised it:\n{''.join(traceback.format_exception(error))}")
+            error.add_note(where)
         try:
             pickle.loads(pickle.dumps(error))
         except Exception:  # an exception of the pipeline's modules
-            return None, RuntimeError(*error.__notes__)
+            return None, RuntimeError(where)
         return None, error
 
 

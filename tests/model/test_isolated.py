@@ -17,9 +17,11 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import skdeploy
+from skdeploy.__main__ import main
 from skdeploy.engines.graph import Analyzer, Words
 from skdeploy.errors import DigestMismatch, ModelUnavailable, ProofFailed, SourceUnreachable, UnreadableModel
 from skdeploy.model import Model
+from skdeploy.model.exported import load_exported
 from skdeploy.model.isolated import in_child
 from skdeploy.model.loading import load_model
 from tests import pipelines
@@ -153,6 +155,7 @@ def test_what_the_child_started_ends_with_it(start: Callable[[], int], end: str,
 
 STUCK = """
 import os, signal, sys, time
+from skdeploy.model.exported import load_exported
 from skdeploy.model.isolated import in_child
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -224,6 +227,18 @@ def test_a_vectorizer_is_not_copied(tmp_path: Path) -> None:
     held = words.analyze._vectorizer
     loaded = model.engine._others._pipeline  # type: ignore[attr-defined]
     assert any(held is part for _, part, _ in loaded[0].transformers_)
+
+
+def test_an_exported_model_is_the_same_as_in_this_process(tmp_path: Path) -> None:
+    """A child predicts its golden records, too, and measures it."""
+    pipeline, X, y = pipelines.mixed_regression()
+    skdeploy.save(pipeline, X, y, tmp_path / "model.bin")
+    assert main(["export", str(tmp_path / "model.bin"), str(tmp_path / "exported")], {}) == 0
+    here, there = (load_exported(tmp_path / "exported", isolated=isolated) for isolated in (False, True))
+    assert (there.passport, there.probe, there.digest) == (here.passport, here.probe, here.digest)
+    assert there.predict(there.probe) == here.predict(here.probe)
+    assert there.cost is not None
+    assert there.together
 
 
 def test_a_failed_proof_reads_as_before(tmp_path: Path) -> None:
