@@ -18,6 +18,7 @@ from benchmarks import (
     plots,
     proc,
     processes,
+    profiling,
     protocols,
     report,
     results,
@@ -367,3 +368,36 @@ def test_our_environment_is_the_lock() -> None:
     assert sorted(line.split(" ;")[0] for line in wanted) == sorted(
         name + pinned["version"] for name, pinned in locked.items()
     )
+
+
+def test_a_profile_adds_up_by_stage() -> None:
+    """A module's stage is that of its longest prefix; what nobody claims is its callers', part by part."""
+    graph = (str(ROOT / "skdeploy" / "engines" / "onnx.py"), 1, "_run")
+    app = (str(ROOT / "skdeploy" / "web" / "app.py"), 1, "respond")
+    run = ("~", 0, "<built-in method onnxruntime.capi.run>")
+    append = ("~", 0, "<method 'append' of 'list' objects>")
+    times: profiling.Times = {
+        app: (1, 1, 1.0, 10.0, {}),
+        graph: (1, 1, 1.0, 6.0, {app: (1, 1, 1.0, 6.0)}),
+        run: (1, 1, 4.0, 4.0, {graph: (1, 1, 4.0, 4.0)}),
+        append: (2, 2, 4.0, 4.0, {graph: (1, 1, 1.0, 1.0), app: (1, 1, 3.0, 3.0)}),
+    }
+    assert profiling.by_stage(times) == pytest.approx({"graph": 0.6, profiling.REST: 0.4})
+
+
+def test_every_stage_of_a_request_is_found() -> None:
+    """Real requests in this process: what the application does has its time, and all is told apart."""
+    bodies = [protocols.body("skdeploy", [record]) for record in protocols.flight_records()[:20]]
+    serve = profiling.serve_in_process()
+    assert protocols.numbers(serve(bodies[0]))
+    microseconds, shares = profiling.measure(serve, bodies, 40)
+    assert microseconds > 0
+    assert sum(shares.values()) == pytest.approx(1)
+    assert {"decode of JSON", "packing", "graph", "encoding", profiling.REST} <= set(shares)
+    assert profiling.table(microseconds, shares).count("\n") == len(shares) + 3
+
+
+def test_a_request_that_fails_ends_the_profile() -> None:
+    """A refusal's time is not a prediction's."""
+    with pytest.raises(SystemExit, match="422"):
+        profiling.serve_in_process()(b"{}")
