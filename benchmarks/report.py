@@ -21,7 +21,8 @@ _BEGIN, _END = "<!-- written by `make bench` -->\n", "<!-- end -->\n"
 def sections(document: Document) -> tuple[str, str]:
     """What README.md and benchmarks/README.md say of what was measured, in this order."""
     table = rows(document)
-    where = "\n".join(machine(run) for run in document["runs"].values())
+    latest_first = sorted(document["runs"].items(), reverse=True)
+    where = "\n".join(machine(run) for _, run in latest_first)
     short = [where, server_table([row for row in table if row.kind in SHOWN])]
     long = [
         where,

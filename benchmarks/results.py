@@ -93,6 +93,7 @@ class Ratio:
     """How one server compares with another.
 
     value        the median over the rounds that count; nan if none does, or if either was not measured
+    by_cpu       of requests/s, the same by CPU time per request, over all rounds; nan where there is none
     rounds       how many there were, 0 where the two are from different runs
     thrown_away  how many of them do not count
     dates        of both servers, where they are from different runs
@@ -100,6 +101,7 @@ class Ratio:
     """
 
     value: float
+    by_cpu: float = math.nan
     rounds: int = 0
     thrown_away: int = 0
     dates: tuple[str, ...] = ()
@@ -129,7 +131,17 @@ def compare(
         if scenario in mine and scenario in theirs
     ]
     kept = [mine[name] / theirs[name] for mine, theirs in pairs if scenario == "one1" or _agree(mine, theirs)]
-    return Ratio(median(kept) if kept else math.nan, len(pairs), len(pairs) - len(kept))
+    by_cpu = [
+        theirs["cpu"] / mine["cpu"]
+        for mine, theirs in pairs
+        if name == "requests_per_second" and "cpu" in mine and "cpu" in theirs
+    ]
+    return Ratio(
+        median(kept) if kept else math.nan,
+        median(by_cpu) if by_cpu else math.nan,
+        len(pairs),
+        len(pairs) - len(kept),
+    )
 
 
 def _agree(mine: Document, theirs: Document) -> bool:

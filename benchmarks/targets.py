@@ -86,6 +86,8 @@ def _target(words: str, ratio: Ratio, bound: float | None, *, at_most: bool = Fa
         note = "one round"
     if ratio.thrown_away:
         note += f", {ratio.thrown_away} thrown away"
+    if not math.isnan(ratio.by_cpu):
+        note += f"; {ratio.by_cpu:.3g}x by CPU time"
     if not ratio.rounds:
         note = f"medians of {' and '.join(ratio.dates)}" if ratio.dates else ""
     if not ratio.one_machine:

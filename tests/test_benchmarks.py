@@ -127,7 +127,7 @@ def test_rounds_are_compared_within_themselves() -> None:
     mine = measured([100, 1000, 10], [20, 20, 20])
     theirs = measured([50, 500, 5], [40, 40, 40])
     found = results.compare({"runs": {}, "servers": {"a": mine, "b": theirs}}, "one16", "a", "b")
-    assert found == results.Ratio(2.0, 3, 0)
+    assert found == results.Ratio(2.0, 2.0, 3, 0)
 
 
 @pytest.mark.parametrize(("cpu", "thrown_away"), [(40.0, 0), (34.0, 0), (33.0, 1), (49.0, 1)])
@@ -137,7 +137,7 @@ def test_a_round_whose_ratios_disagree_is_thrown_away(cpu: float, thrown_away: i
     theirs = measured([50, 50], [40, cpu])
     document: Document = {"runs": {}, "servers": {"a": mine, "b": theirs}}
     found = results.compare(document, "one16", "a", "b")
-    assert found == results.Ratio(2.0, 2, thrown_away)
+    assert found == results.Ratio(2.0, (2 + cpu / 20) / 2, 2, thrown_away)
     document["servers"]["b"] = measured([50], [400])
     document["servers"]["a"] = measured([100], [20])
     assert str(results.compare(document, "one16", "a", "b").value) == "nan"
@@ -154,10 +154,10 @@ def test_a_target_says_how_many_rounds_do_not_count(one_run: Document) -> None:
         ]
     words = "one record, 16 connections: requests/s of the no-op WSGI application | at least 2.2x"
     table = report.target_table(targets.targets(one_run))
-    assert f"| {words} | 1x | **no** | 3 rounds, 2 thrown away |" in table
+    assert f"| {words} | 1x | **no** | 3 rounds, 2 thrown away; 2x by CPU time |" in table
     one_run["servers"]["floor"]["rounds"][2]["one16"]["cpu"] = 100
     table = report.target_table(targets.targets(one_run))
-    assert f"| {words} | no round that counts |  | 3 rounds, 3 thrown away |" in table
+    assert f"| {words} | no round that counts |  | 3 rounds, 3 thrown away; 2x by CPU time |" in table
 
 
 def test_the_pictures_are_drawn(document: Document, tmp_path: Path) -> None:
