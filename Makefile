@@ -75,7 +75,7 @@ audit: $(AUDIT)/done ## known vulnerabilities of the image's packages; asks a se
 image: ## build the Docker image skdeploy
 	DOCKER_BUILDKIT=1 docker build -t skdeploy .
 
-bench: .venv/dev.done ## measure skdeploy beside other servers, 15 minutes (ROUNDS=3, ONLY="flask skdeploy")
+bench: .venv/dev.done ## measure skdeploy beside other servers, 20 minutes (ROUNDS=3, ONLY="flask skdeploy")
 	$(BIN)/python -m benchmarks run --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
 bench-batch: .venv/dev.done $(SPARK)/done $(SPARK)/jars/postgresql.jar ## measure a batch job, PostgreSQL to PostgreSQL, beside the naive loop (ROUNDS=3, ONLY="naive interval")

@@ -1,6 +1,6 @@
 """The benchmark beside other servers, `make bench`.
 
-__main__    run, report
+__main__    run, report, profile
 command     the command lines, of the other benchmarks as well
 session     one run: rounds over the servers, bounded in time
 servers     the table of servers: command, environment, protocol
@@ -12,9 +12,10 @@ proc        what /proc knows: process trees, memory, listening addresses
 load        wrk
 operating   what metrics and log cost, and goodput under overload: `make bench-operating`
 inprocess   decode, engine and encode without a server
+profiling   what a request's time is made of
 columns     models with many columns
 documents   results.json, read and written
-results     medians
+results     medians, and ratios of neighbours in time
 targets     what the project wants to reach, and whether it did
 report      the documents' tables
 plots       the documents' pictures

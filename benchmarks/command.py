@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import documents
 from benchmarks.documents import Document
@@ -41,7 +42,10 @@ def main(suite: Suite, argv: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     name, size = suite.size
     note = "with other than %(default)s nothing is kept"
-    options = parse(suite.program, suite.about, suite.contestants, "CONTESTANT", (name, size, note), argv)
+    only = ("CONTESTANT", "measure these and keep nothing")
+    options = parser(suite.program, suite.about, suite.contestants, only, (name, size, note))[0].parse_args(
+        argv
+    )
     kept = options.verb == "report" or (not options.only and getattr(options, name) == size)
     with stopped_by_signals():
         if options.verb == "report":
@@ -67,33 +71,30 @@ def stopped_by_signals() -> Iterator[None]:
         raise SystemExit("The benchmark was interrupted; nothing is kept.") from None
 
 
-def parse(
+def parser(
     program: str,
     about: str | None,
     keys: Sequence[str],
-    key: str,
+    only: tuple[str, str],
     size: tuple[str, int, str],
-    argv: Sequence[str] | None,
-) -> argparse.Namespace:
-    """The options.
+) -> tuple[argparse.ArgumentParser, Any]:
+    """The options of run and report, and where further verbs are added.
 
-    keys   what can be measured alone; one of it is a `key`
+    keys   what can be measured alone
+    only   what one of them is called, and the help of choosing some
     size   the name, the default and the help of how much is measured
     """
-    parser = argparse.ArgumentParser(
+    whole = argparse.ArgumentParser(
         prog=program, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = whole.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="measure")
     run.add_argument("--rounds", type=int, default=3, help="how often each is measured (%(default)s)")
     name, default, meaning = size
     run.add_argument(f"--{name}", type=int, default=default, help=meaning)
+    key, choosing = only
     run.add_argument(
-        "--only",
-        nargs="+",
-        choices=list(keys),
-        metavar=key,
-        help=f"measure these and keep nothing: {', '.join(keys)}",
+        "--only", nargs="+", choices=list(keys), metavar=key, help=f"{choosing}: {', '.join(keys)}"
     )
     verbs.add_parser("report", help="write what the documents have from results.json")
-    return parser.parse_args(argv)
+    return whole, verbs

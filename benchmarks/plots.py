@@ -12,32 +12,34 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.documents import Document
+from benchmarks.report import SHOWN
 from benchmarks.results import Row, rows
 from benchmarks.servers import SERVERS
 
-_OURS, _FLOOR, _OTHER = "#1f77b4", "#dfe4e8", "#9aa5b1"
+_OURS, _FLOOR, _HANDWRITTEN, _OTHER = "#1f77b4", "#dfe4e8", "#6b7680", "#9aa5b1"
 _INK = "#4a5560"
 _LINES = {"skdeploy": _OURS, "skdeploy-sklearn": "#74b3e0", "flask": "#6b7680", "mlflow": "#a9b2bb"}
 
 
 def draw(document: Document, folder: Path) -> list[Path]:
-    """Write the four pictures into `folder`."""
-    table = [row for row in rows(document) if row.kind in ("floor", "ours", "peer")]
+    """Write the four pictures into `folder`; that by columns only if they were measured."""
+    table = [row for row in rows(document) if row.kind in SHOWN]
     pictures = {
         "throughput": throughput(table),
         "latency": latency(table),
         "footprint": footprint([row for row in table if row.kind != "floor"]),
-        "columns": by_columns(document),
     }
+    if "columns" in document:
+        pictures["columns"] = by_columns(document)
     return [_save(figure, folder / f"benchmark-{name}.png") for name, figure in pictures.items()]
 
 
 def throughput(table: Sequence[Row]) -> Figure:
     """One record per request, and 1,000."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     _bars(left, table, lambda row: row.one, "requests/s, one record, 16 connections", "{:,.0f}")
-    many = [row for row in table if row.kind != "floor"]
+    many = [row for row in table if row.kind != "floor" and not math.isnan(row.many)]
     _bars(right, many, lambda row: row.many, "records/s, 1,000 records per request", "{:,.0f}")
     return figure
 
@@ -66,7 +68,7 @@ def by_columns(document: Document) -> Figure:
     """Requests per second against the number of columns of a linear model."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    for key, rates in document["columns"].items():
+    for key, rates in document["columns"]["requests_per_second"].items():
         counts = [int(count) for count in rates]
         values = [median(rate) for rate in rates.values()]
         colour = _LINES[key]
@@ -163,7 +165,7 @@ def _title(axes: Any, title: str) -> None:
 
 
 def _colour(row: Row) -> str:
-    return {"ours": _OURS, "floor": _FLOOR}.get(row.kind, _OTHER)
+    return {"ours": _OURS, "floor": _FLOOR, "handwritten": _HANDWRITTEN}.get(row.kind, _OTHER)
 
 
 def _save(figure: Figure, path: Path) -> Path:

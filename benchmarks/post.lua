@@ -1,11 +1,18 @@
--- wrk posts the file that is named after `--`, and says what came of it in one line of JSON.
+-- wrk posts the lines of the file that is named after `--` in turn, each a body, and says what came of it in
+-- one line of JSON.
+
+local posts, next_post = {}, 0
 
 function init(arguments)
-  local file = assert(io.open(arguments[1], "rb"))
-  wrk.method = "POST"
-  wrk.body = file:read("*a")
-  wrk.headers["Content-Type"] = "application/json"
-  file:close()
+  local headers = {["Content-Type"] = "application/json"}
+  for line in io.lines(arguments[1]) do
+    posts[#posts + 1] = wrk.format("POST", nil, headers, line)
+  end
+end
+
+function request()
+  next_post = next_post % #posts + 1
+  return posts[next_post]
 end
 
 function done(summary, latency, requests)

@@ -7,21 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
+from examples.flights.data import flights_table, flown
 
 Record = dict[str, Any]
 
 MODEL = Path(__file__).parent.parent / "model.bin"
+# Records of a large request, and all that are sent.
 MANY = 1000
+RECORDS = 4000
 
 
-def complete_records() -> list[Record]:
-    """1,000 records without nulls, which not every peer takes: the model's golden ones, again and again."""
-    passport = joblib.load(MODEL).passport_
-    names = [column["name"] for column in passport["schema"]["columns"]]
-    rows = zip(*passport["golden"]["cells"], strict=True)
-    complete = [dict(zip(names, row, strict=True)) for row in rows if None not in row]
-    return [complete[i % len(complete)] for i in range(MANY)]
+def flight_records() -> list[Record]:
+    """4,000 different flights without nulls, which not every peer takes; the same ones every time."""
+    X, _ = flown(flights_table())
+    chosen = X.dropna().drop_duplicates().sample(RECORDS, random_state=1)
+    records: list[Record] = json.loads(chosen.to_json(orient="records", double_precision=15))
+    return records
 
 
 def _columns(records: list[Record]) -> dict[str, list[Any]]:
@@ -48,6 +49,12 @@ PROTOCOLS: dict[str, Callable[[list[Record]], Any]] = {
     "v1": lambda records: {"instances": [_columns(records)]},
     "v2": _v2,
 }
+
+
+def bodies(protocol: str, records: list[Record], size: int) -> bytes:
+    """Bodies of `size` records each, a line per body: JSON without blanks has no line break."""
+    whole = range(0, len(records) - size + 1, size)
+    return b"\n".join(body(protocol, records[start : start + size]) for start in whole) + b"\n"
 
 
 def body(protocol: str, records: list[Record]) -> bytes:

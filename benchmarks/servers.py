@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"
+OURS = "skdeploy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,8 @@ class Server:
     venv         its environment, a folder of .venvs; `{bin}` is that folder's bin
     command, environment, folder   what is run, with which variables, and where
     path, protocol   where it is asked, and how
-    kind         floor, ours, alternative (ours under another server), peer, or batching (a peer that collects
-                 requests, which is not its default)
+    kind         floor (answers a constant), ours, alternative (ours under another server), handwritten (ours
+                 without skdeploy), peer, or batching (a peer that collects requests, not its default)
     """
 
     key: str
@@ -35,6 +36,8 @@ class Server:
 _GTHREAD = ("{bin}/gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", "4")
 _GTHREAD_APP = (*_GTHREAD, "--keep-alive", "5", "--bind", "127.0.0.1:{port}", "app:app")
 _GUNICORN = ("{bin}/gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app")
+_UVICORN_WORKER = ("{bin}/gunicorn", "-k", "uvicorn_worker.UvicornWorker", "--preload", "--workers", "1")
+_UVICORN = ("{bin}/uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log")
 _GRANIAN = ("{bin}/granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4")
 _MLFLOW = ("{bin}/mlflow", "models", "serve", "-m", "{mlflow_model}")
 _BENTOML = ("{bin}/bentoml", "serve", "service:Flights", "--host", "127.0.0.1", "--port", "{port}")
@@ -65,11 +68,40 @@ def ours_with(workers: int) -> Server:
     return _ours(f"skdeploy-{workers}", f"skdeploy, {workers} workers", "auto", workers)
 
 
-_FLOOR = Server(
-    "floor", "floor: no-op WSGI", "skdeploy", _GTHREAD_APP, PEERS / "floor", "skdeploy", kind="floor"
+_FLOORS = (
+    Server("floor", "floor: no-op WSGI", "skdeploy", _GTHREAD_APP, PEERS / "floor", "skdeploy", kind="floor"),
+    Server(
+        "noop-asgi",
+        "no-op ASGI",
+        "noop_asgi",
+        (*_UVICORN_WORKER, "--bind", "127.0.0.1:{port}", "app:app"),
+        PEERS / "noop_asgi",
+        "skdeploy",
+        kind="floor",
+    ),
+)
+_HANDWRITTEN = Server(
+    "handwritten",
+    "written by hand",
+    "handwritten",
+    (
+        *_UVICORN,
+        "--no-server-header",
+        "--lifespan",
+        "off",
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "app:app",
+    ),
+    PEERS / "handwritten",
+    "skdeploy",
+    environment={"EXPORTED": "{exported}", "ORT_DISABLE_TELEMETRY": "1"},
+    kind="handwritten",
 )
 _OURS = (
-    _ours("skdeploy", "skdeploy", "auto"),
+    _ours(OURS, "skdeploy", "auto"),
     _ours("skdeploy-sklearn", "skdeploy, ENGINE=sklearn", "sklearn"),
     Server(
         "skdeploy-granian",
@@ -88,7 +120,7 @@ _PEERS = (
         "fastapi",
         "FastAPI",
         "fastapi",
-        ("{bin}/uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "app:app"),
+        (*_UVICORN, "app:app"),
         PEERS / "fastapi",
         "list",
     ),
@@ -161,4 +193,6 @@ _BATCHING = (
     ),
 )
 
-SERVERS: dict[str, Server] = {server.key: server for server in (_FLOOR, *_OURS, *_PEERS, *_BATCHING)}
+SERVERS: dict[str, Server] = {
+    server.key: server for server in (*_FLOORS, _HANDWRITTEN, *_OURS, *_PEERS, *_BATCHING)
+}

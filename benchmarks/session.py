@@ -14,13 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import columns, venvs
+from benchmarks.documents import Document
 from benchmarks.load import require_tools
-from benchmarks.protocols import MANY, MODEL, complete_records
-from benchmarks.servers import SERVERS, Server, ours_with
+from benchmarks.processes import BenchmarkError
+from benchmarks.protocols import MANY, MODEL, RECORDS, flight_records
+from benchmarks.servers import OURS, SERVERS, Server, ours_with
 from benchmarks.workbench import Cpus, Workload, in_process, running
 
 # name -> records per request, connections
-SCENARIOS = {"one16": (1, 16), "one1": (1, 1), "many": (MANY, 2)}
+SCENARIOS = {"one16": (1, 16), "one1": (1, 1), "one64": (1, 64), "many": (MANY, 2)}
+# What is measured of each kind: a floor does not score, what fills its core at 16 connections answers no more
+# at 64, and variants are there for one number.
+_MEASURED: dict[str, Sequence[str]] = {
+    "floor": ("one16", "one1", "one64"),
+    "peer": ("one16", "one1", "many"),
+    "batching": ("one16",),
+    "alternative": ("one16",),
+}
 _WORKERS = (1, 2, 3)
 _COLUMN_ROUNDS = 2
 _CONNECTIONS_FOR_ALL_WORKERS = 48
@@ -53,47 +63,40 @@ def opened(rounds: int, seconds: int) -> Generator[Session]:
     cpus = Cpus.reserve()
     with tempfile.TemporaryDirectory(prefix="skdeploy-bench-") as name:
         folder = Path(name)
-        yield Session(folder, cpus, Workload.of(MODEL, complete_records(), folder), rounds, seconds)
+        yield Session(folder, cpus, Workload.of(MODEL, flight_records(), folder), rounds, seconds)
 
 
-def run(keys: Sequence[str], rounds: int, seconds: int, *, extras: bool) -> dict[str, Any]:
-    """Measure the servers `keys`, and with `extras` also workers, in-process and columns."""
+def run(keys: Sequence[str], rounds: int, seconds: int, *, with_columns: bool) -> Document:
+    """Measure the servers `keys`; with ours also its workers' memory, and what it is without a server."""
     for name in dict.fromkeys(SERVERS[key].venv for key in keys):
         say(f"environment of {name}")
         venvs.install(name)
+    described = {**where_and_when(), "rounds": rounds, "seconds": seconds, "flights": RECORDS}
+    run = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    servers = {key: {"run": run, **_installed(SERVERS[key]), "rounds": []} for key in keys}
+    document: Document = {"runs": {run: described}, "servers": servers}
+    rates = []
     with opened(rounds, seconds) as session:
-        results = _description(keys, rounds, seconds)
         _check(session, keys)
         for number in range(rounds):
             for key in keys:
                 measured = _measure(session, SERVERS[key])
-                results["servers"][key]["rounds"].append(measured)
+                servers[key]["rounds"].append(measured)
                 say(f"round {number + 1} of {rounds}: {_one_line(SERVERS[key], measured)}")
-            if extras:
+            if OURS in keys:
                 rate = in_process(session.flights, session.folder, session.cpus, seconds)
-                results["in_process"].append(round(rate))
+                rates.append(round(rate))
                 say(f"round {number + 1} of {rounds}: in-process: {rate:,.0f} records/s")
-        if extras:
-            results["workers"] = _workers(session)
-            results["columns"] = _columns(session)
-    return results
+        if OURS in keys:
+            document["in_process"] = {"run": run, "records_per_second": rates}
+            document["workers"] = {"run": run, **_workers(session)}
+        if with_columns:
+            document["columns"] = {"run": run, "requests_per_second": _columns(session)}
+    return document
 
 
-def _description(keys: Sequence[str], rounds: int, seconds: int) -> dict[str, Any]:
-    return {
-        **where_and_when(),
-        "rounds": rounds,
-        "seconds": seconds,
-        "servers": {
-            key: {
-                "versions": venvs.versions(SERVERS[key].venv),
-                "install": round(venvs.megabytes(SERVERS[key].venv)),
-                "rounds": [],
-            }
-            for key in keys
-        },
-        "in_process": [],
-    }
+def _installed(server: Server) -> dict[str, Any]:
+    return {"versions": venvs.versions(server.venv), "install": round(venvs.megabytes(server.venv))}
 
 
 def where_and_when() -> dict[str, Any]:
@@ -128,28 +131,38 @@ def _measure(session: Session, server: Server) -> dict[str, Any]:
         measured: dict[str, Any] = {"start": round(up.start, 2)}
         for name in scenarios(server):
             records, connections = SCENARIOS[name]
-            measured[name] = up.load(records, connections, session.seconds).document()
+            try:
+                measured[name] = up.load(records, connections, session.seconds).document()
+            except BenchmarkError as error:
+                what = f"{records:,} records a request, {connections} connections"
+                log = up.log.read_text()[-2000:]
+                raise BenchmarkError(
+                    f"{server.label}, {what}: {error}; the end of its log:\n{log}"
+                ) from error
         measured["memory"] = round(up.memory(), 1)
     return measured
 
 
 def scenarios(server: Server) -> Sequence[str]:
-    """All for the servers of the table; for variants of them only the first."""
-    return ("one16",) if server.kind in ("batching", "alternative") else tuple(SCENARIOS)
+    """What is measured of a server."""
+    return _MEASURED.get(server.kind, tuple(SCENARIOS))
 
 
 def _one_line(server: Server, measured: dict[str, Any]) -> str:
-    return f"{server.label}: {measured['one16']['requests_per_second']:,.0f} requests/s"
+    first = measured["one16"]
+    return f"{server.label}: {first['requests_per_second']:,.0f} requests/s, {first['cpu']:.0f} us each"
 
 
-def _workers(session: Session) -> dict[str, float]:
-    """MB of the whole service by number of workers, after a load that reached all of them."""
-    found = {}
+def _workers(session: Session) -> dict[str, Any]:
+    """MB of the whole service by number of workers, and what one of two has for itself, after a load."""
+    found: dict[str, Any] = {"memory": {}}
     for workers in _WORKERS:
         with session.up(ours_with(workers)) as up:
             up.load(1, _CONNECTIONS_FOR_ALL_WORKERS, 1)
-            found[str(workers)] = round(up.memory(), 1)
-        say(f"memory with {workers} workers: {found[str(workers)]} MB")
+            found["memory"][str(workers)] = round(up.memory(), 1)
+            if workers == 2:
+                found["private"] = round(up.private_memory()[-1], 1)
+        say(f"memory with {workers} workers: {found['memory'][str(workers)]} MB")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmarks.processes import (
     started,
     wait_for_answer,
 )
-from benchmarks.protocols import Record, body, numbers
+from benchmarks.protocols import MANY, Record, bodies, body, numbers
 from benchmarks.servers import PEERS, ROOT, Server
 from examples.servers.process import free_ports
 
@@ -49,23 +50,36 @@ class Cpus:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A model, records of it, and what the pipeline predicts for them."""
+    """A model, records of it, and what the pipeline predicts for them.
+
+    mlflow_model, exported   where MLflow's form of it and the exported one are, once a server asks for them
+    """
 
     model: Path
     records: list[Record]
     expected: list[float]
     mlflow_model: Path
+    exported: Path
+
+    @property
+    def many(self) -> int:
+        """Records of a large request."""
+        return min(MANY, len(self.records))
 
     @classmethod
     def of(cls, model: Path, records: list[Record], folder: Path) -> Workload:
-        """The workload of a pickled pipeline; `folder` is for what MLflow makes of it."""
+        """The workload of a pickled pipeline; `folder` is for what is made of it."""
         expected = joblib.load(model).predict(pd.DataFrame(records)).tolist()
-        return cls(model, records, expected, folder / f"mlflow-{model.stem}")
+        mlflow_model, exported = (folder / f"{form}-{model.stem}" for form in ("mlflow", "exported"))
+        return cls(model, records, expected, mlflow_model, exported)
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answered correctly, `start` seconds after it was started."""
+    """A server that answered correctly, `start` seconds after it was started.
+
+    bodies   records per request -> a file with a body in each line
+    """
 
     server: Server
     pid: int
@@ -73,16 +87,28 @@ class Running:
     start: float
     bodies: dict[int, Path]
     cpus: Cpus
+    log: Path
 
     def load(self, records: int, connections: int, seconds: int) -> load.Load:
         """The load that requests of so many records make."""
         url = f"http://127.0.0.1:{self.port}{self.server.path}"
         file = self.bodies[records]
-        return load.measure(url, file, connections=connections, seconds=seconds, cpu=self.cpus.load)
+        return load.measure(
+            url,
+            file,
+            connections=connections,
+            seconds=seconds,
+            cpu=self.cpus.load,
+            spent=lambda: proc.cpu_seconds(self.pid),
+        )
 
     def memory(self) -> float:
         """MB of the server's processes."""
         return proc.memory(self.pid)
+
+    def private_memory(self) -> list[float]:
+        """MB of each process that the server started, the greatest last."""
+        return sorted(map(proc.private_memory, proc.tree(self.pid)[1:]))
 
 
 @contextlib.contextmanager
@@ -90,12 +116,14 @@ def running(server: Server, workload: Workload, folder: Path, cpus: Cpus) -> Gen
     """The server, answering what the pipeline predicts, on loopback alone. BenchmarkError if not."""
     if "{mlflow_model}" in server.command:
         _write_mlflow_model(workload, folder)
-    bodies = dict(_write_bodies(server, workload, folder))
+    if "{exported}" in server.environment.values():
+        _write_exported(workload, folder)
+    files = dict(_write_bodies(server, workload, folder))
     [port], log = free_ports(1), folder / f"{server.key}.log"
     with started(_command(server, workload, port, folder, log), cpus.server) as process:
         try:
-            start = wait_for_answer(process, log, port, server.path, bodies[1].read_bytes())
-            up = Running(server, process.pid, port, start, bodies, cpus)
+            start = wait_for_answer(process, log, port, server.path, _first_body(files[1]))
+            up = Running(server, process.pid, port, start, files, cpus, log)
             _require_right_answers(up, workload)
         except (BenchmarkError, OSError, ValueError) as error:
             raise BenchmarkError(f"{server.label}: {error}") from error
@@ -110,6 +138,7 @@ def _command(server: Server, workload: Workload, port: int, folder: Path, log: P
         "spare_port": free_ports(1)[0],
         "model": workload.model,
         "mlflow_model": workload.mlflow_model,
+        "exported": workload.exported,
     }
     environment = neutral_environment(folder)
     environment |= {"MODEL": str(workload.model), "PORT": str(port)}
@@ -120,17 +149,33 @@ def _command(server: Server, workload: Workload, port: int, folder: Path, log: P
 
 
 def _write_bodies(server: Server, workload: Workload, folder: Path) -> Iterator[tuple[int, Path]]:
-    for count in (1, len(workload.records)):
-        file = folder / f"{server.key}-{count}.json"
-        file.write_bytes(body(server.protocol, workload.records[:count]))
-        yield count, file
+    for size in (1, workload.many):
+        file = folder / f"{server.key}-{size}.jsonl"
+        file.write_bytes(bodies(server.protocol, workload.records, size))
+        yield size, file
+
+
+def _first_body(file: Path) -> bytes:
+    with file.open("rb") as lines:
+        return lines.readline().rstrip()
+
+
+def _write_exported(workload: Workload, folder: Path) -> None:
+    if workload.exported.exists():
+        return
+    command = [sys.executable, "-m", "skdeploy", "export", str(workload.model), str(workload.exported)]
+    done = subprocess.run(
+        command, env=neutral_environment(folder), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchmarkError(f"the model cannot be exported:\n{done.stderr[-2000:]}")
 
 
 def _write_mlflow_model(workload: Workload, folder: Path) -> None:
     if workload.mlflow_model.exists():
         return
     records = folder / "mlflow-records.json"
-    records.write_bytes(body("list", workload.records))
+    records.write_bytes(body("list", workload.records[: workload.many]))
     command = [venvs.python("mlflow"), PEERS / "mlflow" / "prepare.py"]
     command += [workload.model, records, workload.mlflow_model]
     done = subprocess.run(
@@ -144,7 +189,7 @@ def _require_right_answers(up: Running, workload: Workload) -> None:
     if strangers := proc.strangers(up.pid):
         raise BenchmarkError(f"listens on {strangers}, which is not loopback")
     for count, file in up.bodies.items():
-        answer = post(up.port, up.server.path, file.read_bytes())
+        answer = post(up.port, up.server.path, _first_body(file))
         if up.server.kind != "floor":
             _require_equal(numbers(answer), workload.expected[:count])
 
@@ -157,7 +202,7 @@ def _require_equal(got: list[float], expected: list[float]) -> None:
 def in_process(workload: Workload, folder: Path, cpus: Cpus, seconds: int) -> float:
     """Records per second without a server, on the server's core."""
     file = folder / "in-process.json"
-    file.write_bytes(body("skdeploy", workload.records))
+    file.write_bytes(body("skdeploy", workload.records[: workload.many]))
     command = ["taskset", "-c", str(cpus.server), str(venvs.python("skdeploy"))]
     command += ["-m", "benchmarks.inprocess", str(workload.model), str(file), str(seconds)]
     done = subprocess.run(
@@ -171,4 +216,4 @@ def in_process(workload: Workload, folder: Path, cpus: Cpus, seconds: int) -> fl
     )
     if done.returncode:
         raise BenchmarkError(f"decode, engine and encode without a server: {done.stderr[-2000:]}")
-    return float(done.stdout) * len(workload.records)
+    return float(done.stdout) * workload.many

@@ -1,0 +1,190 @@
+"""What a request's time is made of: requests are answered in this process under cProfile, by stage.
+
+`serve_in_process` says who answers, `STAGES` and `BUILT_IN` what belongs to which stage.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import gc
+import io
+import math
+import pstats
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import protocols, report
+from benchmarks.servers import ROOT
+from benchmarks.session import where_and_when
+
+PATH = report.DOCUMENTS[1]
+BEGIN = "<!-- written by `python -m benchmarks profile` -->\n"
+REST = "bookkeeping"
+# Stage -> prefixes of the modules whose time it is; the longest prefix holds.
+STAGES: dict[str, Sequence[str]] = {
+    "parse of HTTP": ("gunicorn.http", "httptools"),
+    "decode of JSON": ("skdeploy.schema",),
+    "packing": ("skdeploy.engines.packing",),
+    "graph": ("skdeploy.engines.onnx",),
+    "encoding": ("skdeploy.model.outputs", "skdeploy.web.answers"),
+    REST: ("skdeploy", "flask", "gunicorn", "werkzeug", "benchmarks"),
+    "write": ("asyncio.selector_events", "asyncio.transports"),
+}
+# Part of a built-in function's name -> its stage. The time of any other is its caller's.
+BUILT_IN = {
+    "onnxruntime": "graph",
+    "msgspec.json.Encoder": "encoding",
+    "method 'send": "write",
+    "method 'recv": "parse of HTTP",
+}
+_WARM_UP = 500
+
+# A function of a profile: file, line, name; and what pstats knows of it.
+Function = tuple[str, int, str]
+Times = Mapping[Function, tuple[int, int, float, float, Mapping[Function, tuple[int, int, float, float]]]]
+
+
+def serve_in_process() -> Callable[[bytes], bytes]:
+    """Who answers a body here: today the WSGI application, whose server's part is not in it."""
+    import skdeploy
+    from skdeploy.settings import Settings
+    from skdeploy.web import create_app
+
+    app = create_app(skdeploy.load(protocols.MODEL), Settings.from_env({}))
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/predict",
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": "application/json",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": io.StringIO(),
+    }
+
+    def serve(body: bytes) -> bytes:
+        statuses: list[str] = []
+
+        def start_response(status: str, _headers: Any, _info: Any = None) -> Any:
+            statuses.append(status)
+
+        own = {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        answer = b"".join(app(own, start_response))
+        if statuses != ["200 OK"]:
+            raise SystemExit(f"A request is answered with {statuses}: {answer!r}")
+        return answer
+
+    return serve
+
+
+def write(requests: int) -> str:
+    """Profile so many requests, write the table into benchmarks/README.md, and return it."""
+    bodies = [protocols.body("skdeploy", [record]) for record in protocols.flight_records()]
+    microseconds, shares = measure(serve_in_process(), bodies, requests)
+    where = report.machine({**where_and_when(), "rounds": 1}).partition(";")[0]
+    section = f"{where}; {requests:,} requests of one record, in process.\n\n{table(microseconds, shares)}"
+    report.replace_between(PATH, BEGIN, section)
+    return section
+
+
+def measure(
+    serve: Callable[[bytes], object], bodies: Sequence[bytes], requests: int
+) -> tuple[float, dict[str, float]]:
+    """Microseconds of a request without the profiler, and each stage's share of the time with it."""
+    sent = [bodies[number % len(bodies)] for number in range(requests)]
+    for body in sent[:_WARM_UP]:
+        serve(body)
+    # As predict.py does for the service.
+    gc.collect()
+    gc.freeze()
+    begin = time.perf_counter()
+    for body in sent:
+        serve(body)
+    microseconds = (time.perf_counter() - begin) / requests * 1e6
+    profile = cProfile.Profile()
+    profile.enable()
+    for body in sent:
+        serve(body)
+    profile.disable()
+    gc.unfreeze()
+    times = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    return microseconds, by_stage(times)
+
+
+def by_stage(times: Times) -> dict[str, float]:
+    """Each stage's share of the functions' own times. One that no stage claims counts as its callers do."""
+    known: dict[Function, dict[str, float]] = {}
+    found: dict[str, float] = {}
+    for function, (_, _, own, _, _) in times.items():
+        for stage, share in _stages(function, times, known, frozenset()).items():
+            found[stage] = found.get(stage, 0.0) + own * share
+    whole = math.fsum(found.values())
+    return {stage: seconds / whole for stage, seconds in found.items()}
+
+
+def _stages(
+    function: Function, times: Times, known: dict[Function, dict[str, float]], above: frozenset[Function]
+) -> dict[str, float]:
+    if function in known:
+        return known[function]
+    if (stage := _claimed(function)) is not None:
+        found = {stage: 1.0}
+    else:
+        found = _of_callers(function, times, known, above | {function})
+    known[function] = found
+    return found
+
+
+def _of_callers(
+    function: Function, times: Times, known: dict[Function, dict[str, float]], above: frozenset[Function]
+) -> dict[str, float]:
+    callers = times[function][4] if function in times else {}
+    counted = {caller: made[2] for caller, made in callers.items() if caller not in above and made[2] > 0}
+    if not counted:
+        return {REST: 1.0}
+    whole = math.fsum(counted.values())
+    found: dict[str, float] = {}
+    for caller, own in counted.items():
+        for stage, share in _stages(caller, times, known, above).items():
+            found[stage] = found.get(stage, 0.0) + own / whole * share
+    return found
+
+
+def _claimed(function: Function) -> str | None:
+    file, _, name = function
+    if file == "~":
+        return next((stage for part, stage in BUILT_IN.items() if part in name), None)
+    module = _module(file)
+    claims = [
+        (len(prefix), stage)
+        for stage, prefixes in STAGES.items()
+        for prefix in prefixes
+        if f"{module}.".startswith(f"{prefix}.")
+    ]
+    return max(claims)[1] if claims else None
+
+
+def _module(file: str) -> str:
+    """The name of the module in a file; of the standard library's only the end."""
+    _, installed, inside = file.rpartition("/site-packages/")
+    if not installed:
+        path = Path(file)
+        inside = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else "/".join(path.parts[-2:])
+    return inside.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def table(microseconds: float, shares: Mapping[str, float]) -> str:
+    """A line per stage that takes any time, in the order of a request."""
+    lines = [
+        [stage, f"{shares[stage]:.0%}", f"{shares[stage] * microseconds:.1f}"]
+        for stage in STAGES
+        if shares.get(stage)
+    ]
+    return report.markdown(
+        ["", "share of the profile", "µs of a request"], [*lines, ["all", "100%", f"{microseconds:.1f}"]]
+    )
