@@ -40,7 +40,7 @@ from tests.stream.topics import (
 
 GOOD = ["--topics", "a", "--output", "o", "--group", "g"]
 SLOW_AGE = 77
-SLOW_SECONDS = 7.0
+SLOW_SECONDS = 4.0
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +163,8 @@ def test_a_slow_prediction_causes_no_rebalance(
     pipeline = make_pipeline(FunctionTransformer(taking_its_time), small_pipeline(LinearRegression()))
     skdeploy.save(pipeline.fit(frame, target), frame, target, tmp_path / "slow.bin", name="slow")
     config = tmp_path / "kafka"
-    config.write_text("# soon\nsession.timeout.ms = 4000\nmax.poll.interval.ms = 4000\n")
+    soon = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300, "max.poll.interval.ms": 2000}
+    config.write_text("# soon\n" + "".join(f"{name} = {value}\n" for name, value in soon.items()))
     send(broker, "f", [record(age) for age in (1, SLOW_AGE, 2)])
     settings = {"TOPICS": "f", "OUTPUT_TOPIC": "f.out", "GROUP": "f", "KAFKA_CONFIG": str(config)}
     with consuming(broker, tmp_path / "slow.bin", **settings):
