@@ -63,8 +63,12 @@ imports: .venv/dev.done
 	$(BIN)/lint-imports
 
 test-all: .venv/dev.done $(SERVERS)/done $(AUDIT)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar .kafka/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark, Kafka)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "heavy and not nightly and not docker"
-	$(BIN)/python -m pytest -m "docker and not nightly"
+	@# One process has all that needs a Docker engine, beside the others: two engines would share addresses.
+	@docker_log=$$(mktemp) ; \
+	$(BIN)/python -m pytest -m "docker and not nightly" >$$docker_log 2>&1 & docker=$$! ; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "heavy and not docker and not nightly" ; others=$$? ; \
+	wait $$docker ; with_docker=$$? ; cat $$docker_log ; rm $$docker_log ; \
+	[ $$others -eq 0 ] && [ $$with_docker -eq 0 ]
 
 nightly: .venv/dev.done .kafka/done ## what takes minutes by its nature: dozens of kills, a soak, the fuzzer with a new seed, every row and cell of the generated tables
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "nightly or robustness"
