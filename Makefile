@@ -20,7 +20,7 @@ export PIPENV_NOSPIN := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip sbom audit test check lint types imports test-all image bench bench-batch bench-stream bench-operating lock format coverage-table robustness-table soak fuzz clean
+.PHONY: help serve train mlflow-demo batch-demo screenshots lambda-zip sbom audit test check lint types imports test-all nightly image bench bench-batch bench-stream bench-operating lock format coverage-table robustness-table soak fuzz clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -48,7 +48,7 @@ stream-demo: .venv/dev.done ## a broker, a producer and two consumers: predictio
 	$(BIN)/python -m examples.stream_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy and not nightly"
 
 check: lint types imports test ## what must hold before a change lands: lint, types, imports, tests
 
@@ -63,8 +63,15 @@ imports: .venv/dev.done
 	$(BIN)/lint-imports
 
 test-all: .venv/dev.done $(SERVERS)/done $(AUDIT)/done $(SPARK)/done $(SPARK)/jars/postgresql.jar .kafka/done ## the tests that need heavy servers (a Docker engine, nginx, MLflow, S3, PostgreSQL, Spark, Kafka)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "heavy and not docker"
-	$(BIN)/python -m pytest -m docker
+	@# One process has all that needs a Docker engine, beside the others: two engines would share addresses.
+	@docker_log=$$(mktemp) ; \
+	$(BIN)/python -m pytest -m "docker and not nightly" >$$docker_log 2>&1 & docker=$$! ; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "heavy and not docker and not nightly" ; others=$$? ; \
+	wait $$docker ; with_docker=$$? ; cat $$docker_log ; rm $$docker_log ; \
+	[ $$others -eq 0 ] && [ $$with_docker -eq 0 ]
+
+nightly: .venv/dev.done .kafka/done ## what takes minutes by its nature: dozens of kills, a soak, the fuzzer with a new seed, every row and cell of the generated tables
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "nightly or robustness"
 
 sbom: $(AUDIT)/done ## what is in the image, as CycloneDX, in dist/sbom.json
 	$(AUDIT)/bin/python web-service/supply.py sbom

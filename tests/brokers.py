@@ -68,6 +68,8 @@ def read(broker: Broker, *topics: str, seconds: float = 30) -> list[Read]:
             "group.id": "tests-read",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            # The end of a partition is told when a fetch is over.
+            "fetch.wait.max.ms": 20,
             **QUIET,
         }
     )

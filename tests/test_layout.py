@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import re
 import subprocess
 import sys
@@ -28,23 +27,20 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("root", "allowed", "statements"),
+    ("root", "allowed"),
     [
-        ("predict.py", "skdeploy(.source|.errors|.settings|.watch|.web)?", 25),
+        ("predict.py", "skdeploy(.source|.errors|.settings|.watch|.web)?"),
         (
             "train.py",
             "skdeploy(.passport|.errors)?|examples.flights(.baselines|.data|.plots|.pipeline|.tracking)?",
-            78,
         ),
     ],
 )
-def test_composition_roots_wire_and_nothing_more(root: str, allowed: str, statements: int) -> None:
-    """The root modules, which import-linter cannot hold, import what they wire and are short."""
+def test_composition_roots_import_what_they_wire(root: str, allowed: str) -> None:
+    """import-linter cannot hold the root modules."""
     own = [name for name in imported(ROOT / root) if name.split(".")[0] in ("skdeploy", "examples", "tests")]
     strangers = [name for name in own if not re.fullmatch(rf"({allowed})(\.[A-Za-z_]+)?", name)]
     assert not strangers
-    tree = ast.parse((ROOT / root).read_text())
-    assert sum(isinstance(node, ast.stmt) for node in ast.walk(tree)) <= statements
 
 
 def test_nothing_imports_a_composition_root() -> None:
@@ -107,46 +103,3 @@ def test_the_locks_name_no_package_index() -> None:
 def test_the_committed_model_is_small() -> None:
     """model.bin is at most 1 MB."""
     assert (ROOT / "model.bin").stat().st_size <= 1_000_000
-
-
-def test_functions_and_modules_stay_short() -> None:
-    """No function above 40 lines, no module above 300."""
-    packages = [ROOT / name for name in ("skdeploy", "examples", "benchmarks")]
-    paths = [path for package in packages for path in package.rglob("*.py") if ".venvs" not in path.parts]
-    for path in [*paths, *ROOT.glob("*.py")]:
-        text = path.read_text()
-        assert text.count("\n") <= 300, path
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
-                length = (node.end_lineno or 0) - node.lineno + 1
-                docstring = len((ast.get_docstring(node) or "").splitlines())
-                assert length - docstring <= 40, f"{path}: {node.name} has {length} lines"
-
-
-def test_the_house_has_one_gunicorn_configuration() -> None:
-    """A second gunicorn.conf.py would be another truth."""
-    # Not where what is built comes and goes.
-    folders = [path for path in ROOT.iterdir() if path.is_dir() and not re.match(r"\.|build", path.name)]
-    found = [path for folder in folders for path in folder.rglob("gunicorn.conf.py")]
-    assert found == [ROOT / "web-service" / "gunicorn.conf.py"]
-
-
-def test_the_layout_is_the_documented_one() -> None:
-    """Every file and folder that DESIGN.md's layout names exists."""
-    block = (ROOT / "DESIGN.md").read_text().split("## Layout")[1].split("```")[1]
-    folder = Path()
-    for line in block.splitlines():
-        names = list(itertools.takewhile(_is_path, re.split(r" {3,}", line.strip())[0].split()))
-        for name in names:
-            path = (folder if line.startswith(" ") else Path()) / name
-            assert (ROOT / path).exists(), path
-        if names and not line.startswith(" "):
-            folder = Path(names[0])
-
-
-def _is_path(word: str) -> bool:
-    return (
-        word.endswith("/")
-        or "." in word[:-1]
-        or word in ("Makefile", "Pipfile", "Dockerfile", "LICENSE", ".ci/run")
-    )

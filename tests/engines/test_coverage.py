@@ -37,7 +37,7 @@ def test_some_cells_of_the_document_are_true() -> None:
     assert coverage.marks(pairs) == {pair: table[pair] for pair in pairs}
 
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 def test_every_cell_of_the_document_is_true() -> None:
     """Engine and reason are those of the document, everywhere."""
     assert coverage.marks(coverage.everything()) == documented()

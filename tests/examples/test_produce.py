@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -55,18 +53,12 @@ def kinesis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         server.stop()
 
 
-def run(*arguments: str) -> dict[str, Any]:
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     """What the command said in the end; it ended with 0."""
-    done = subprocess.run(
-        [sys.executable, "-m", "streaming.produce", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return dict(json.loads(done.stdout))
+    code = produce.main(arguments, {})
+    said = capsys.readouterr()
+    assert code == 0, said.out + said.err
+    return dict(json.loads(said.out))
 
 
 def test_an_event_is_a_flight_that_the_model_predicts(table: Any) -> None:
@@ -104,11 +96,12 @@ def test_bad_events_are_a_share_of_several_kinds(table: Any) -> None:
     assert {letter.reason for letter in scored.dead_letters} == {"malformed-body", "invalid-record"}
 
 
-def test_a_topic_gets_as_many_events_as_asked_for(broker: Broker) -> None:
+def test_a_topic_gets_as_many_events_as_asked_for(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """The count, the keys, and what the summary says of the bad ones are what is in the topic."""
     brokers.make_topics(broker, "counted")
     before = time.time() * 1000
-    said = run("--topic", "counted", "--bootstrap", broker.bootstrap, "--count", "3000", "--bad", "0.1")
+    topic = ("--topic", "counted", "--bootstrap", broker.bootstrap)
+    said = run(capsys, *topic, "--count", "3000", "--bad", "0.1")
     found = brokers.read(broker, "counted")
     assert said["events"] == said["acknowledged"] == len(found) == 3000
     assert sorted(int(event.key or b"") for event in found) == list(range(1, 3001))
@@ -116,10 +109,13 @@ def test_a_topic_gets_as_many_events_as_asked_for(broker: Broker) -> None:
     assert all(before - 1 <= event.timestamp <= time.time() * 1000 for event in found)
 
 
-def test_events_have_the_flights_time_if_asked_for(broker: Broker, table: Any) -> None:
+def test_events_have_the_flights_time_if_asked_for(
+    broker: Broker, table: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With --event-time flight the timestamp is the hour of departure."""
     brokers.make_topics(broker, "timed")
-    run("--topic", "timed", "--bootstrap", broker.bootstrap, "--count", "50", "--event-time", "flight")
+    topic = ("--topic", "timed", "--bootstrap", broker.bootstrap)
+    run(capsys, *topic, "--count", "50", "--event-time", "flight")
     found = {int(event.key or b""): event.timestamp for event in brokers.read(broker, "timed")}
     assert found == {event_id: table["time_hour"][event_id - 1].timestamp() * 1000 for event_id in found}
 
@@ -171,11 +167,10 @@ def test_wrong_arguments_end_with_2(arguments: tuple[str, ...], capsys: pytest.C
     assert "error: " in capsys.readouterr().err
 
 
-def test_a_stream_of_kinesis_gets_them_all(kinesis: Any) -> None:
+def test_a_stream_of_kinesis_gets_them_all(kinesis: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Records of the stream are the events, partition key and all, bad ones included."""
-    said = run(
-        "--stream", "flights", "--endpoint-url", kinesis.meta.endpoint_url, "--count", "1201", "--bad", "0.02"
-    )
+    stream = ("--stream", "flights", "--endpoint-url", kinesis.meta.endpoint_url)
+    said = run(capsys, *stream, "--count", "1201", "--bad", "0.02")
     assert said["events"] == said["acknowledged"] == 1201
     [shard] = kinesis.list_shards(StreamName="flights")["Shards"]
     iterator = kinesis.get_shard_iterator(

@@ -85,14 +85,14 @@ class Killing:
 
 
 def disturb(database: Database, folder: Path, name: str, kills: int) -> Killing:
-    """Kill at random moments between a job's start and its end, each time over new tables."""
+    """Kill at a random moment of each `kills`th part of a job's time, each time over new tables."""
     settings = WAYS[name]
     with forks(folder, database.environment()) as forked:
         killing = Killing(database, forked, name, settings)
         expected, seconds = killing.undisturbed()
         moments = random.Random(20260301)
         for place in range(kills):
-            moment = moments.uniform(0, seconds)
+            moment = (place + moments.random()) / kills * seconds
             left = killing.kill_and_run_again(f"killed_{name}_{place}", moment)
             assert left == expected, f"killed after {moment} of {seconds} seconds of CPU time"
     # Some end before their moment.
@@ -100,15 +100,17 @@ def disturb(database: Database, folder: Path, name: str, kills: int) -> Killing:
     return killing
 
 
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("way", WAYS)
-def test_fifty_kills_over_postgres(postgres: Database, tmp_path: Path, way: str) -> None:
+def test_kills_over_postgres(postgres: Database, tmp_path: Path, way: str, kills: int) -> None:
     """Predictions, rejects and ledger are equal to the undisturbed run's; staged ones are gone on with."""
-    killing = disturb(postgres, tmp_path, way, 50)
-    assert (killing.resumed > 5) if way == "staged" else (killing.resumed == 0)
+    killing = disturb(postgres, tmp_path, way, kills)
+    assert (killing.resumed > kills / 10) if way == "staged" else (killing.resumed == 0)
 
 
+@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("way", WAYS)
-def test_ten_kills_over_sqlite(sqlite: Database, tmp_path: Path, way: str) -> None:
+def test_kills_over_sqlite(sqlite: Database, tmp_path: Path, way: str, kills: int) -> None:
     """The same where the database is a file, which the dead process had open."""
-    disturb(sqlite, tmp_path, way, 10)
+    disturb(sqlite, tmp_path, way, kills)
     assert list(tmp_path.glob("*.lock")) == []

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 import skdeploy
 from examples.servers.mlflow_server import MlflowServer, mlflow_server
 from examples.servers.s3 import S3
+from skdeploy.__main__ import main
 from skdeploy.source.registry import TAG
 from tests import stores
-from tests.live import ROOT
 
 pytestmark = pytest.mark.heavy
 
@@ -47,31 +46,31 @@ def mlflow(s3: S3, tmp_path_factory: pytest.TempPathFactory, regressor_file: Pat
         yield server
 
 
-def doctor(uri: str, environment: Mapping[str, str]) -> tuple[int, list[str]]:
-    """Exit code and lines of `python -m skdeploy doctor`."""
-    foreign = ("AWS_", "MLFLOW_", "MODEL_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    nowhere = {
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/nonexistent",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    }
-    with stores.within(30):
-        done = subprocess.run(
-            [sys.executable, "-m", "skdeploy", "doctor", uri],
-            env=clean | nowhere | dict(environment),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert "Traceback" not in done.stderr
-    assert "geheim" not in done.stdout + done.stderr
-    assert "AKIAXYZ" not in done.stdout + done.stderr
-    return done.returncode, done.stdout.splitlines()
+class Doctor(Protocol):
+    def __call__(self, uri: str, environment: Mapping[str, str]) -> tuple[int, list[str]]: ...
 
 
-def test_a_good_object_is_well(s3: S3) -> None:
+@pytest.fixture
+def doctor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> Doctor:
+    """Exit code and lines of `python -m skdeploy doctor` in an environment."""
+
+    def ask(uri: str, environment: Mapping[str, str]) -> tuple[int, list[str]]:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_", "MODEL_"))]:
+            monkeypatch.delenv(name)
+        stores.enter(monkeypatch, environment)
+        with stores.within(30):
+            code = main(["doctor", uri], os.environ)
+        said = capsys.readouterr()
+        for secret in ("geheim", "AKIAXYZ"):
+            assert secret not in said.out + said.err + caplog.text
+        return code, said.out.splitlines()
+
+    return ask
+
+
+def test_a_good_object_is_well(s3: S3, doctor: Doctor) -> None:
     """Every part on the way to the model is ok."""
     code, lines = doctor(f"s3://{s3.bucket}/tree.bin", s3.environment)
     assert code == 0
@@ -97,7 +96,7 @@ def test_a_good_object_is_well(s3: S3) -> None:
     ],
 )
 def test_the_wrong_part_of_s3_is_named(
-    s3: S3, key: str, changed: dict[str, str], part: str, remedy: str
+    s3: S3, doctor: Doctor, key: str, changed: dict[str, str], part: str, remedy: str
 ) -> None:
     """Credentials, endpoint, region, key or digest: the one that is wrong comes last, with its remedy."""
     code, lines = doctor(f"s3://{s3.bucket}/{key}", {**s3.environment, **changed})
@@ -108,14 +107,14 @@ def test_the_wrong_part_of_s3_is_named(
     assert all(line.startswith("ok") for line in lines[: wrong[0]])
 
 
-def test_a_missing_bucket_is_named(s3: S3) -> None:
+def test_a_missing_bucket_is_named(s3: S3, doctor: Doctor) -> None:
     """What came before it is ok."""
     code, lines = doctor("s3://no-such-bucket/m.bin", s3.environment)
     assert code == 1
     assert lines[4].startswith("WRONG bucket: ")
 
 
-def test_an_unreachable_store_is_named() -> None:
+def test_an_unreachable_store_is_named(doctor: Doctor) -> None:
     """The endpoint that did not answer, well before the default client would give up."""
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
     with stores.refusing_server() as endpoint, stores.within(20):
@@ -124,7 +123,7 @@ def test_an_unreachable_store_is_named() -> None:
     assert lines[1].startswith(f"WRONG endpoint: S3 at {endpoint} did not answer")
 
 
-def test_a_promoted_model_is_well(mlflow: MlflowServer) -> None:
+def test_a_promoted_model_is_well(mlflow: MlflowServer, doctor: Doctor) -> None:
     """Every part on the way to the model is ok, and the tag vouches for the digest."""
     code, lines = doctor("models:/tree@champion", mlflow.environment)
     assert code == 0
@@ -147,7 +146,7 @@ def test_a_promoted_model_is_well(mlflow: MlflowServer) -> None:
     ],
 )
 def test_the_wrong_part_of_the_registry_is_named(
-    mlflow: MlflowServer, uri: str, changed: dict[str, str], part: str, remedy: str
+    mlflow: MlflowServer, doctor: Doctor, uri: str, changed: dict[str, str], part: str, remedy: str
 ) -> None:
     """Address, model, alias, version or tag: the one that is wrong comes last, with its remedy."""
     code, lines = doctor(uri, {**mlflow.environment, **changed})
@@ -157,7 +156,7 @@ def test_the_wrong_part_of_the_registry_is_named(
     assert remedy in " ".join(lines[wrong[0] :])
 
 
-def test_an_unreachable_registry_is_named() -> None:
+def test_an_unreachable_registry_is_named(doctor: Doctor) -> None:
     """Well before MLflow would give up, and without the password in the address."""
     with stores.refusing_server() as address, stores.within(20):
         there = address.replace("//", "//anna:geheim-xyz@")
@@ -167,7 +166,7 @@ def test_an_unreachable_registry_is_named() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_registry_that_lets_nobody_in_is_named(status: int) -> None:
+def test_a_registry_that_lets_nobody_in_is_named(doctor: Doctor, status: int) -> None:
     """A login that is wrong or missing is no outage of the network."""
     with stores.closed_server(status) as address:
         code, lines = doctor(

@@ -37,7 +37,6 @@ from tests.stream.kafka_cluster import (
 
 pytestmark = pytest.mark.heavy
 
-KILLS = 30
 MODES = {"at least once": (), "exactly once": ("--exactly-once",)}
 SETTINGS = {"auto.create.topics.enable": "false", "message.max.bytes": "1048588"}
 ENVIRON = {"ENGINE": "sklearn", "DEPLOYMENT": "trees", "COMMIT_SECONDS": "0.3"}
@@ -95,8 +94,9 @@ def require_all(reader: Reader, sent: int, *, once: bool) -> None:
         assert reader.repeated == 0
 
 
+@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("mode", MODES)
-def test_thirty_kills_lose_nothing(stage: Stage, mode: str) -> None:
+def test_kills_lose_nothing(stage: Stage, mode: str, kills: int) -> None:
     """Of three consumers under load one is killed again and again; exactly once is exactly once."""
     stage.make_topics()
     sender, moments = stage.sender(), random.Random(20261128)
@@ -106,7 +106,7 @@ def test_thirty_kills_lose_nothing(stage: Stage, mode: str) -> None:
         sender.send_good(2000)
         assert reader.until(1, 30), fleet.logs()
         with steady(sender, rate=2500):
-            for _ in range(KILLS):
+            for _ in range(kills):
                 reader.until(10**9, moments.uniform(0.5, 2.0), fleet.tend)
                 victim = moments.choice("abc")
                 fleet.kill(victim)
@@ -117,7 +117,7 @@ def test_thirty_kills_lose_nothing(stage: Stage, mode: str) -> None:
         with stage.reader(committed=False) as raw:
             raw.to_the_end()
     report(
-        f"{KILLS} kills, {mode}",
+        f"{kills} kills, {mode}",
         events=sender.sent,
         predictions=len(reader.counts),
         repeated=reader.repeated,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -15,15 +14,15 @@ from tests.stream.replaying import LETTERS, letter, put, replay
 pytestmark = pytest.mark.heavy
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with brokers.running(tmp_path, apache=True) as broker:
-        brokers.make_topics(broker, "flights", LETTERS)
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with brokers.running(tmp_path_factory.mktemp("kafka"), apache=True) as broker:
         yield broker
 
 
 def test_letters_go_back_once(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """All, and in a second run none; what is left of one reason goes by the next."""
+    brokers.make_topics(broker, "flights", LETTERS)
     put(broker, LETTERS, *(letter(n, "no-id" if n % 3 else "invalid-record") for n in range(600)))
     assert replay(broker, capsys, "--all", "--reason", "no-id")["put_back"] == 400
     assert replay(broker, capsys, "--all")["put_back"] == 200
@@ -36,6 +35,7 @@ def test_letters_go_back_once(broker: Broker, capsys: pytest.CaptureFixture[str]
 
 def test_letters_of_aborted_transactions_are_none(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """They are neither counted nor put back, and what transactions leave at the end is passed over."""
+    brokers.make_topics(broker, "trees", "aborted")
     settings = {"bootstrap.servers": broker.bootstrap, "transactional.id": "t", **brokers.QUIET}
     producer = Producer(settings)
     producer.init_transactions(30)
@@ -43,12 +43,12 @@ def test_letters_of_aborted_transactions_are_none(broker: Broker, capsys: pytest
         producer.begin_transaction()
         for n in range(10):
             headers: dict[str, str | bytes | None] = {"skdeploy-reason": b"no-id"}
-            headers["skdeploy-origin"] = b"flights/0/%d" % n
-            producer.produce(LETTERS, b"kept" if keep else b"aborted", b"%d" % n, headers=headers)
+            headers["skdeploy-origin"] = b"trees/0/%d" % n
+            producer.produce("aborted", b"kept" if keep else b"aborted", b"%d" % n, headers=headers)
         # Without it librdkafka would drop them here, and the broker never see them.
         producer.flush(30)
         producer.commit_transaction(30) if keep else producer.abort_transaction(30)
-    assert replay(broker, capsys, "--dry-run")["found"] == 10
-    assert replay(broker, capsys, "--all")["put_back"] == 10
-    assert {event.value for event in brokers.read(broker, "flights")} == {b"kept"}
-    assert replay(broker, capsys, "--all")["letters"] == 0
+    assert replay(broker, capsys, "--dry-run", topic="aborted")["found"] == 10
+    assert replay(broker, capsys, "--all", topic="aborted")["put_back"] == 10
+    assert {event.value for event in brokers.read(broker, "trees")} == {b"kept"}
+    assert replay(broker, capsys, "--all", topic="aborted")["letters"] == 0

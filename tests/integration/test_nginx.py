@@ -97,11 +97,3 @@ def test_the_limit_is_the_services_own(proxy: str) -> None:
     assert caught.value.code == 413
     assert b"MAX_BODY" in caught.value.read()
     caught.value.close()
-
-
-def test_the_configuration_is_the_documented_one() -> None:
-    """What the README says of it holds: nginx closes idle connections before the service does."""
-    text = CONFIGURATION.read_text()
-    assert "keepalive_timeout 4s" in text
-    assert "client_max_body_size 11m" in text
-    assert Path(ROOT / "web-service" / "README.md").read_text().count("nginx.conf")

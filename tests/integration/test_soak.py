@@ -14,7 +14,7 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "90"))
 MEGABYTE = 1_000_000
 
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 @pytest.mark.robustness("load", f"{CLIENTS} clients with good, bad and large requests, many of them leaving")
 def test_a_soak_leaves_no_trace(tmp_path: Path, fact: Callable[..., None]) -> None:
     """Every request has its right answer through reloads and swaps, and no process grows once it is warm."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -169,9 +168,3 @@ def test_the_example_secret_holds_no_key_and_is_what_is_mounted(pod: Any) -> Non
     assert volume["secretName"] == secret["metadata"]["name"]
     assert volume["optional"] is True
     assert secret["metadata"]["namespace"] == read("kustomization.yaml")["namespace"]
-
-
-def test_manifests_are_short() -> None:
-    """A file holds one object, so that one can be left out."""
-    for name in NAMES:
-        assert len(list(yaml.safe_load_all(Path(FOLDER / name).read_text()))) == 1

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.live import ROOT, free_port, started, wait_until
+from tests.live import free_port, started, wait_until
 
 REQUEST = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost")
 
@@ -31,9 +31,3 @@ def test_https_is_answered_with_the_certificate_that_was_given(tmp_path: Path) -
     trusted = ssl.create_default_context(cafile=str(certificate))
     with started(tmp_path, PORT=str(port), WORKERS="1", GUNICORN_CMD_ARGS=arguments):
         wait_until(lambda: _answer(f"https://127.0.0.1:{port}/ready", trusted) == 200, "https answers", 60)
-
-
-def test_the_readme_says_how() -> None:
-    """The two options stand in the document."""
-    text = (ROOT / "web-service" / "README.md").read_text()
-    assert 'GUNICORN_CMD_ARGS="--certfile' in text

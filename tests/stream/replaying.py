@@ -12,6 +12,7 @@ from skdeploy.stream import DeadLetter, Event, Position
 from skdeploy.stream.kafka.messages import dead_letter_message
 from skdeploy.stream.kafka.replay_command import main
 from tests import brokers
+from tests.stream.topics import QUICK
 
 LETTERS = "predictions.dead-letters"
 
@@ -37,7 +38,8 @@ def replay(
     broker: Broker, capsys: pytest.CaptureFixture[str], *arguments: str, topic: str = LETTERS
 ) -> dict[str, Any]:
     """What the command says; it ends with 0."""
-    code = main(["--bootstrap", broker.bootstrap, "--dead-letters", topic, *arguments], {})
+    environ = {"KAFKA_CONFIG": str(QUICK)}
+    code = main(["--bootstrap", broker.bootstrap, "--dead-letters", topic, *arguments], environ)
     said = capsys.readouterr()
     assert code == 0, said.err
     found: dict[str, Any] = json.loads(said.out)

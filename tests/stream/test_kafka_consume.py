@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import skdeploy
 from examples.servers.kafka import Broker
+from skdeploy.stream.kafka.command import main
 from tests.conftest import small_frame, small_pipeline
 from tests.following import saved
 from tests.live import free_port, page, wait_until
@@ -37,8 +38,15 @@ from tests.stream.topics import (
     send,
 )
 
+GOOD = ["--topics", "a", "--output", "o", "--group", "g"]
 SLOW_AGE = 77
-SLOW_SECONDS = 7.0
+SLOW_SECONDS = 4.0
+
+
+@pytest.fixture(autouse=True)
+def level(caplog: pytest.LogCaptureFixture) -> None:
+    """A consumer sets that of all logging; it is put back."""
+    caplog.set_level("INFO")
 
 
 def taking_its_time(frame: object) -> object:
@@ -155,10 +163,10 @@ def test_a_slow_prediction_causes_no_rebalance(
     pipeline = make_pipeline(FunctionTransformer(taking_its_time), small_pipeline(LinearRegression()))
     skdeploy.save(pipeline.fit(frame, target), frame, target, tmp_path / "slow.bin", name="slow")
     config = tmp_path / "kafka"
-    config.write_text("# soon\nsession.timeout.ms = 4000\nmax.poll.interval.ms = 4000\n")
+    soon = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300, "max.poll.interval.ms": 2000}
+    config.write_text("# soon\n" + "".join(f"{name} = {value}\n" for name, value in soon.items()))
     send(broker, "f", [record(age) for age in (1, SLOW_AGE, 2)])
     settings = {"TOPICS": "f", "OUTPUT_TOPIC": "f.out", "GROUP": "f", "KAFKA_CONFIG": str(config)}
-    caplog.set_level("INFO")
     with consuming(broker, tmp_path / "slow.bin", **settings):
         received(broker, ["f.out"], 3)
         send(broker, "f", [record(4)])
@@ -244,26 +252,44 @@ def test_a_large_poison_event_is_cut(broker: Broker, regressor_file: Path) -> No
     assert 990_000 < len(letter.value() or b"") < 999_000
 
 
-def ended(tmp_path: Path, arguments: list[str], environ: dict[str, str]) -> tuple[int, str]:
-    with command(tmp_path, arguments, environ) as (process, log):
-        return process.wait(60), log.read_text()
+@pytest.mark.parametrize(
+    ("arguments", "change", "code", "said"),
+    [
+        (GOOD[:4], {}, 2, "GROUP is empty: set it, or say --group"),
+        ([*GOOD, "--output", "a"], {}, 2, "a is read and written"),
+        (GOOD, {"MODEL_URI": "none.bin"}, 3, "none.bin"),
+    ],
+    ids=["no group", "a topic into itself", "no model"],
+)
+def test_what_is_wrong_has_an_exit_code(
+    broker: Broker,
+    regressor_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    change: dict[str, str],
+    code: int,
+    said: str,
+) -> None:
+    """2 for settings, 3 where there is no model; the message says which."""
+    assert main(arguments, environment(broker, regressor_file, change)) == code
+    assert said in capsys.readouterr().err
 
 
-def test_what_is_wrong_has_an_exit_code(broker: Broker, regressor_file: Path, tmp_path: Path) -> None:
-    """2 for settings and arguments, 3 where there is no model; the message says which."""
-    good = ["--topics", "a", "--output", "o", "--group", "g"]
-    environ = environment(broker, regressor_file, {})
-    assert ended(tmp_path, ["--nonsense"], environ)[0] == 2
-    code, text = ended(tmp_path, good[:4], environ)
-    assert (code, "GROUP is empty: set it, or say --group" in text) == (2, True)
-    code, text = ended(tmp_path, [*good, "--output", "a"], environ)
-    assert (code, "a is read and written" in text) == (2, True)
-    code, text = ended(tmp_path, good, environ | {"MODEL_URI": str(tmp_path / "none.bin")})
-    assert (code, "none.bin" in text) == (3, True)
+def test_a_port_of_metrics_that_is_taken_is_named(
+    broker: Broker, regressor_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is 2, and the message has the variable, the port and the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        code, text = ended(tmp_path, good, environ | {"METRICS_PORT": port})
-    assert (code, f"METRICS_PORT={port} of 127.0.0.1 cannot be had" in text) == (2, True)
+        assert main(GOOD, environment(broker, regressor_file, {"METRICS_PORT": port})) == 2
+    assert f"METRICS_PORT={port} of 127.0.0.1 cannot be had" in capsys.readouterr().err
+
+
+def test_an_argument_that_is_unknown_ends_with_2() -> None:
+    """As every command of its kind."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--nonsense"], {})
+    assert ended.value.code == 2
 
 
 def test_another_model_between_polls(broker: Broker, tmp_path: Path) -> None:

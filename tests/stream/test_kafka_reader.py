@@ -32,7 +32,9 @@ def opened(broker: Broker, group: str) -> Consumer:
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": 6000,
+            # The embedded broker takes half of it for a join.
+            "session.timeout.ms": 2000,
+            "heartbeat.interval.ms": 300,
             "log_level": 0,
         }
     )

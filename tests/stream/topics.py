@@ -26,6 +26,7 @@ from skdeploy.stream.stopping import Stop
 from tests.live import ROOT, wait_until
 
 Headers = list[tuple[str, Any]]
+QUICK = ROOT / "tests" / "stream" / "quick.properties"
 
 
 class Sent(NamedTuple):
@@ -83,7 +84,9 @@ def received(
             "bootstrap.servers": broker.bootstrap,
             "group.id": f"reader-{time.monotonic_ns()}",
             "auto.offset.reset": "earliest",
-            "session.timeout.ms": 6000,
+            # The embedded broker takes half of it for a join.
+            "session.timeout.ms": 2000,
+            "heartbeat.interval.ms": 300,
             "isolation.level": "read_committed",
             "log_level": 0,
         }
@@ -157,6 +160,7 @@ def environment(broker: Broker, model: Path, settings: Mapping[str, str]) -> dic
         "KAFKA_BOOTSTRAP": broker.bootstrap,
         "COMMIT_SECONDS": "0.1",
         "METRICS_PORT": "0",
+        "KAFKA_CONFIG": str(QUICK),
     }
     return {**ours, **settings}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +23,16 @@ OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """A collector, to which the SDK's variables point."""
+    """A collector, to which the SDK's variables point; no exporter's thread outlives it."""
     with collecting() as running:
+        before = {*threading.enumerate()}
         monkeypatch.setenv(OTLP, running.url)
         yield running
+        # Else a thread that was refused would try again during later tests, and ask the global `random` when.
+        running.status = 200
+        for thread in {*threading.enumerate()} - before:
+            thread.join(10)
+            assert not thread.is_alive(), thread
 
 
 def environ(**more: str) -> dict[str, Any]:

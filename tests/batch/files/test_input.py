@@ -162,14 +162,22 @@ def test_names_are_taken_literally(tmp_path: Path) -> None:
 
 
 def test_only_groups_of_rows_are_read_that_may_have_some(tmp_path: Path) -> None:
-    """The filter of an interval is one that Parquet's statistics answer."""
-    table = records(14_400).sort_by("at")
-    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1440)
+    """Where all other groups are damaged, an interval is read: Parquet's statistics answer its filter."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(records(14_400).sort_by("at"), path, row_group_size=1440)
+    content, groups = bytearray(path.read_bytes()), pq.read_metadata(path)
+    assert groups.num_row_groups == 10
+    for group in {*range(10)} - {1}:
+        for column in map(groups.row_group(group).column, range(groups.num_columns)):
+            begin = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)))
+            size = column.total_compressed_size
+            content[begin : begin + size] = b"\xff" * size
+    path.write_bytes(content)
     found = opened(str(tmp_path))
-    (file,) = found._records.files
-    assert file.fragment.num_row_groups == 10
-    groups = file.fragment.subset(found._within(file, DAILY.next(DAY))).row_groups
-    assert [rows.id for rows in groups] == [1]
+    (chunk,) = found.chunks(DAILY.next(DAY), 2000)
+    assert sorted(chunk.columns["id"].to_pylist()) == [*range(1440, 2880)]
+    with pytest.raises(InputError):
+        [*found.chunks(DAY, 2000)]
 
 
 MEMORY = """
