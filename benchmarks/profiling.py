@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import cProfile
 import gc
-import io
 import math
 import pstats
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks import protocols, report
+from benchmarks.inprocess import request, serving
 from benchmarks.servers import ROOT
 from benchmarks.session import where_and_when
 
@@ -24,60 +23,40 @@ BEGIN = "<!-- written by `python -m benchmarks profile` -->\n"
 REST = "bookkeeping"
 # Stage -> prefixes of the modules whose time it is; the longest prefix holds.
 STAGES: dict[str, Sequence[str]] = {
-    "parse of HTTP": ("gunicorn.http", "httptools"),
+    "parse of HTTP": ("skdeploy.web.http", "skdeploy.web.context"),
     "decode of JSON": ("skdeploy.schema",),
     "packing": ("skdeploy.engines.packing",),
     "graph": ("skdeploy.engines.onnx",),
     "encoding": ("skdeploy.model.outputs", "skdeploy.web.answers"),
-    REST: ("skdeploy", "flask", "gunicorn", "werkzeug", "benchmarks"),
-    "write": ("asyncio.selector_events", "asyncio.transports"),
+    "drift": ("skdeploy.drift",),
+    "metrics": ("skdeploy.web.metrics",),
+    REST: ("skdeploy", "asyncio", "benchmarks"),
 }
 # Part of a built-in function's name -> its stage. The time of any other is its caller's.
 BUILT_IN = {
     "onnxruntime": "graph",
     "msgspec.json.Encoder": "encoding",
-    "method 'send": "write",
-    "method 'recv": "parse of HTTP",
+    "feed_data": "parse of HTTP",
 }
-_WARM_UP = 500
+_WARM_UP = 50
+# Requests that arrive together.
+TURN = 16
 
 # A function of a profile: file, line, name; and what pstats knows of it.
 Function = tuple[str, int, str]
 Times = Mapping[Function, tuple[int, int, float, float, Mapping[Function, tuple[int, int, float, float]]]]
 
 
-def serve_in_process() -> Callable[[bytes], bytes]:
-    """Who answers a body here: today the WSGI application, whose server's part is not in it."""
-    import skdeploy
-    from skdeploy.settings import Settings
-    from skdeploy.web import create_app
+def serve_in_process() -> Callable[[Sequence[bytes]], object]:
+    """A worker's event loop without sockets: it answers the bodies that arrive in one turn."""
+    served = serving(protocols.MODEL, TURN)
 
-    app = create_app(skdeploy.load(protocols.MODEL), Settings.from_env({}))
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/predict",
-        "QUERY_STRING": "",
-        "CONTENT_TYPE": "application/json",
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.errors": io.StringIO(),
-    }
-
-    def serve(body: bytes) -> bytes:
-        statuses: list[str] = []
-
-        def start_response(status: str, _headers: Any, _info: Any = None) -> Any:
-            statuses.append(status)
-
-        own = {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
-        answer = b"".join(app(own, start_response))
-        if statuses != ["200 OK"]:
-            raise SystemExit(f"A request is answered with {statuses}: {answer!r}")
-        return answer
+    def serve(bodies: Sequence[bytes]) -> list[bytes]:
+        answers = served.ask([request(body) for body in bodies])
+        for answer in answers:
+            if not answer.startswith(b"HTTP/1.1 200 "):
+                raise SystemExit(f"A request is answered with {answer!r}")
+        return answers
 
     return serve
 
@@ -87,29 +66,35 @@ def write(requests: int) -> str:
     bodies = [protocols.body("skdeploy", [record]) for record in protocols.flight_records()]
     microseconds, shares = measure(serve_in_process(), bodies, requests)
     where = report.machine({**where_and_when(), "rounds": 1}).partition(";")[0]
-    section = f"{where}; {requests:,} requests of one record, in process.\n\n{table(microseconds, shares)}"
+    section = (
+        f"{where}; {requests:,} requests of one record, {TURN} in a turn, in process, without the kernel's part."
+        f"\n\n{table(microseconds, shares)}"
+    )
     report.replace_between(PATH, BEGIN, section)
     return section
 
 
 def measure(
-    serve: Callable[[bytes], object], bodies: Sequence[bytes], requests: int
+    serve: Callable[[Sequence[bytes]], object], bodies: Sequence[bytes], requests: int
 ) -> tuple[float, dict[str, float]]:
     """Microseconds of a request without the profiler, and each stage's share of the time with it."""
-    sent = [bodies[number % len(bodies)] for number in range(requests)]
-    for body in sent[:_WARM_UP]:
-        serve(body)
+    sent = [
+        [bodies[(number + place) % len(bodies)] for place in range(TURN)]
+        for number in range(0, requests, TURN)
+    ]
+    for turn in sent[:_WARM_UP]:
+        serve(turn)
     # As predict.py does for the service.
     gc.collect()
     gc.freeze()
     begin = time.perf_counter()
-    for body in sent:
-        serve(body)
-    microseconds = (time.perf_counter() - begin) / requests * 1e6
+    for turn in sent:
+        serve(turn)
+    microseconds = (time.perf_counter() - begin) / (len(sent) * TURN) * 1e6
     profile = cProfile.Profile()
     profile.enable()
-    for body in sent:
-        serve(body)
+    for turn in sent:
+        serve(turn)
     profile.disable()
     gc.unfreeze()
     times = pstats.Stats(profile).stats  # type: ignore[attr-defined]

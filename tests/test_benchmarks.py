@@ -393,11 +393,11 @@ def test_every_stage_of_a_request_is_found() -> None:
     microseconds, shares = profiling.measure(serve, bodies, 40)
     assert microseconds > 0
     assert sum(shares.values()) == pytest.approx(1)
-    assert {"decode of JSON", "packing", "graph", "encoding", profiling.REST} <= set(shares)
+    assert {"parse of HTTP", "decode of JSON", "packing", "graph", "encoding", profiling.REST} <= set(shares)
     assert profiling.table(microseconds, shares).count("\n") == len(shares) + 3
 
 
 def test_a_request_that_fails_ends_the_profile() -> None:
     """A refusal's time is not a prediction's."""
     with pytest.raises(SystemExit, match="422"):
-        profiling.serve_in_process()(b"{}")
+        profiling.serve_in_process()([b"{}"])

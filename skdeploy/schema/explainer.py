@@ -158,7 +158,8 @@ class _Child:
     """A process, and its two pipes."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
+        environ = os.environ  # noqa: TID251 - a child has its parent's environment; nothing is read from it
+        path = os.pathsep.join(filter(None, [_ROOT, environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             # Not what happens to be in the current folder.
             [sys.executable, "-P", "-m", "skdeploy.schema.explaining"],
@@ -166,7 +167,7 @@ class _Child:
             stdout=subprocess.PIPE,
             # A traceback may hold what a record holds.
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": path},
+            env=environ | {"PYTHONPATH": path},
             bufsize=0,
             # A terminal's Ctrl-C is for the process that serves.
             start_new_session=True,

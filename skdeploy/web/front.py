@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from skdeploy.schema import Checked
 from skdeploy.settings import Settings
 from skdeploy.web import pages, problems, wsgi
+from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import PREDICTION, TLS
 from skdeploy.web.http import LoopRequest, head_of
 from skdeploy.web.middleware import PROBES, Middleware, overloaded, too_late
@@ -41,6 +42,34 @@ SMALL = 16 * 1024
 _REST = 0.25
 
 
+class Threads:
+    """A few threads, and how many jobs none of them has time for. Used in the loop's thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: int, name: str) -> None:
+        self._loop, self._threads = loop, threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._unfinished = 0
+
+    @property
+    def waiting(self) -> int:
+        """Jobs beyond those that every thread may have one of."""
+        return max(0, self._unfinished - self._threads)
+
+    def submit(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Run `work` in one of the threads, and `then` with its result in the loop."""
+        self._unfinished += 1
+
+        def done(future: asyncio.Future[Any]) -> None:
+            self._unfinished -= 1
+            then(future.result())
+
+        self._loop.run_in_executor(self._executor, work).add_done_callback(done)
+
+    def end(self) -> None:
+        """Drop what waits; no thread is waited for."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
 class Front:
     """Answers the requests of one worker. All its methods are called in the loop's thread.
 
@@ -52,9 +81,10 @@ class Front:
         self, loop: asyncio.AbstractEventLoop, app: Any, service: Service | None, settings: Settings
     ) -> None:
         self._loop, self._app, self._service, self._settings = loop, app, service, settings
-        self._scoring = ThreadPoolExecutor(1, thread_name_prefix="scoring")
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="wsgi")
-        self._scoring_jobs = self._thread_jobs = 0
+        self._scoring = Threads(loop, 1, "scoring")
+        # What another process explains is waited for here, so that it keeps nothing else waiting.
+        self._explaining = Threads(loop, 1, "explaining")
+        self._wsgi = Threads(loop, settings.threads, "wsgi")
         self._turns: Turns | None = None
         # What the head of a usual prediction begins with, by the scheme.
         usual = [*pages.JSON, *PREDICTION]
@@ -62,8 +92,8 @@ class Front:
 
     def end(self) -> None:
         """No thread is waited for."""
-        self._scoring.shutdown(wait=False, cancel_futures=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._scoring, self._explaining, self._wsgi):
+            threads.end()
 
     def handle(self, request: LoopRequest) -> None:
         """Answer a request that has arrived whole, now or later."""
@@ -85,8 +115,7 @@ class Front:
     def waiting(self) -> int:
         """Requests that wait for a thread."""
         turns = self._turns.waiting if self._turns is not None else 0
-        beyond = max(0, self._thread_jobs - self._settings.threads)
-        return turns + max(0, self._scoring_jobs - 1) + beyond
+        return turns + self._scoring.waiting + self._explaining.waiting + self._wsgi.waiting
 
     def _is_full(self) -> bool:
         return 0 < self._settings.max_waiting <= self.waiting
@@ -118,7 +147,7 @@ class Front:
                 serving,
                 most=min(self._settings.batch_records, MOST_RECORDS),
                 patience=self._settings.request_timeout,
-                submit=self._submit,
+                submit=self._scoring.submit,
                 answer=self._finish_turn,
                 refuse=self._finish,
                 explain=lambda request: self._answer_alone(request, serving.predictor),
@@ -129,35 +158,29 @@ class Front:
         """Read and score a request by itself; a long body that does not fit is explained meanwhile."""
         patience = self._settings.request_timeout
 
-        def respond() -> Answer | None:
-            if time.monotonic() > request.began + patience:
-                return problems.respond(too_late())
-            return predictor.respond_soon(request)
+        def in_time(work: Callable[[RequestContext], Any]) -> Callable[[], Any]:
+            def run() -> Any:
+                if request.gone:
+                    return problems.CLIENT_GONE
+                if time.monotonic() > request.began + patience:
+                    return problems.respond(too_late())
+                return work(request)
+
+            return run
 
         def responded(answer: Answer | None) -> None:
-            if answer is not None:
-                self._finish(request, answer)
+            if answer is None:
+                self._explaining.submit(in_time(predictor.explain), explained)
             else:
-                # It waits for another process, and would keep the scoring thread from its work.
-                self._run_in_thread(lambda: predictor.explain(request), explained)
+                self._finish(request, answer)
 
         def explained(outcome: Answer | Checked) -> None:
             if isinstance(outcome, tuple):
                 self._finish(request, outcome)
             else:
-                self._submit(lambda: predictor.respond_to(outcome, request), responded)
+                self._scoring.submit(lambda: predictor.respond_to(outcome, request), responded)
 
-        self._submit(respond, responded)
-
-    def _submit(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Run `work` in the scoring thread, and `then` with its result in the loop."""
-        self._scoring_jobs += 1
-
-        def done(future: asyncio.Future[Any]) -> None:
-            self._scoring_jobs -= 1
-            then(future.result())
-
-        self._loop.run_in_executor(self._scoring, work).add_done_callback(done)
+        self._scoring.submit(in_time(predictor.respond_soon), responded)
 
     def _finish_turn(self, answers: Sequence[Answered]) -> None:
         """What a turn has come to: the same headers for all, but for their ids."""
@@ -212,17 +235,7 @@ class Front:
                 _log.exception("The application raised")
                 return problems.INTERNAL
 
-        self._run_in_thread(run, lambda answer: self._respond(request, answer))
-
-    def _run_in_thread(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Run `work` in one of the threads, and `then` with its result in the loop."""
-        self._thread_jobs += 1
-
-        def done(future: asyncio.Future[Any]) -> None:
-            self._thread_jobs -= 1
-            then(future.result())
-
-        self._loop.run_in_executor(self._threads, work).add_done_callback(done)
+        self._wsgi.submit(run, lambda answer: self._respond(request, answer))
 
     def _respond(self, request: LoopRequest, answer: Answer) -> None:
         status, headers, body = answer
