@@ -47,7 +47,7 @@ Function = tuple[str, int, str]
 Times = Mapping[Function, tuple[int, int, float, float, Mapping[Function, tuple[int, int, float, float]]]]
 
 
-def serve_in_process() -> Callable[[Sequence[bytes]], object]:
+def serve_in_process() -> Callable[[Sequence[bytes]], list[bytes]]:
     """A worker's event loop without sockets: it answers the bodies that arrive in one turn."""
     served = serving(protocols.MODEL, TURN)
 
@@ -67,7 +67,7 @@ def write(requests: int) -> str:
     microseconds, shares = measure(serve_in_process(), bodies, requests)
     where = report.machine({**where_and_when(), "rounds": 1}).partition(";")[0]
     section = (
-        f"{where}; {requests:,} requests of one record, {TURN} in a turn, in process, without the kernel's part."
+        f"{where}; {requests:,} requests of one record, {TURN} in a turn, in process, without sockets."
         f"\n\n{table(microseconds, shares)}"
     )
     report.replace_between(PATH, BEGIN, section)
