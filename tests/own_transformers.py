@@ -36,6 +36,12 @@ def slowly(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def always_slowly(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame itself, after SLOW_SECONDS of the environment, however few records it has."""
+    time.sleep(float(os.environ.get("SLOW_SECONDS", "0")))
+    return frame
+
+
 class RatioToMedian(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Columns (n, columns) of a DataFrame, each divided by the median that it had in training."""
 

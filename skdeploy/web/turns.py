@@ -8,6 +8,7 @@ it runs in the scoring thread, and the requests that come meanwhile are the next
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,10 +21,14 @@ from skdeploy.web.middleware import too_late
 from skdeploy.web.predicting import Answer, Answered, Turn
 from skdeploy.web.serving import Serving
 
+_log = logging.getLogger(__name__)
+
 # Seconds that a turn may keep the event loop, and about how long reading and writing a record takes.
 QUICK = 0.005
 _RECORD_SECONDS = 8e-6
 MOST_RECORDS = 1000
+# A model is not quick after all if so many of its calls in the loop took so long within so many seconds.
+_SLOW_CALLS, _SLOW_CALL, _SLOW_SECONDS = 3, 0.05, 10.0
 
 
 class Turns:
@@ -62,6 +67,7 @@ class Turns:
             self._most = min(self._most, max(1, int((QUICK - call) / record)))
         self._pending: deque[LoopRequest] = deque()
         self._is_due = False
+        self._slow_calls: list[float] = []
         # A call of this model is under way in the scoring thread.
         self._is_calling = False
 
@@ -119,12 +125,27 @@ class Turns:
             # Many records in few bodies: reading them was quick, scoring them may not be.
             self._submit(partial(self._score, turn), self._scored)
             return
+        began = time.monotonic()
         try:
             answers = self._predictor.score_together(turn)
         except Exception:  # the pipeline may raise anything; the thread finds out on what
             self._submit(partial(self._predictor.score_apart, turn), self._scored)
             return
         self._answer(answers)
+        if time.monotonic() - began > _SLOW_CALL:
+            self._note_slow_call(began)
+
+    def _note_slow_call(self, now: float) -> None:
+        """Leave a model to the scoring thread whose calls take longer than golden records made expect."""
+        self._slow_calls = [*(moment for moment in self._slow_calls if now - moment < _SLOW_SECONDS), now]
+        if len(self._slow_calls) >= _SLOW_CALLS:
+            self.is_quick = False
+            _log.warning(
+                "%d calls of the model took more than %d ms each within %d s: a thread scores from now on",
+                _SLOW_CALLS,
+                _SLOW_CALL * 1000,
+                _SLOW_SECONDS,
+            )
 
     # In the scoring thread
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,8 @@ from skdeploy.web.pages import draining
 from skdeploy.web.serving import Slot
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+# Seconds after which a thread that computes lets the loop run: uvloop takes the lock anew for each callback.
+_SWITCH = 0.0005
 # Seconds between looks at connections whose time is over.
 _SWEEP = 0.25
 # Seconds after SIGTERM in which an idle connection may bring one more request.
@@ -109,6 +112,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             runner.run(self._serve())
 
     async def _serve(self) -> None:
+        sys.setswitchinterval(_SWITCH)
         self._loop = loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         self._stop_at: float | None = None

@@ -332,7 +332,7 @@ print(missed)
 def test_the_bytecode_is_there(docker: Docker, image: str) -> None:
     """A start compiles nothing: it could not keep it, and would do it again each time."""
     code = """
-import pathlib, sys, gunicorn.app.wsgiapp, gunicorn.workers.gthread, predict
+import pathlib, sys, gunicorn.app.wsgiapp, skdeploy.web.worker, predict
 files = [getattr(module, "__cached__", None) for module in sys.modules.values()]
 print([file for file in files if file and not pathlib.Path(file).exists()])
 """

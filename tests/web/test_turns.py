@@ -37,6 +37,7 @@ class Counting(Engine):
         self.threads: set[str] = set()
         self.may_score = threading.Event()
         self.may_score.set()
+        self.pause = 0.0
 
     def predict(self, table: Table) -> Any:
         self._look(table)
@@ -54,6 +55,7 @@ class Counting(Engine):
         self.calls.append(table.count)
         self.threads.add(threading.current_thread().name)
         assert self.may_score.wait(20)
+        time.sleep(self.pause)
         if 7 in table.cells[-1]:
             raise ValueError("age 7")
 
@@ -68,6 +70,7 @@ def turns(
     read = Settings.from_env(settings)
     app = create_app(counted, read)
     engine.calls.clear()
+    engine.threads.clear()
     with closing(InProcess(app, read, connections)) as served:
         yield served, engine, app
 
@@ -240,3 +243,14 @@ def test_each_answer_is_of_the_model_that_it_names(tmp_path: Path) -> None:
                     seen.add(name)
                     assert answer["prediction"] == pytest.approx(expected[name], rel=1e-9)
     assert seen == {"ab", "ba"}
+
+
+def test_a_model_that_is_slower_than_its_golden_records_leaves_the_loop(regressor: Model) -> None:
+    """Three slow calls in the loop are enough: from then on the scoring thread makes them."""
+    with turns(regressor, 1) as (served, engine, _):
+        engine.pause = 0.06
+        for _ in range(3):
+            answers(served, posts(RECORD))
+        assert engine.threads == {"MainThread"}
+        answers(served, posts(RECORD))
+        assert engine.threads == {"MainThread", "scoring_0"}
