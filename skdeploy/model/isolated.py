@@ -7,8 +7,10 @@ them does: a worker that is forked afterwards would wait for ever.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
+import select
 import signal
 import sys
 import traceback
@@ -41,6 +43,8 @@ def in_child(work: Callable[[], T], shared: Any = None, meanwhile: Callable[[], 
 
     def child() -> None:
         os.close(reading)
+        # Collections would walk what the parent has, and thereby copy the memory that both share.
+        gc.freeze()
         _close_in_forks(writing)
         _end_with(parent)
         os.setsid()
@@ -61,6 +65,7 @@ def _hear(pid: int, reading: int, parts: list[Any], meanwhile: Callable[[], None
         with os.fdopen(reading, "rb") as pipe:
             if meanwhile is not None:
                 meanwhile()
+            _await(pipe)
             try:
                 return _Unpickler(pipe, parts).load()
             except (EOFError, pickle.UnpicklingError) as error:  # it did not come to the end
@@ -73,6 +78,17 @@ def _hear(pid: int, reading: int, parts: list[Any], meanwhile: Callable[[], None
         _kill(os.killpg, pid)
         if not ended:
             _wait(pid)
+
+
+def _await(pipe: BinaryIO) -> None:
+    """Return when there is something to read, or its end.
+
+    A signal that comes just before a wait does not interrupt it, and its handler has to wait: not for long.
+    """
+    poll = select.poll()
+    poll.register(pipe)
+    while not poll.poll(500):
+        pass
 
 
 def _close_in_forks(descriptor: int) -> None:

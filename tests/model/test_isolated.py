@@ -155,7 +155,6 @@ def test_what_the_child_started_ends_with_it(start: Callable[[], int], end: str,
 
 STUCK = """
 import os, signal, sys, time
-from skdeploy.model.exported import load_exported
 from skdeploy.model.isolated import in_child
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
