@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# Before numpy is imported: a native thread pool of the parent, which predicts for the proof, does
-# not survive a fork, and a child can hang in it. Parallelism is the workers' affair.
+# Before numpy is imported: native thread pools do not survive a fork, and as many of them as there are workers
+# would wait for each other. Parallelism is the workers' affair.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 

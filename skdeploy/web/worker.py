@@ -29,7 +29,7 @@ from skdeploy.web.app import EXTENSION, Service, foreign_hooks
 from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
 from skdeploy.web.http import HttpProtocol, Limits, Tails
-from skdeploy.web.pages import draining
+from skdeploy.web.pages import draining, readiness
 from skdeploy.web.serving import Slot
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -105,6 +105,8 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.follower = self.follow(self.service.slot)
         if self.follower is not None:
             self.follower.catch_up()
+        # The first prediction of a process prepares what the others use: 100 ms with scikit-learn.
+        readiness(self.service.slot.current.model)
 
     def run(self) -> None:
         """Serve until told to end."""

@@ -19,7 +19,7 @@ import skdeploy
 from skdeploy.errors import UnreadableModel
 from skdeploy.model import Model
 from skdeploy.schema import RecordReader
-from tests.live import ROOT, Service, load, progress, served, started, wait_until
+from tests.live import ROOT, Service, free_port, load, progress, served, started, wait_until
 from tests.wire import (
     GOOD,
     HUGE,
@@ -429,10 +429,22 @@ def test_a_port_in_use_says_so(tmp_path: Path, fact: Callable[..., None]) -> Non
     fact(f"exit code {code}, and the log names the address")
 
 
-def test_predict_py_serves(tmp_path: Path, expected: bytes) -> None:
-    """`python predict.py` answers the same, for development."""
-    with served(tmp_path, ["predict.py"]) as service:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("predict.py",),
+        ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "predict:app"),
+        ("-m", "flask", "--app", "predict", "run", "--port", "{port}"),
+    ],
+    ids=["python predict.py", "plain gunicorn", "flask run"],
+)
+def test_other_servers_answer_the_same(tmp_path: Path, expected: bytes, command: tuple[str, ...]) -> None:
+    """The application is a Flask application, and answers without the event loop what it answers with it."""
+    port = str(free_port())
+    with served(tmp_path, [part.format(port=port) for part in command], PORT=port) as service:
         assert service.post(GOOD) == (200, expected)
+        assert service.post(b"{}")[0] == 422
+        assert service.get("/health") == (200, b'{"status":"ok"}')
 
 
 # Settings
