@@ -70,7 +70,8 @@ def test_an_exported_model_needs_neither_pandas_nor_scikit_learn() -> None:
 def test_importing_has_no_side_effect() -> None:
     """No module of the package starts a thread, opens a socket, or writes a file when imported."""
     code = """
-import sys, threading, pkgutil, importlib, skdeploy, numpy, pandas, sklearn, flask, gunicorn.workers.base, httptools, uvloop
+import sys, threading, pkgutil, importlib, skdeploy, numpy, pandas, sklearn, flask
+import gunicorn.workers.base, httptools, uvloop
 events = []
 sys.addaudithook(lambda event, args: events.append((event, args)))
 for module in pkgutil.walk_packages(skdeploy.__path__, "skdeploy."):
