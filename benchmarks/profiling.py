@@ -10,7 +10,8 @@ import gc
 import math
 import pstats
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks import protocols, report
@@ -47,24 +48,26 @@ Function = tuple[str, int, str]
 Times = Mapping[Function, tuple[int, int, float, float, Mapping[Function, tuple[int, int, float, float]]]]
 
 
-def serve_in_process() -> Callable[[Sequence[bytes]], list[bytes]]:
+@contextmanager
+def serve_in_process() -> Iterator[Callable[[Sequence[bytes]], list[bytes]]]:
     """A worker's event loop without sockets: it answers the bodies that arrive in one turn."""
-    served = serving(protocols.MODEL, TURN)
+    with closing(serving(protocols.MODEL, TURN)) as served:
 
-    def serve(bodies: Sequence[bytes]) -> list[bytes]:
-        answers = served.ask([request(body) for body in bodies])
-        for answer in answers:
-            if not answer.startswith(b"HTTP/1.1 200 "):
-                raise SystemExit(f"A request is answered with {answer!r}")
-        return answers
+        def serve(bodies: Sequence[bytes]) -> list[bytes]:
+            answers = served.ask([request(body) for body in bodies])
+            for answer in answers:
+                if not answer.startswith(b"HTTP/1.1 200 "):
+                    raise SystemExit(f"A request is answered with {answer!r}")
+            return answers
 
-    return serve
+        yield serve
 
 
 def write(requests: int) -> str:
     """Profile so many requests, write the table into benchmarks/README.md, and return it."""
     bodies = [protocols.body("skdeploy", [record]) for record in protocols.flight_records()]
-    microseconds, shares = measure(serve_in_process(), bodies, requests)
+    with serve_in_process() as serve:
+        microseconds, shares = measure(serve, bodies, requests)
     where = report.machine({**where_and_when(), "rounds": 1}).partition(";")[0]
     section = (
         f"{where}; {requests:,} requests of one record, {TURN} in a turn, in process, without sockets."

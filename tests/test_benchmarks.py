@@ -388,9 +388,9 @@ def test_a_profile_adds_up_by_stage() -> None:
 def test_every_stage_of_a_request_is_found() -> None:
     """Real requests in this process: what the application does has its time, and all is told apart."""
     bodies = [protocols.body("skdeploy", [record]) for record in protocols.flight_records()[:20]]
-    serve = profiling.serve_in_process()
-    assert len(serve(bodies[:2])) == 2
-    microseconds, shares = profiling.measure(serve, bodies, 40)
+    with profiling.serve_in_process() as serve:
+        assert len(serve(bodies[:2])) == 2
+        microseconds, shares = profiling.measure(serve, bodies, 40)
     assert microseconds > 0
     assert sum(shares.values()) == pytest.approx(1)
     assert {"parse of HTTP", "decode of JSON", "packing", "graph", "encoding", profiling.REST} <= set(shares)
@@ -399,5 +399,5 @@ def test_every_stage_of_a_request_is_found() -> None:
 
 def test_a_request_that_fails_ends_the_profile() -> None:
     """A refusal's time is not a prediction's."""
-    with pytest.raises(SystemExit, match="422"):
-        profiling.serve_in_process()([b"{}"])
+    with profiling.serve_in_process() as serve, pytest.raises(SystemExit, match="422"):
+        serve([b"{}"])

@@ -393,7 +393,7 @@ def test_a_golden_mismatch_refuses_to_start(tmp_path: Path) -> None:
     """A model that does not predict what its passport says: refused with row and both values."""
     passport = joblib.load(MODEL_FILE).passport_
     before = passport["golden"]["predictions"][7]
-    passport["golden"]["predictions"][7] = after = before + 0.001
+    passport["golden"]["predictions"][7] = after = before + 1.0
     log = refusal(tmp_path, MODEL_URI=str(tampered(tmp_path / "other.bin", passport_=passport)))
     assert "The service does not start: Golden record 7 predicts" in log
     assert str(before)[:12] in log

@@ -31,8 +31,8 @@ def exposed(model: Model, folder: Path) -> dict[str, set[str]]:
     client = app.test_client()
     client.post("/predict", json=[GOOD] * 600)
     client.post("/predict", json={})
-    app.extensions["skdeploy.metrics"].reloaded(True)
-    app.extensions["skdeploy.metrics"].beat()
+    app.extensions["skdeploy"].metrics.reloaded(True)
+    app.extensions["skdeploy"].metrics.beat()
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {one.name: set(one.labels) for family in families for one in family.samples}
 

@@ -311,4 +311,4 @@ def test_other_threads_run_while_the_worst_bodies_are_explained(name: str) -> No
     with Explainer() as explainer:
         explainer.explain(WHOLE, b" " * 2_000_000 + SOME)
         pause = longest_pause(lambda: read(explainer, WORST[name]))
-    assert pause < 0.1
+    assert pause < 0.25  # on a quiet machine 20 ms
