@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# Before numpy is imported: native thread pools do not survive a fork, and as many of them as there are workers
+# Before numpy is imported: native thread pools do not survive a fork, and those of several workers
 # would wait for each other. Parallelism is the workers' affair.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
