@@ -41,7 +41,7 @@ MIN_RATE = 10 * 1024
 _MAX_PIPELINED = 32
 # Seconds for which a client is still read after an answer that ends its connection: TCP drops the answer if
 # bytes are unread when the socket is closed.
-_LINGER = 2.0
+LINGER = 2.0
 
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
@@ -574,7 +574,7 @@ class HttpProtocol(asyncio.Protocol):
         if not lingers or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._closing_at:
-            self._closing_at = self._loop.time() + _LINGER
+            self._closing_at = self._loop.time() + LINGER
             if self._read_paused_by:
                 self._read_paused_by.clear()
                 self._transport.resume_reading()
@@ -649,7 +649,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.abort()
         elif self._closing_at:
             if self._stalled is not None:
-                self._closing_at = now + _LINGER
+                self._closing_at = now + LINGER
             elif now > self._closing_at:
                 self._transport.abort()
         elif self._write_paused:
