@@ -111,7 +111,7 @@ def on_exit(_server: object) -> None:
 
 def child_exit(_server: object, ended: Worker) -> None:
     """Gunicorn's hook, called in the main process when a worker has ended."""
-    Worker.shares.put(ended.age, 0)
+    Worker.shares.leave(ended.age)
     if settings.metrics:
         metrics.forget(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), ended.pid)
 

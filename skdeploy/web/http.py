@@ -9,6 +9,7 @@ HTTP/2, h2c and WebSocket are not offered: an Upgrade header is ignored, as RFC 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,23 +28,37 @@ if TYPE_CHECKING:
 MAX_FIELDS = 100
 MAX_FIELD = 8 * 1024
 MAX_HEAD = 64 * 1024
+# Bytes that are parsed in one go: what is pipelined behind them may have to wait unparsed.
+_SLICE = 16 * 1024
 # Bytes of chunk sizes, extensions and trailers beside each byte of a chunked body.
 _CHUNK_OVERHEAD = 16
+# Bytes below which a piece of a body joins the one before it: objects of a few bytes each would take many
+# times the memory of their content.
+_SCRAP = 1024
 # Bytes per second that a body has to come with, and an answer has to be taken with, beyond CLIENT_TIMEOUT.
 MIN_RATE = 10 * 1024
 # Pipelined requests that are answered at the same time.
 _MAX_PIPELINED = 32
 # Seconds for which a client is still read after an answer that ends its connection: TCP drops the answer if
 # bytes are unread when the socket is closed.
-_LINGER = 2.0
+LINGER = 2.0
 
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
 }
 _OURS = frozenset({"content-length", "date", "connection", "transfer-encoding"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-# RFC 9110, section 5.6.2: a host is no list.
+# RFC 9110, section 8.6: 204 has no Content-Length, and that of 304 would be another answer's.
+_WITHOUT_BODY = (b"HTTP/1.1 204", b"HTTP/1.1 304")
+# None of these is a list (RFC 9110, section 5.3).
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"x-api-key"})
+# What a trailer must not be about: framing, routing, authentication, the content's format (RFC 9110, 6.5.1).
+_NO_TRAILER = _SINGLE | {
+    b"cache-control", b"connection", b"content-encoding", b"cookie", b"expect", b"proxy-connection", b"te",
+    b"trailer", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto",
+}  # fmt: skip
+# RFC 3986, section 3.2.2: an IP literal in brackets, or a registered name; and a port.
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?", re.ASCII)
 
 
 class Refused(Exception):
@@ -71,26 +86,31 @@ class LoopRequest(RequestContext):
     drained     bytes of an oversized body that were dropped
     chunks      what has come of its body
     held        bytes of it that the worker's BodyMemory counts
-    output      the answer's bytes, once there are some
+    awaits      the client waits to be told to send the body
+    length      of a HEAD's answer, if there were a body
+    output      head and body of an answer that waits for those before it
     gone        the client has left
     """
 
     __slots__ = (
-        "chunks", "drained", "gone", "held", "keep_alive", "output", "oversized", "port",
+        "awaits", "chunks", "drained", "gone", "held", "keep_alive", "length", "output", "oversized", "port",
         "problem", "protocol", "version",
     )  # fmt: skip
 
     def __init__(self, protocol: HttpProtocol) -> None:
         super().__init__()
+        self.method = self.path = ""
         self.protocol = protocol
         self.version = "1.1"
         self.port = 0
         self.keep_alive = True
         self.problem: HttpProblem | None = None
         self.oversized = False
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes | bytearray] = []
         self.held = self.drained = 0
-        self.output: bytes | None = None
+        self.awaits = False
+        self.length: int | None = None
+        self.output: tuple[bytes, bytes] | None = None
         self.gone = False
 
     def read(self, limit: int) -> bytes:
@@ -157,14 +177,22 @@ class HttpProtocol(asyncio.Protocol):
         self._starting = False
         self._request: LoopRequest | None = None
         self._url = b""
+        self._host_seen = b""  # of the request before, which was found right
         self._in_head = False
-        self._head_size = self._message_size = self._fields = 0
-        self._fresh = True
+        self._upgrading = False  # httptools takes the body that comes for another protocol's
+        self._piece = self._head_size = self._message_size = self._fields = 0
+        # What has come and is not parsed; it waits while reading is paused.
+        self._unparsed: bytes | memoryview = b""
+        self._parsing = False
         self._ended = False  # no further request is read
         self._discards = False  # the client may still be sending what is not read
+        self._half_closed = False  # the client sends no more
         self._closing_at = 0.0  # when a connection that was answered for the last time is closed
-        self._last = False  # the next answer is the last one
-        self._write_paused_at = 0.0
+        self._last = False  # the connection ends with the answers to what has come
+        # Bytes given to the transport; since when it has not been rid of them, and how many it had sent then.
+        self._written = 0
+        self._stalled: tuple[float, int] | None = None
+        self._write_paused = False
         self._read_paused_by: set[str] = set()
         self._since = self._received_at = loop.time()
         self._scheme, self._remote, self._trusted = "http", "", False
@@ -186,7 +214,11 @@ class HttpProtocol(asyncio.Protocol):
         """The connection is gone; what it asked for is dropped before it is scored."""
         self._connections.discard(self)
         self._ended = True
-        for request in (*self._open, *([self._request] if self._request else [])):
+        self._unparsed = b""
+        for request in self._open:
+            request.gone = True
+        # What is being answered keeps its body until then.
+        for request in (*self._ready, *([self._request] if self._request else [])):
             request.gone = True
             self._memory.release(request)
         self._open.clear()
@@ -196,21 +228,38 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of one or several requests."""
         self._received_at = self._loop.time()
-        if self._ended:
-            return
-        self._fresh = True
-        while data:
-            data = self._feed(data)
+        if self._unparsed:  # TLS delivers what it has, paused or not
+            data = bytes(self._unparsed) + data
+        self._unparsed = data
+        self._parse()
 
-    def _feed(self, data: bytes) -> bytes:
-        """Parse; what is left to parse anew behind a request that asked for another protocol."""
+    def _parse(self) -> None:
+        """Parse what has come, unless reading is paused or what came before is being parsed."""
+        if self._parsing:
+            return
+        self._parsing = True
+        while (data := self._unparsed) and not self._read_paused_by and not self._ended:
+            if len(data) <= _SLICE:
+                self._unparsed = b""
+            else:
+                view = memoryview(data)
+                data, self._unparsed = view[:_SLICE], view[_SLICE:]
+            while data:
+                data = self._feed(data)
+        self._parsing = False
+        if self._ended and self._unparsed:
+            self._unparsed = b""
+            self._discards = True
+
+    def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Parse; what is left to parse anew behind a head that asked for another protocol."""
+        self._piece = len(data)
         try:
             self._parser.feed_data(data)
             if self._request is not None:
                 self._bound(len(data))
         except httptools.HttpParserUpgrade as upgrade:
-            # The request has been handled; what follows it is HTTP/1.1 all the same.
-            self._parser = httptools.HttpRequestParser(self)
+            self._stay_with_http()
             return data[upgrade.args[0] :]
         except Refused as refused:
             self._refuse(refused)
@@ -219,8 +268,25 @@ class HttpProtocol(asyncio.Protocol):
                 raise
             self._refuse(error.__context__)
         except httptools.HttpParserError as error:
-            self._refuse(malformed(_sentence(self._request, error)))
+            if self._ended:  # what a client sends behind its last request is not looked at
+                self._discards = True
+            else:
+                self._refuse(_refusal(self._request, self._in_head, error))
         return b""
+
+    def _stay_with_http(self) -> None:
+        """What follows the head is HTTP/1.1, and first the request's body, whatever Upgrade says."""
+        self._parser = httptools.HttpRequestParser(self)
+        request = self._request
+        if request is None or not self._upgrading:
+            return
+        self._upgrading = False
+        # A new parser learns from a head of our making, which nobody hears, how long the body is.
+        length = request.headers.get(b"content-length")
+        framing = b"Content-Length: " + length if length is not None else b"Transfer-Encoding: chunked"
+        self._request, self._ended = None, True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        self._request, self._ended = request, False
 
     def _bound(self, size: int) -> None:
         """Refuse a head without an end, and chunks that are nearly all overhead."""
@@ -228,10 +294,11 @@ class HttpProtocol(asyncio.Protocol):
         if request is None:
             return
         if self._in_head:
-            # A head that begins behind other requests in one read is counted from the next read on.
-            self._head_size += size if self._fresh else 0
-            if self._head_size > MAX_HEAD:
-                raise Refused(431, "head-too-large", f"The head is larger than {MAX_HEAD} bytes.")
+            # The first piece may hold other requests in front of this head: a slice more is granted, and a
+            # head that ends is measured exactly.
+            self._head_size += size
+            if self._head_size > MAX_HEAD + _SLICE:
+                raise _head_too_large()
         elif b"transfer-encoding" in request.headers:
             self._message_size += size
             if self._message_size > MAX_HEAD + _CHUNK_OVERHEAD * request.body_size:
@@ -240,21 +307,23 @@ class HttpProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it may still wait for answers."""
         request = self._request
+        self._half_closed = True
         if request is not None and not self._in_head:
-            self._refuse(malformed(f"The body ended after {request.body_size} bytes."))
+            self._refuse(malformed(f"The body ended after {request.drained or request.body_size} bytes."))
         self._ended = True
         self._request = None
+        self._unparsed = b""
         # TLS has no half-closed connections.
         return bool(self._open) and self._scheme == "http"
 
     def pause_writing(self) -> None:
         """The client does not take its answers: no further request is looked at until it does."""
-        self._write_paused_at = self._loop.time()
+        self._write_paused = True
         self._pause("answers")
 
     def resume_writing(self) -> None:
         """It has taken them."""
-        self._write_paused_at = 0.0
+        self._write_paused = False
         self._resume("answers")
         self._start()
 
@@ -262,6 +331,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        if self._ended:
+            return
         self._request = LoopRequest(self)
         self._url = b""
         self._in_head = True
@@ -275,15 +346,21 @@ class HttpProtocol(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field; or a trailer, which is dropped."""
         request = self._request
-        if request is None or not self._in_head:
+        if request is None:
+            return
+        name = name.lower()
+        if not self._in_head:
+            if name in _NO_TRAILER:
+                raise malformed(f"The header {name.decode('latin-1')} came behind the body.")
             return
         self._fields += 1
-        name = name.lower()
         headers = request.headers
         if name not in headers:
             headers[name] = value
         elif name in _SINGLE:
             raise malformed(f"The header {name.decode('latin-1')} came twice.")
+        elif self._fields > MAX_FIELDS:
+            raise _too_many_fields()
         else:
             headers[name] += (b"; " if name == b"cookie" else b", ") + value
 
@@ -301,36 +378,55 @@ class HttpProtocol(asyncio.Protocol):
         request.host, request.port = self._host, self._port
         if self._trusted and headers.get(b"x-forwarded-proto", b"").strip().lower() == b"https":
             request.scheme = "https"
+        if self._fields > MAX_FIELDS:
+            raise _too_many_fields()
+        if self._head_size + self._piece > MAX_FIELD:
+            _check_sizes(request, self._url)
+        host = headers.get(b"host")
+        if request.version != "1.1" or host is None or host != self._host_seen:
+            _check_version(request)
+            _check_host(request, host)
+            self._host_seen = host or b""
         if self._url == b"/predict":
             request.path = "/predict"
         else:
             self._set_target(request)
-        if request.version != "1.1" or b"host" not in headers:
-            _check_version(request)
-        if self._fields > MAX_FIELDS:
-            raise Refused(431, "too-many-fields", f"The head has more than {MAX_FIELDS} fields.")
-        if sum(map(len, headers.values())) + len(self._url) > MAX_FIELD:
-            _check_sizes(request, self._url)
+        if request.method == "CONNECT":
+            raise Refused(501, "not-a-proxy", "This is no proxy: CONNECT is not offered.")
+        coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
+        if coding is not None and coding.lower() != b"chunked":
+            _check_coding(coding)
         self._open.append(request)
-        length = headers.get(b"content-length")
         if length is not None and int(length) > self._limits.max_body:
             request.oversized = True
             request.body_size = int(length)
+        if b"upgrade" in headers and parser.should_upgrade():
+            self._upgrading = coding is not None or (length is not None and int(length) > 0)
         if b"expect" in headers:
             self._expect(request)
         self._since = self._loop.time()
 
     def _set_target(self, request: LoopRequest) -> None:
-        if self._url == b"*":
-            request.path = "*"
+        """Path and query of a target that is not simply /predict."""
+        target = self._url
+        if target == b"*" and request.method == "OPTIONS":
+            request.path = "/"  # what is asked of the server is asked of its root
             return
+        if request.method == "CONNECT":
+            return
+        if b"#" in target:
+            raise malformed("The request's target has a fragment.")
         try:
-            url = httptools.parse_url(self._url)
+            url = httptools.parse_url(target)
         except httptools.HttpParserInvalidURLError:
-            if request.method != "CONNECT":
-                raise malformed("The request's target is no URL.") from None
-            request.keep_alive = False
-            return
+            raise malformed("The request's target is no URL.") from None
+        if target[:1] != b"/":
+            # RFC 9112, section 3.2.2: the target's host is in force, and Host is not looked at.
+            if url.schema is None or url.schema.lower() not in (b"http", b"https"):
+                raise malformed("The request's target is neither a path nor an http URL.")
+            host = re.split(rb"[/?]", target[len(url.schema) + 3 :], maxsplit=1)[0]
+            _check_host(request, host)
+            request.headers[b"host"] = host
         request.path = decode_path(url.path or b"/")
         request.query = (url.query or b"").decode("latin-1")
 
@@ -339,11 +435,26 @@ class HttpProtocol(asyncio.Protocol):
             raise Refused(417, "expectation-failed", "Of Expect, only 100-continue is understood.")
         if request.oversized:
             # The client waits to be told, and has not sent it: it need not.
-            self._ended = self._discards = True
-            self._request = None
-            self._complete(request)
-        elif len(self._open) == 1 and request.version == "1.1":
-            self._transport.write(_CONTINUE)
+            self._stop_reading(request)
+        elif request.version == "1.1":
+            request.awaits = True
+            self._go_on_sending()
+
+    def _go_on_sending(self) -> None:
+        """Ask for the body of a request once its turn has come."""
+        request = self._open[0]
+        if request.awaits:
+            request.awaits = False
+            if not request.body_size and request is self._request:
+                self._written += len(_CONTINUE)
+                self._transport.write(_CONTINUE)
+
+    def _stop_reading(self, request: LoopRequest) -> None:
+        """Answer a request whose body is not read to its end."""
+        self._ended = self._discards = True
+        self._request = None
+        request.keep_alive = False
+        self._complete(request)
 
     def on_body(self, chunk: bytes) -> None:
         """A piece of the body; what is too large is read and dropped, so that the client sees its answer."""
@@ -353,12 +464,16 @@ class HttpProtocol(asyncio.Protocol):
         if request.oversized:
             request.drained += len(chunk)
             if request.drained > DRAIN_BYTES or self._loop.time() > self._since + DRAIN_SECONDS:
-                self._ended = self._discards = True
-                self._request = None
-                self._complete(request)
+                self._stop_reading(request)
             return
         request.body_size += len(chunk)
-        request.chunks.append(chunk)
+        chunks = request.chunks
+        if len(chunk) > _SCRAP or not chunks:
+            chunks.append(chunk)
+        elif isinstance(last := chunks[-1], bytearray):
+            last += chunk
+        else:
+            chunks.append(bytearray(chunk))
         if request.body_size > self._limits.max_body:
             self._memory.release(request)
             request.oversized = True
@@ -368,13 +483,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request has come to its end."""
-        request, self._request = self._request, None
-        self._fresh = False
-        if request is None or self._ended:
+        request = self._request
+        # httptools says so also of a head that asks for another protocol, although a body follows.
+        if request is None or self._upgrading:
             return
+        self._request = None
         if not request.oversized:
             chunks = request.chunks
-            request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            request.body = b"".join(chunks)  # a single one is not copied
             request.chunks = []
         self._complete(request)
 
@@ -394,7 +510,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._starting:  # `handle` has answered at once: the loop below goes on
             return
         self._starting = True
-        while self._ready and not self._write_paused_at:
+        while self._ready and not self._write_paused:
             if len(self._open) - len(self._ready) >= _MAX_PIPELINED:
                 break
             self._handle(self._ready.popleft())
@@ -408,47 +524,57 @@ class HttpProtocol(asyncio.Protocol):
         self._memory.release(request)
         if request.gone:
             return
-        if self._last or (self._ended and request is self._open[-1] and self._request is None):
-            request.keep_alive = False
-        tail = self._tails.keep if request.keep_alive else self._tails.close
-        if request.method == "HEAD":
-            request.output = b"%bContent-Length: %d\r\n%b" % (head, len(body), tail)
-        elif head.startswith(b"HTTP/1.1 204"):
-            request.output = head + tail
-        else:
-            request.output = b"%bContent-Length: %d\r\n%b%b" % (head, len(body), tail, body)
+        if request is not self._open[0]:
+            request.output = head, body
+            return
+        self._write(self._open.popleft(), head, body)
         self._flush()
 
     def _flush(self) -> None:
-        """Write the answers whose turn it is."""
+        """Write the answers whose turn has come."""
         queue = self._open
         while queue and (output := queue[0].output) is not None:
-            request = queue.popleft()
-            self._transport.write(output)
-            if not request.keep_alive:
-                for later in queue:
-                    later.gone = True
-                    self._memory.release(later)
-                queue.clear()
-                self._ready.clear()
-                self._finish()
-                return
-        if not queue:
+            self._write(queue.popleft(), *output)
+        if queue:
+            self._go_on_sending()
+        elif self._ended:
+            self._finish()
+            return
+        else:
             self._since = self._loop.time()
-            if self._ended:
-                self._finish()
         if "pipelined" in self._read_paused_by and len(queue) <= _MAX_PIPELINED // 2:
             self._resume("pipelined")
         if self._ready:
             self._start()
 
+    def _write(self, request: LoopRequest, head: bytes, body: bytes) -> None:
+        """Write an answer; none follows the one that says so."""
+        if (
+            (self._ended or self._last) and not self._open and self._request is None and not self._unparsed
+        ) or not request.keep_alive:
+            self._ended = True
+            tail = self._tails.close
+        else:
+            tail = self._tails.keep
+        if request.method == "HEAD":
+            length = len(body) if request.length is None else request.length
+            output = b"%bContent-Length: %d\r\n%b" % (head, length, tail)
+        elif head.startswith(_WITHOUT_BODY):
+            output = head + tail
+        else:
+            output = b"%bContent-Length: %d\r\n%b%b" % (head, len(body), tail, body)
+        self._written += len(output)
+        self._transport.write(output)
+
     def _finish(self) -> None:
         """After the last answer: let the client read it before the connection is closed."""
         self._ended = True
-        if not self._discards or not self._transport.can_write_eof():
+        # A client that the end of the service surprises may have sent another request.
+        lingers = (self._discards or self._last) and not self._half_closed
+        if not lingers or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._closing_at:
-            self._closing_at = self._loop.time() + _LINGER
+            self._closing_at = self._loop.time() + LINGER
             if self._read_paused_by:
                 self._read_paused_by.clear()
                 self._transport.resume_reading()
@@ -464,7 +590,7 @@ class HttpProtocol(asyncio.Protocol):
         request.problem = refused.problem
         request.keep_alive = False
         self._request = None
-        self._discards = True
+        self._ended = self._discards = True
         self._complete(request)
 
     def _pause(self, reason: str) -> None:
@@ -476,6 +602,8 @@ class HttpProtocol(asyncio.Protocol):
         if reason in self._read_paused_by:
             self._read_paused_by.discard(reason)
             self._received_at = self._loop.time()
+            if self._unparsed:
+                self._parse()
             if not self._read_paused_by and not self._transport.is_closing():
                 self._transport.resume_reading()
 
@@ -487,8 +615,8 @@ class HttpProtocol(asyncio.Protocol):
         self._since = self._loop.time()
 
     def go_on(self) -> None:
-        """Read on."""
-        self._resume("memory")
+        """Read on, soon: parsing what has come may make room for another one, and so on."""
+        self._loop.call_soon(self._resume, "memory")
 
     def rest(self, seconds: float) -> None:
         """Read no further request for a while."""
@@ -497,13 +625,13 @@ class HttpProtocol(asyncio.Protocol):
             self._loop.call_later(seconds, self._resume, "rest")
 
     def drain(self) -> None:
-        """The worker is about to end: the next answer is the last one."""
+        """The worker is about to end: the answer to the last request that has come is the last one."""
         self._last = True
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing has come that is not answered."""
-        return not self._open and self._request is None
+        return not self._open and self._request is None and not self._unparsed
 
     @property
     def idle_since(self) -> float:
@@ -517,22 +645,33 @@ class HttpProtocol(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """End what has lasted too long; called a few times a second, `now` is the loop's time."""
         limits = self._limits
-        if self._closing_at:
-            if now > self._closing_at:
+        if self._is_stalled(now):
+            self._transport.abort()
+        elif self._closing_at:
+            if self._stalled is not None:
+                self._closing_at = now + LINGER
+            elif now > self._closing_at:
                 self._transport.abort()
+        elif self._write_paused:
             return
-        if self._write_paused_at:
-            allowed = limits.client_timeout + self._transport.get_write_buffer_size() / MIN_RATE
-            if now > self._write_paused_at + allowed:
-                self._transport.abort()
-            return
-        request = self._request
-        if request is not None:
-            self._expire_request(request, now)
-        elif not self._open and now > self._since + (
+        elif self._request is not None:
+            self._expire_request(self._request, now)
+        elif self.is_idle and now > self._since + (
             limits.keepalive if self._fields else limits.client_timeout
         ):
             self._transport.close()
+
+    def _is_stalled(self, now: float) -> bool:
+        """Whether the client has taken its answers more slowly than it may."""
+        waiting = self._transport.get_write_buffer_size()
+        if not waiting:
+            self._stalled = None
+            return False
+        sent = self._written - waiting
+        if self._stalled is None:
+            self._stalled = now, sent
+        since, sent_then = self._stalled
+        return now > since + self._limits.client_timeout + (sent - sent_then) / MIN_RATE
 
     def _expire_request(self, request: LoopRequest, now: float) -> None:
         timeout = self._limits.client_timeout
@@ -560,24 +699,61 @@ def head_of(status: int, headers: list[tuple[str, str]]) -> bytes:
     return STATUS_LINES.get(status, b"HTTP/1.1 %d \r\n" % status) + "".join(lines).encode("latin-1")
 
 
-def _sentence(request: LoopRequest | None, error: Exception) -> str:
-    if request is not None and b"transfer-encoding" in request.headers:
-        return "The body's chunks are not written as HTTP demands."
-    return f"The request is not written as HTTP demands: {error}."
+def _refusal(request: LoopRequest | None, in_head: bool, error: Exception) -> Refused:
+    """What the parser's error is for the client."""
+    said = str(error)
+    if request is not None and not in_head and b"transfer-encoding" in request.headers:
+        return malformed("The body's chunks are not written as HTTP demands.")
+    if "HTTP version" in said or "PRI" in said or "HTTP/2" in said:
+        return _wrong_version()
+    return malformed(f"The request is not written as HTTP demands: {said}.")
+
+
+def _wrong_version() -> Refused:
+    return Refused(505, "version-not-supported", "HTTP/1.1 is spoken here.")
+
+
+def _head_too_large() -> Refused:
+    return Refused(431, "head-too-large", f"The head is larger than {MAX_HEAD} bytes.")
+
+
+def _too_many_fields() -> Refused:
+    return Refused(431, "too-many-fields", f"The head has more than {MAX_FIELDS} fields.")
 
 
 def _check_version(request: LoopRequest) -> None:
+    headers = request.headers
     if request.version not in ("1.0", "1.1"):
-        raise Refused(505, "version-not-supported", "HTTP/1.1 is spoken here.")
+        raise _wrong_version()
     if request.version == "1.1":
-        raise malformed("HTTP/1.1 demands one Host header.")
-    if b"transfer-encoding" in request.headers:
+        return
+    if b"transfer-encoding" in headers:
         raise malformed("HTTP/1.0 has no Transfer-Encoding.")
+    if b"close" in [option.strip() for option in headers.get(b"connection", b"").lower().split(b",")]:
+        request.keep_alive = False  # for httptools, keep-alive is stronger there
+
+
+def _check_host(request: LoopRequest, host: bytes | None) -> None:
+    if host is None:
+        if request.version == "1.1":
+            raise malformed("HTTP/1.1 demands one Host header.")
+    elif not _HOST.fullmatch(host):
+        raise malformed("The host is not written as one.")
+
+
+def _check_coding(coding: bytes) -> None:
+    *others, last = [name.strip(b" \t") for name in coding.lower().split(b",")]
+    if last != b"chunked":
+        raise malformed("The end of a body that is not sent in chunks cannot be known.")
+    if others:
+        raise Refused(501, "transfer-coding", "Of transfer codings, only chunked is understood.")
 
 
 def _check_sizes(request: LoopRequest, url: bytes) -> None:
     if len(url) > MAX_FIELD:
         raise Refused(414, "target-too-long", f"The target is longer than {MAX_FIELD} bytes.")
-    for name, value in request.headers.items():
-        if len(name) + len(value) > MAX_FIELD:
-            raise Refused(431, "field-too-large", f"A header field is larger than {MAX_FIELD} bytes.")
+    sizes = [len(name) + len(value) for name, value in request.headers.items()]
+    if max(sizes, default=0) > MAX_FIELD:
+        raise Refused(431, "field-too-large", f"A header field is larger than {MAX_FIELD} bytes.")
+    if len(url) + sum(sizes) > MAX_HEAD:
+        raise _head_too_large()

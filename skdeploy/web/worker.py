@@ -16,6 +16,7 @@ import socket
 import ssl
 import struct
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ from skdeploy.watch import Follower
 from skdeploy.web.app import EXTENSION, Service, foreign_hooks
 from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
-from skdeploy.web.http import HttpProtocol, Limits, Tails
+from skdeploy.web.http import LINGER, HttpProtocol, Limits, Tails
 from skdeploy.web.pages import draining, readiness
 from skdeploy.web.serving import Slot
 
@@ -39,28 +40,47 @@ _SWITCH = 0.0005
 _SWEEP = 0.25
 # Seconds after SIGTERM in which an idle connection may bring one more request.
 _IDLE_AT_END = 1.0
+# Seconds after which a worker that says nothing is not reckoned with; it says something at each sweep.
+_SILENT = 0.6
 # Seconds that a worker with more than its share of the connections leaves new ones to the others.
 _STEP_BACK = 0.01
+# Seconds for which a connection is not called idle.
+_NEW = 0.1
 # Seconds without accepting after the process ran out of file descriptors and had none to give back.
 _EXHAUSTED = 0.1
 
 
 class Shares:
-    """How many connections each worker holds: a number per worker in memory that all of them share."""
+    """How many connections each worker holds: two numbers per worker in memory that all of them share.
+
+    A worker that starts, is stopped or is lost in a long call says nothing for a while: connections are not
+    left to it.
+    """
 
     _SLOTS = 64
-    _NUMBER = struct.Struct("i")
+    # Connections, and when the worker said so.
+    _SHARE = struct.Struct("qd")
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, self._SLOTS * self._NUMBER.size)
+        self._memory = mmap.mmap(-1, self._SLOTS * self._SHARE.size)
 
     def put(self, age: int, held: int) -> None:
-        """The worker of this age holds so many."""
-        self._NUMBER.pack_into(self._memory, age % self._SLOTS * self._NUMBER.size, held)
+        """The worker of this age holds so many, and accepts more."""
+        self._SHARE.pack_into(self._memory, age % self._SLOTS * self._SHARE.size, held, time.monotonic())
 
-    def total(self) -> int:
-        """Connections of all workers."""
-        return sum(held for (held,) in self._NUMBER.iter_unpack(self._memory))
+    def leave(self, age: int) -> None:
+        """The worker of this age accepts no more."""
+        self._SHARE.pack_into(self._memory, age % self._SLOTS * self._SHARE.size, 0, 0.0)
+
+    def are_exceeded_by(self, held: int) -> bool:
+        """Whether a worker that holds so many has more than an even share and one."""
+        recent = time.monotonic() - _SILENT
+        workers = total = 0
+        for others, when in self._SHARE.iter_unpack(self._memory):
+            if when > recent:
+                workers += 1
+                total += others
+        return held > 1 and held * workers > total + workers
 
 
 def hold_signals() -> None:
@@ -120,8 +140,15 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._stop_at: float | None = None
         self._ends_at = 0.0
         self._connections: set[HttpProtocol] = set()
-        self._connecting = 0
+        # What has been accepted and is being set up: over TLS, until the handshake is done.
+        self._connecting: dict[HttpProtocol, asyncio.Task[None]] = {}
         self._ssl: ssl.SSLContext | None = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        # Seconds for a handshake, and for a client to say that it has heard the end.
+        patience = {
+            "ssl_handshake_timeout": float(self.settings.client_timeout),
+            "ssl_shutdown_timeout": LINGER,
+        }
+        self._patience = patience if self._ssl is not None else {}
         self._front = Front(loop, self.wsgi, self._answering_service(), self.settings)
         self._tails = Tails()
         self._tails.renew()
@@ -176,8 +203,9 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _accept(self, listener: Any) -> None:
         """Take one connection per pass of the loop, and none while this worker has more than its share."""
-        held = len(self._connections) + self._connecting
-        if self._has_more_than_its_share(held):
+        held = self._held()
+        self.shares.put(self.age, held)
+        if self.shares.are_exceeded_by(held):
             self._pause_accepting(listener, _STEP_BACK)
         elif held >= self.settings.max_connections and not self._make_room():
             self._pause_accepting(listener, _EXHAUSTED)
@@ -197,22 +225,23 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 self._pause_accepting(listener, _EXHAUSTED)
             return False
         connection.setblocking(False)
-        self._connecting += 1
-        self._loop.create_task(self._connect(connection))
+        protocol = self._make_protocol()
+        self._connecting[protocol] = self._loop.create_task(self._connect(protocol, connection))
         return True
 
-    async def _connect(self, connection: socket.socket) -> None:
+    async def _connect(self, protocol: HttpProtocol, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._make_protocol, connection, ssl=self._ssl)
-        except (OSError, ssl.SSLError, ConnectionError):  # it left, or speaks no TLS
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=self._ssl, **self._patience
+            )
+        except OSError:  # it left, or speaks no TLS
             connection.close()
         finally:
-            self._connecting -= 1
+            del self._connecting[protocol]
 
-    def _has_more_than_its_share(self, held: int) -> bool:
-        self.shares.put(self.age, held)
-        workers = self.cfg.workers
-        return workers > 1 and held > 1 and held * workers > self.shares.total() + workers
+    def _held(self) -> int:
+        """Connections, set up or not."""
+        return len(self._connections) + len(self._connecting.keys() - self._connections)
 
     def _pause_accepting(self, listener: Any, seconds: float) -> None:
         self._loop.remove_reader(listener.fileno())
@@ -225,9 +254,11 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest, if there is one."""
         idle = [connection for connection in self._connections if connection.is_idle]
-        if not idle:
+        longest = min(idle, key=lambda connection: connection.idle_since, default=None)
+        # What a new connection has sent may wait to be read.
+        if longest is None or longest.idle_since > self._loop.time() - _NEW:
             return False
-        min(idle, key=lambda connection: connection.idle_since).close()
+        longest.close()
         return True
 
     # Every now and then
@@ -235,7 +266,8 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def _sweep(self) -> None:
         """End what has lasted too long."""
         now = self._loop.time()
-        self.shares.put(self.age, len(self._connections))
+        if self.alive:
+            self.shares.put(self.age, self._held())
         for connection in [*self._connections]:
             connection.expire(now)
         if not self.alive:
@@ -277,6 +309,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         that nobody would answer.
         """
         self.alive = False
+        self.shares.leave(self.age)
         self._ends_at = self._loop.time() + self.settings.graceful_timeout
         for listener in self.sockets:
             self._loop.remove_reader(listener.fileno())

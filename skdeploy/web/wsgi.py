@@ -39,9 +39,7 @@ def environ_of(request: LoopRequest, *, multiprocess: bool) -> dict[str, Any]:
         "REMOTE_ADDR": request.remote,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": request.scheme,
-        "wsgi.input": io.BufferedReader(_Oversized())
-        if request.oversized
-        else io.BytesIO(request.body or b""),
+        "wsgi.input": _input(request),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": multiprocess,
@@ -79,4 +77,8 @@ def call(app: Any, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]],
         if hasattr(chunks, "close"):
             chunks.close()
     status, headers = given
+    request: LoopRequest = environ[CONTEXT]
+    if request.method == "HEAD":  # the body that it would have is not here to be measured
+        length = dict(headers).get("Content-Length", "")
+        request.length = int(length) if length.isdigit() else None
     return int(status[:3]), headers, b"".join(written)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import socket
+import struct
+import termios
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
 
 import uvloop
 from flask import Flask
@@ -36,7 +40,13 @@ class Loop:
         tails, memory, connections = Tails(), BodyMemory(), set[HttpProtocol]()
         tails.renew()
         self._make = lambda: HttpProtocol(loop, limits, tails, memory, connections, self.front.handle)
-        weakref.finalize(self, _close, self.front, self._runner)
+        self._close = weakref.finalize(self, _close, self.front, self._runner)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
     def ask(self, *requests: bytes) -> list[Answer]:
         """The answers to requests that are sent at once, each on a connection of its own."""
@@ -44,6 +54,36 @@ class Loop:
 
     async def _ask(self, requests: Iterable[bytes]) -> list[Answer]:
         return await asyncio.gather(*map(self._ask_one, requests))
+
+    def converse(self, *conversations: Sequence[bytes]) -> list[bytes]:
+        """All that is answered on connections of their own.
+
+        conversations   the pieces that arrive one by one, before the client sends no more
+        """
+        return self._runner.run(self._converse(conversations))
+
+    async def _converse(self, conversations: Iterable[Sequence[bytes]]) -> list[bytes]:
+        return await asyncio.gather(*map(self._converse_once, conversations))
+
+    async def _converse_once(self, pieces: Sequence[bytes]) -> bytes:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        await loop.connect_accepted_socket(self._make, ours)
+        with theirs:
+            with contextlib.suppress(
+                BrokenPipeError
+            ):  # it may be answered, and closed, before the last piece
+                for piece in pieces:
+                    await loop.sock_sendall(theirs, piece)
+                    while _unread(ours):
+                        await asyncio.sleep(0)
+                theirs.shutdown(socket.SHUT_WR)
+            answered = b""
+            while more := await loop.sock_recv(theirs, 64 * 1024):
+                answered += more
+            return answered
 
     async def _ask_one(self, request: bytes) -> Answer:
         ours, theirs = socket.socketpair()
@@ -58,6 +98,14 @@ class Loop:
         body = await reader.readexactly(0 if request.startswith(b"HEAD") else length)
         writer.close()
         return lines[0].removeprefix("HTTP/1.1 "), headers, body
+
+
+def _unread(connection: socket.socket) -> bool:
+    """Whether bytes wait to be read from a socket that may have been closed."""
+    if connection.fileno() < 0:
+        return False
+    waiting: int = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]
+    return waiting > 0
 
 
 def _close(front: Front, runner: asyncio.Runner) -> None:
