@@ -1,8 +1,8 @@
 """Predictions that arrive in one turn of the event loop are scored in one call of the engine.
 
-No timer and no added wait: a turn ends two passes of the loop after its first request, by when all
-that the loop has read is there. A lone request is a turn of one. Where a call is not plainly quick
-it runs in the scoring thread, and the requests that come meanwhile are the next call.
+A turn ends two passes of the loop after its first request, by when all that the loop has read is there:
+no timer and no added wait, and a lone request is a turn of one. Where a call is not plainly quick it runs
+in the scoring thread, and the requests that come meanwhile are the next call.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 QUICK = 0.005
 _RECORD_SECONDS = 8e-6
 MOST_RECORDS = 1000
+_MOST_PAUSE = 0.002
 # A model is not quick after all if so many of its calls in the loop took so long within so many seconds.
 _SLOW_CALLS, _SLOW_CALL, _SLOW_SECONDS = 3, 0.05, 10.0
 
@@ -70,6 +71,11 @@ class Turns:
         self._slow_calls: list[float] = []
         # A call of this model is under way in the scoring thread.
         self._is_calling = False
+        # Behind a slow call that several requests shared, the clients that it has answered have this many seconds
+        # to ask again: else each call would have half of them. Ends when as many requests are there.
+        self._pause = min(_MOST_PAUSE, call / 10)
+        self._expected = 0
+        self._gathering: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
@@ -81,7 +87,11 @@ class Turns:
     def add(self, request: LoopRequest) -> None:
         """Score a request at the end of this turn, or with the next call."""
         self._pending.append(request)
-        if not self._is_due and not self._is_calling:
+        if self._gathering is not None:
+            if len(self._pending) >= self._expected:
+                self._gathering.cancel()
+                self._end_turn()
+        elif not self._is_due and not self._is_calling:
             self._schedule()
 
     def _schedule(self) -> None:
@@ -90,12 +100,13 @@ class Turns:
         self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
-        self._is_due = False
+        self._is_due, self._gathering = False, None
         requests = self._take()
         if requests and self.is_quick:
             self._run_here(requests)
         elif requests:
             self._is_calling = True
+            self._expected = len(requests)
             self._submit(partial(self._run, requests), self._called)
         if self._pending and not self._is_calling:
             self._schedule()
@@ -103,10 +114,11 @@ class Turns:
     def _take(self) -> list[LoopRequest]:
         """The requests of one call, which ask alike for probabilities; not those whose clients have gone."""
         taken: list[LoopRequest] = []
-        pending = self._pending
-        while pending and len(taken) < self._most:
+        pending, records = self._pending, 0
+        while pending:
             request = pending[0]
-            if taken and request.options.proba != taken[0].options.proba:
+            records += _most_records(request.body or b"")
+            if taken and (records > self._most or request.options.proba != taken[0].options.proba):
                 break
             pending.popleft()
             if request.gone:
@@ -167,7 +179,10 @@ class Turns:
         for request in odd:
             self._explain(request)
         self._scored((answers, left))
-        if self._pending and not self._is_due:
+        self._expected = min(self._expected + len(self._pending), self._most)
+        if self._expected > len(self._pending) and self._expected > 1:
+            self._gathering = self._loop.call_later(self._pause, self._end_turn)
+        elif self._pending:
             self._end_turn()
 
     def _scored(self, result: tuple[list[Answered], list[Turn]]) -> None:
@@ -175,3 +190,8 @@ class Turns:
         self._answer(answers)
         for turn in left:
             self._submit(partial(self._predictor.score_apart, turn), self._scored)
+
+
+def _most_records(body: bytes) -> int:
+    """How many records a body can hold."""
+    return 1 if body[:1] == b"{" else max(1, body.count(b"{"))
