@@ -45,6 +45,23 @@ def running(pid: int) -> bool:
         return False
 
 
+def sockets_of(pid: int) -> set[str]:
+    """The inodes of a process's sockets."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            link = str(entry.readlink())
+            if link.startswith("socket:["):
+                found.add(link[8:-1])
+    return found
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has to itself and with others."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
+    return int(line.split()[1]) * 1024
+
+
 def page(port: int, path: str) -> tuple[int, str]:
     """Status and text of a GET; 0 where nobody answers."""
     try:
