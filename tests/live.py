@@ -45,6 +45,23 @@ def running(pid: int) -> bool:
         return False
 
 
+def sockets_of(pid: int) -> set[str]:
+    """The inodes of a process's sockets."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            link = str(entry.readlink())
+            if link.startswith("socket:["):
+                found.add(link[8:-1])
+    return found
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has to itself and with others."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
+    return int(line.split()[1]) * 1024
+
+
 def page(port: int, path: str) -> tuple[int, str]:
     """Status and text of a GET; 0 where nobody answers."""
     try:
@@ -194,11 +211,13 @@ class Tally:
     answered   full and correct responses
     lost       what happened instead, for requests that a worker had taken
     refused    connections refused or reset before anything took their request
+    reset      those of them that the kernel had completed before
     retried    keep-alive connections that ended before the first byte of a response
     """
 
     answered: int = 0
     refused: int = 0
+    reset: int = 0
     retried: int = 0
     lost: Counter[str] = field(default_factory=Counter)
 
@@ -245,13 +264,16 @@ def _client(
         with lock:
             if outcome == "answered":
                 tally.answered += 1
-            elif outcome in ("refused", "retried"):
-                setattr(tally, outcome, getattr(tally, outcome) + 1)
+            elif outcome in ("refused", "reset"):
+                tally.refused += 1
+                tally.reset += outcome == "reset"
+            elif outcome == "retried":
+                tally.retried += 1
             else:
                 tally.lost[outcome] += 1
         if not keep_alive or outcome != "answered":
             connection.close()
-        if outcome == "refused":
+        if outcome in ("refused", "reset"):
             done.wait(0.01)
     connection.close()
 
@@ -262,12 +284,19 @@ def _one_request(connection: http.client.HTTPConnection, body: bytes, expected: 
     """
     used = connection.sock is not None
     try:
+        if not used:
+            connection.connect()
+    except (ConnectionRefusedError, ConnectionResetError):
+        return "refused"
+    except OSError as error:
+        return f"no connection: {error!r}"
+    try:
         connection.request("POST", "/predict", body)
         response = connection.getresponse()
     except http.client.RemoteDisconnected:
         return "retried" if used else "closed without a response"
-    except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
-        return "retried" if used else "refused"
+    except (ConnectionResetError, BrokenPipeError):
+        return "retried" if used else "reset"
     except OSError as error:
         return f"no response: {error!r}"
     try:

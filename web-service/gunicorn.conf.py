@@ -140,7 +140,8 @@ worker_class = Worker
 # Load and prove the model once; the workers share its memory.
 preload_app = True
 keepalive = settings.keepalive
-graceful_timeout = math.ceil(settings.graceful_timeout + settings.drain_delay)
+# A second more than a worker gives itself: killed, it would say nothing and flush nothing.
+graceful_timeout = math.ceil(settings.graceful_timeout + settings.drain_delay) + 1
 # The heartbeat file must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # A second socket that could command the service is not needed.

@@ -9,7 +9,10 @@ HTTP/2, h2c and WebSocket are not offered: an Upgrade header is ignored, as RFC 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import re
+import struct
+import termios
 import time
 from collections import deque
 from collections.abc import Callable
@@ -46,6 +49,7 @@ LINGER = 2.0
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
 }
+_INT = struct.Struct("i")
 _OURS = frozenset({"content-length", "date", "connection", "transfer-encoding"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # RFC 9110, section 8.6: 204 has no Content-Length, and that of 304 would be another answer's.
@@ -189,7 +193,7 @@ class HttpProtocol(asyncio.Protocol):
         self._half_closed = False  # the client sends no more
         self._closing_at = 0.0  # when a connection that was answered for the last time is closed
         self._last = False  # the connection ends with the answers to what has come
-        # Bytes given to the transport; since when it has not been rid of them, and how many it had sent then.
+        # Bytes given to the transport; since when it has not been rid of them, and how many were taken then.
         self._written = 0
         self._stalled: tuple[float, int] | None = None
         self._write_paused = False
@@ -667,11 +671,12 @@ class HttpProtocol(asyncio.Protocol):
         if not waiting:
             self._stalled = None
             return False
-        sent = self._written - waiting
+        # Megabytes may wait in the kernel, which takes more only when a good part of them has gone.
+        taken = self._written - waiting - _in_kernel(self._transport)
         if self._stalled is None:
-            self._stalled = now, sent
-        since, sent_then = self._stalled
-        return now > since + self._limits.client_timeout + (sent - sent_then) / MIN_RATE
+            self._stalled = now, taken
+        since, taken_then = self._stalled
+        return now > since + self._limits.client_timeout + (taken - taken_then) / MIN_RATE
 
     def _expire_request(self, request: LoopRequest, now: float) -> None:
         timeout = self._limits.client_timeout
@@ -697,6 +702,15 @@ def head_of(status: int, headers: list[tuple[str, str]]) -> bytes:
         if name.lower() not in _OURS:
             lines.append(f"{name}: {value}\r\n")
     return STATUS_LINES.get(status, b"HTTP/1.1 %d \r\n" % status) + "".join(lines).encode("latin-1")
+
+
+def _in_kernel(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel has of what was written, and the client has not acknowledged."""
+    try:
+        queue = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+    except OSError:  # not every kernel says so, and none of a closed socket
+        return 0
+    return int(_INT.unpack(queue)[0])
 
 
 def _refusal(request: LoopRequest | None, in_head: bool, error: Exception) -> Refused:

@@ -30,6 +30,7 @@ from skdeploy.web.app import EXTENSION, Service, foreign_hooks
 from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
 from skdeploy.web.http import LINGER, HttpProtocol, Limits, Tails
+from skdeploy.web.listening import allow_handshakes, is_open_in, stop_handshakes
 from skdeploy.web.pages import draining, readiness
 from skdeploy.web.serving import Slot
 
@@ -44,6 +45,8 @@ _IDLE_AT_END = 1.0
 _SILENT = 0.6
 # Seconds that a worker with more than its share of the connections leaves new ones to the others.
 _STEP_BACK = 0.01
+# Seconds that a handshake under way is waited for before the listening socket is closed.
+_HANDSHAKE = 0.05
 # Seconds for which a connection is not called idle.
 _NEW = 0.1
 # Seconds without accepting after the process ran out of file descriptors and had none to give back.
@@ -140,6 +143,8 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._stop_at: float | None = None
         self._ends_at = 0.0
         self._connections: set[HttpProtocol] = set()
+        # Listening sockets whose last handshakes are waited for.
+        self._closing: list[Any] = []
         # What has been accepted and is being set up: over TLS, until the handshake is done.
         self._connecting: dict[HttpProtocol, asyncio.Task[None]] = {}
         self._ssl: ssl.SSLContext | None = ssl_context(self.cfg) if self.cfg.is_ssl else None
@@ -303,20 +308,30 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 self._stop()
 
     def _stop(self) -> None:
-        """Serve what the kernel has accepted, and accept no more.
-
-        The listening socket is closed in the same pass: left open, the kernel goes on completing handshakes
-        that nobody would answer.
-        """
+        """Serve what the kernel has accepted, and accept no more."""
         self.alive = False
         self.shares.leave(self.age)
         self._ends_at = self._loop.time() + self.settings.graceful_timeout
         for listener in self.sockets:
             self._loop.remove_reader(listener.fileno())
-            while self._accept_one(listener):
-                pass
-            listener.close()
+            # Where the main process goes on, as on SIGHUP, others accept what comes.
+            if is_open_in(self.ppid, listener):
+                self._close_listener(listener)
+            else:
+                stop_handshakes(listener)
+                self._closing.append(listener)
+                self._loop.call_later(_HANDSHAKE, self._close_listener, listener)
         self._end_when_done(self._loop.time())
+
+    def _close_listener(self, listener: Any) -> None:
+        """Accept what has come, and close the socket at once: nobody would answer what comes later."""
+        if listener in self._closing:
+            self._closing.remove(listener)
+            stop_handshakes(listener)  # another worker may have been here
+        while self._accept_one(listener):
+            pass
+        allow_handshakes(listener)
+        listener.close()
 
     def _end_when_done(self, now: float) -> None:
         stopped = self._ends_at - self.settings.graceful_timeout
@@ -324,7 +339,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             connection.drain()
             if connection.is_idle and now > max(stopped, connection.idle_since) + _IDLE_AT_END:
                 connection.close()
-        if not self._connections and not self._connecting:
+        if not self._connections and not self._connecting and not self._closing:
             self._done.set()
         elif now > self._ends_at:
             self.log.warning(

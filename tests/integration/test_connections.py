@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import GUNICORN, Service, running, served, wait_until
+from tests.live import GUNICORN, Service, resident, running, served, sockets_of, wait_until
 from tests.wire import GOOD, MEGABYTE, Wire, assert_in_step, head, paused, request, timed_post, wires
 
 KEPT = 16
@@ -33,17 +33,6 @@ def held(service: Service) -> dict[int, int]:
     """How many connections of the service each worker has."""
     ours = established(service.port)
     return {worker: len(sockets_of(worker) & ours) for worker in service.workers()}
-
-
-def sockets_of(pid: int) -> set[str]:
-    """The inodes of a process's sockets."""
-    found = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            link = str(entry.readlink())
-            if link.startswith("socket:["):
-                found.add(link[8:-1])
-    return found
 
 
 def established(port: int) -> set[str]:
@@ -177,12 +166,6 @@ def many_files(count: int) -> Generator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has to itself and with others."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
-    return int(line.split()[1]) * 1024
 
 
 THOUSAND = {"WORKERS": "1", "CLIENT_TIMEOUT": "60", "KEEPALIVE": "60"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.live import Service, load, progress, served, started, wait_until
+from tests.live import Service, load, progress, running, served, started, wait_until
 from tests.wire import GOOD, Wire, assert_in_step, paused, request, wires
 
 BOTH = pytest.mark.parametrize("keep_alive", [False, True], ids=["connection per request", "keep-alive"])
@@ -99,6 +100,7 @@ def test_reload_and_stop_under_load_lose_nothing(
             assert time.monotonic() - began < 10
         assert not tally.lost
         assert not tally.retried
+        assert not tally.reset
         assert "Traceback" not in service.log()
     fact("exit code 0", tally.answered, 0)
 
@@ -127,3 +129,80 @@ def test_drain_delay(tmp_path: Path, expected: bytes, fact: Callable[..., None])
             assert 4 <= time.monotonic() - began < 11
         assert not tally.lost
     fact("/ready says 503, the rest is answered", tally.answered, 0)
+
+
+@pytest.mark.heavy
+@BOTH
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_stop_resets_a_connection(tmp_path: Path, expected: bytes, workers: str, keep_alive: bool) -> None:
+    """Of many stops under the load of twelve clients none loses what the kernel or a worker had taken."""
+    for _ in range(8):
+        with served(tmp_path, WORKERS=workers) as service:
+            with load(service, GOOD, expected, keep_alive=keep_alive, clients=12) as tally:
+                assert service.stop() == 0
+            assert not tally.lost
+            assert not tally.retried
+            assert not tally.reset
+            assert "cut off" not in service.log()
+
+
+# Slow enough to be in flight when the signal comes; what is scored alone comes behind it.
+MANY = request(b"[" + b",".join([GOOD] * 4000) + b"]")
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
+def test_pipelined_requests_in_flight_are_all_answered(
+    tmp_path: Path, expected: bytes, sig: signal.Signals
+) -> None:
+    """Also those behind the one that is being answered; only the last answer ends the connection."""
+    with (
+        served(tmp_path, WORKERS="1") as service,
+        wires(service, 4, (MANY + request(GOOD)) * 10) as busy,
+    ):
+        old = service.workers()
+        first = [wire.answer() for wire in busy]
+        service.send(sig)
+        for wire, begun in zip(busy, first, strict=True):
+            answers = [begun, *(wire.answer() for _ in range(19))]
+            assert [answer.status for answer in answers] == [200] * 20
+            assert all(answer.body == expected for answer in answers[1::2])
+            assert [answer.headers["connection"] for answer in answers].count("close") <= 1
+            assert all(answer.headers["connection"] == "keep-alive" for answer in answers[:-1])
+            wire.socket.shutdown(socket.SHUT_WR)
+            assert wire.has_ended()
+        wait_until(lambda: not any(map(running, old)), "the worker has ended")
+
+
+def test_half_sent_requests_end_with_the_service(tmp_path: Path, expected: bytes) -> None:
+    """On SIGTERM a request that comes to its end is answered, and one that does not is told so in time."""
+    with (
+        served(tmp_path, WORKERS="1", CLIENT_TIMEOUT="3") as service,
+        wires(service, 6, request(GOOD)[:-20]) as finished,
+        wires(service, 3, request(GOOD)[:-20]) as bodies,
+        wires(service, 3, request(GOOD)[:30]) as heads,
+    ):
+        began = time.monotonic()
+        service.send(signal.SIGTERM)
+        wait_until(lambda: "Handling signal: term" in service.log(), "gunicorn sees SIGTERM")
+        for wire in finished:
+            answer = wire.ask(request(GOOD)[-20:])
+            assert (answer.status, answer.body) == (200, expected)
+            assert wire.has_ended()
+        for wire in (*bodies, *heads):
+            answer = wire.answer()
+            assert (answer.status, answer.headers["connection"]) == (408, "close")
+            assert wire.has_ended()
+        assert service.wait() == 0
+        assert time.monotonic() - began < 10
+        assert "cut off" not in service.log()
+
+
+def test_graceful_timeout_cuts_off_what_lasts_longer(tmp_path: Path) -> None:
+    """A client that CLIENT_TIMEOUT would let go on does not keep the service beyond GRACEFUL_TIMEOUT."""
+    settings = {"WORKERS": "1", "CLIENT_TIMEOUT": "60", "GRACEFUL_TIMEOUT": "2"}
+    with served(tmp_path, **settings) as service, wires(service, 3, request(GOOD)[:-20]) as half:
+        began = time.monotonic()
+        assert service.stop() == 0
+        assert 2 <= time.monotonic() - began < 8
+        assert all(wire.has_ended() for wire in half)
+        assert "3 connections were open after the 2 seconds of GRACEFUL_TIMEOUT" in service.log()

@@ -60,7 +60,7 @@ def test_every_setting_of_the_process_arrives() -> None:
         "threads": 7,
         "preload_app": True,
         "keepalive": 11,
-        "graceful_timeout": 23,
+        "graceful_timeout": 24,
         "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
         "control_socket_disable": True,
         "accesslog": None,
