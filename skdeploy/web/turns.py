@@ -71,7 +71,7 @@ class Turns:
         self._slow_calls: list[float] = []
         # A call of this model is under way in the scoring thread.
         self._is_calling = False
-        # After a slow call that several requests shared, the clients that it has answered may ask again for so
+        # After a slow call that several requests shared, clients that it has answered may ask again for so
         # many seconds: else each call would have half of them. It ends when as many requests are there.
         self._pause = min(_MOST_PAUSE, call / 10)
         self._expected = 0
