@@ -97,6 +97,13 @@ class Front:
 
     def handle(self, request: LoopRequest) -> None:
         """Answer a request that has arrived whole, now or later."""
+        try:
+            self._dispatch(request)
+        except Exception:  # a mistake of ours must not leave a client without an answer
+            _log.exception("A request could not be handled")
+            self._respond(request, problems.INTERNAL)
+
+    def _dispatch(self, request: LoopRequest) -> None:
         service, path = self._service, request.path
         if request.problem is not None:
             self._refuse(request, request.problem)

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
@@ -34,6 +35,8 @@ from skdeploy.web.trace_context import identify
 
 if TYPE_CHECKING:
     from skdeploy.web.spans import Spans
+
+_log = logging.getLogger(__name__)
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -136,14 +139,17 @@ class Middleware:
             path = context.path
             context.route = path if path in self.routes else STATIC if path.startswith("/static/") else None
             context.seconds = now - context.began
-        if self.metrics is not None:
-            self.metrics.end(contexts, now)
-        if self.observes:
-            for context in contexts:
-                if self._spans is not None:
-                    self._spans.record(context)
-                if self._log is not None:
-                    self._log.write(context)
+        try:
+            if self.metrics is not None:
+                self.metrics.end(contexts, now)
+            if self.observes:
+                for context in contexts:
+                    if self._spans is not None:
+                        self._spans.record(context)
+                    if self._log is not None:
+                        self._log.write(context)
+        except Exception:  # a disk that is full, say: the answer does not depend on it
+            _log.exception("Requests were not counted or not written down")
 
     def end(self) -> None:
         """Before the process ends: send the last spans, for two seconds at most."""

@@ -254,3 +254,17 @@ def test_a_model_that_is_slower_than_its_golden_records_leaves_the_loop(regresso
         assert engine.threads == {"MainThread"}
         answers(served, posts(RECORD))
         assert engine.threads == {"MainThread", "scoring_0"}
+
+
+def test_a_failure_of_the_bookkeeping_costs_no_answer(
+    regressor: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Metrics whose disk is full are said in the log, and predictions are answered all the same."""
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with turns(regressor, 2) as (served, _, app):
+        monkeypatch.setattr(app.extensions["skdeploy"].metrics, "end", full)
+        assert [status for status, _ in answers(served, posts(RECORD, RECORD))] == [200, 200]
+    assert "not counted" in caplog.text
