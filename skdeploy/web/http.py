@@ -23,14 +23,26 @@ import httptools
 
 from skdeploy.web.context import DRAIN_BYTES, DRAIN_SECONDS, RequestContext, decode_path
 from skdeploy.web.problems import HttpProblem
+from skdeploy.web.rules import (
+    MAX_FIELD,
+    MAX_FIELDS,
+    MAX_HEAD,
+    NO_TRAILER,
+    SINGLE,
+    Refused,
+    check_coding,
+    check_host,
+    check_sizes,
+    check_version,
+    head_too_large,
+    malformed,
+    refusal_of,
+    too_many_fields,
+)
 
 if TYPE_CHECKING:
     from skdeploy.web.bodies import BodyMemory
 
-# Of a request's head: fields, bytes of one field, bytes of all of it.
-MAX_FIELDS = 100
-MAX_FIELD = 8 * 1024
-MAX_HEAD = 64 * 1024
 # Bytes that are parsed in one go: what is pipelined behind them may have to wait unparsed.
 _SLICE = 16 * 1024
 # Bytes of chunk sizes, extensions and trailers beside each byte of a chunked body.
@@ -54,28 +66,6 @@ _OURS = frozenset({"content-length", "date", "connection", "transfer-encoding"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # RFC 9110, section 8.6: 204 has no Content-Length, and that of 304 would be another answer's.
 _WITHOUT_BODY = (b"HTTP/1.1 204", b"HTTP/1.1 304")
-# None of these is a list (RFC 9110, section 5.3).
-_SINGLE = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"x-api-key"})
-# What a trailer must not be about: framing, routing, authentication, the content's format (RFC 9110, 6.5.1).
-_NO_TRAILER = _SINGLE | {
-    b"cache-control", b"connection", b"content-encoding", b"cookie", b"expect", b"proxy-connection", b"te",
-    b"trailer", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto",
-}  # fmt: skip
-# RFC 3986, section 3.2.2: an IP literal in brackets, or a registered name; and a port.
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?", re.ASCII)
-
-
-class Refused(Exception):
-    """A message that cannot be taken for a request; the problem says why."""
-
-    def __init__(self, status: int, slug: str, detail: str) -> None:
-        super().__init__(detail)
-        self.problem = HttpProblem(status, slug, HTTPStatus(status).phrase, detail)
-
-
-def malformed(detail: str) -> Refused:
-    """400: the message is not written as HTTP demands."""
-    return Refused(400, "malformed-request", detail)
 
 
 class LoopRequest(RequestContext):
@@ -275,7 +265,7 @@ class HttpProtocol(asyncio.Protocol):
             if self._ended:  # what a client sends behind its last request is not looked at
                 self._discards = True
             else:
-                self._refuse(_refusal(self._request, self._in_head, error))
+                self._refuse(refusal_of(self._request, self._in_head, error))
         return b""
 
     def _stay_with_http(self) -> None:
@@ -302,7 +292,7 @@ class HttpProtocol(asyncio.Protocol):
             # head that ends is measured exactly.
             self._head_size += size
             if self._head_size > MAX_HEAD + _SLICE:
-                raise _head_too_large()
+                raise head_too_large()
         elif b"transfer-encoding" in request.headers:
             self._message_size += size
             if self._message_size > MAX_HEAD + _CHUNK_OVERHEAD * request.body_size:
@@ -354,17 +344,17 @@ class HttpProtocol(asyncio.Protocol):
             return
         name = name.lower()
         if not self._in_head:
-            if name in _NO_TRAILER:
+            if name in NO_TRAILER:
                 raise malformed(f"The header {name.decode('latin-1')} came behind the body.")
             return
         self._fields += 1
         headers = request.headers
         if name not in headers:
             headers[name] = value
-        elif name in _SINGLE:
+        elif name in SINGLE:
             raise malformed(f"The header {name.decode('latin-1')} came twice.")
         elif self._fields > MAX_FIELDS:
-            raise _too_many_fields()
+            raise too_many_fields()
         else:
             headers[name] += (b"; " if name == b"cookie" else b", ") + value
 
@@ -382,41 +372,45 @@ class HttpProtocol(asyncio.Protocol):
         request.host, request.port = self._host, self._port
         if self._trusted and headers.get(b"x-forwarded-proto", b"").strip().lower() == b"https":
             request.scheme = "https"
-        if self._fields > MAX_FIELDS:
-            raise _too_many_fields()
-        if self._head_size + self._piece > MAX_FIELD:
-            _check_sizes(request, self._url)
-        host = headers.get(b"host")
-        if request.version != "1.1" or host is None or host != self._host_seen:
-            _check_version(request)
-            _check_host(request, host)
-            self._host_seen = host or b""
+        self._check(request)
         if self._url == b"/predict":
             request.path = "/predict"
         else:
             self._set_target(request)
-        if request.method == "CONNECT":
-            raise Refused(501, "not-a-proxy", "This is no proxy: CONNECT is not offered.")
-        coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
-        if coding is not None and coding.lower() != b"chunked":
-            _check_coding(coding)
         self._open.append(request)
-        if length is not None and int(length) > self._limits.max_body:
+        length = int(headers.get(b"content-length", 0))
+        if length > self._limits.max_body:
             request.oversized = True
-            request.body_size = int(length)
+            request.body_size = length
         if b"upgrade" in headers and parser.should_upgrade():
-            self._upgrading = coding is not None or (length is not None and int(length) > 0)
+            self._upgrading = length > 0 or b"transfer-encoding" in headers
         if b"expect" in headers:
             self._expect(request)
         self._since = self._loop.time()
+
+    def _check(self, request: LoopRequest) -> None:
+        """Raises Refused: what httptools has let through, and this service does not."""
+        headers = request.headers
+        if self._fields > MAX_FIELDS:
+            raise too_many_fields()
+        if self._head_size + self._piece > MAX_FIELD:
+            check_sizes(request, self._url)
+        host = headers.get(b"host")
+        if request.version != "1.1" or host is None or host != self._host_seen:
+            check_version(request)
+            check_host(request, host)
+            self._host_seen = host or b""
+        if request.method == "CONNECT":
+            raise Refused(501, "not-a-proxy", "This is no proxy: CONNECT is not offered.")
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            check_coding(coding)
 
     def _set_target(self, request: LoopRequest) -> None:
         """Path and query of a target that is not simply /predict."""
         target = self._url
         if target == b"*" and request.method == "OPTIONS":
             request.path = "/"  # what is asked of the server is asked of its root
-            return
-        if request.method == "CONNECT":
             return
         if b"#" in target:
             raise malformed("The request's target has a fragment.")
@@ -429,7 +423,7 @@ class HttpProtocol(asyncio.Protocol):
             if url.schema is None or url.schema.lower() not in (b"http", b"https"):
                 raise malformed("The request's target is neither a path nor an http URL.")
             host = re.split(rb"[/?]", target[len(url.schema) + 3 :], maxsplit=1)[0]
-            _check_host(request, host)
+            check_host(request, host)
             request.headers[b"host"] = host
         request.path = decode_path(url.path or b"/")
         request.query = (url.query or b"").decode("latin-1")
@@ -711,63 +705,3 @@ def _in_kernel(transport: asyncio.Transport) -> int:
     except OSError:  # not every kernel says so, and none of a closed socket
         return 0
     return int(_INT.unpack(queue)[0])
-
-
-def _refusal(request: LoopRequest | None, in_head: bool, error: Exception) -> Refused:
-    """What the parser's error is for the client."""
-    said = str(error)
-    if request is not None and not in_head and b"transfer-encoding" in request.headers:
-        return malformed("The body's chunks are not written as HTTP demands.")
-    if "HTTP version" in said or "PRI" in said or "HTTP/2" in said:
-        return _wrong_version()
-    return malformed(f"The request is not written as HTTP demands: {said}.")
-
-
-def _wrong_version() -> Refused:
-    return Refused(505, "version-not-supported", "HTTP/1.1 is spoken here.")
-
-
-def _head_too_large() -> Refused:
-    return Refused(431, "head-too-large", f"The head is larger than {MAX_HEAD} bytes.")
-
-
-def _too_many_fields() -> Refused:
-    return Refused(431, "too-many-fields", f"The head has more than {MAX_FIELDS} fields.")
-
-
-def _check_version(request: LoopRequest) -> None:
-    headers = request.headers
-    if request.version not in ("1.0", "1.1"):
-        raise _wrong_version()
-    if request.version == "1.1":
-        return
-    if b"transfer-encoding" in headers:
-        raise malformed("HTTP/1.0 has no Transfer-Encoding.")
-    if b"close" in [option.strip() for option in headers.get(b"connection", b"").lower().split(b",")]:
-        request.keep_alive = False  # for httptools, keep-alive is stronger there
-
-
-def _check_host(request: LoopRequest, host: bytes | None) -> None:
-    if host is None:
-        if request.version == "1.1":
-            raise malformed("HTTP/1.1 demands one Host header.")
-    elif not _HOST.fullmatch(host):
-        raise malformed("The host is not written as one.")
-
-
-def _check_coding(coding: bytes) -> None:
-    *others, last = [name.strip(b" \t") for name in coding.lower().split(b",")]
-    if last != b"chunked":
-        raise malformed("The end of a body that is not sent in chunks cannot be known.")
-    if others:
-        raise Refused(501, "transfer-coding", "Of transfer codings, only chunked is understood.")
-
-
-def _check_sizes(request: LoopRequest, url: bytes) -> None:
-    if len(url) > MAX_FIELD:
-        raise Refused(414, "target-too-long", f"The target is longer than {MAX_FIELD} bytes.")
-    sizes = [len(name) + len(value) for name, value in request.headers.items()]
-    if max(sizes, default=0) > MAX_FIELD:
-        raise Refused(431, "field-too-large", f"A header field is larger than {MAX_FIELD} bytes.")
-    if len(url) + sum(sizes) > MAX_HEAD:
-        raise _head_too_large()
