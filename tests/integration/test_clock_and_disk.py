@@ -14,7 +14,7 @@ import pytest
 
 from tests.following import RECORD, about, asking, saved, serves
 from tests.live import ROOT, Service, load, served, wait_until
-from tests.wire import GOOD, Wire, paused, request
+from tests.wire import paused
 
 pytestmark = pytest.mark.heavy
 
@@ -60,24 +60,6 @@ def test_a_clock_that_jumps_disturbs_nothing(
         assert service.workers() == workers
         assert service.stop() == 0
         fact("the same workers, and a new model followed", asked.answers.total(), 0)
-
-
-@pytest.mark.robustness("fault", "the wall clock jumps an hour ahead during SIGTERM")
-def test_a_jump_does_not_cut_the_graceful_end(
-    tmp_path: Path, clock: tuple[Path, dict[str, str]], fact: Callable[..., None]
-) -> None:
-    """A request that was being sent has its answer, though by the clock GRACEFUL_TIMEOUT is over."""
-    with served(tmp_path, WORKERS="1", CLIENT_TIMEOUT="10", **clock[1]) as service:
-        with contextlib.closing(Wire(service)) as wire:
-            wire.send(request(GOOD)[:-20])
-            time.sleep(0.2)
-            service.send(signal.SIGTERM)
-            wait_until(lambda: "Handling signal: term" in service.log(), "gunicorn sees SIGTERM")
-            set_clock(clock[0], "+3600")
-            time.sleep(1)
-            assert wire.ask(request(GOOD)[-20:]).status == 200
-        assert service.wait() == 0
-    fact("the request under way was answered", 1, 0)
 
 
 @contextlib.contextmanager

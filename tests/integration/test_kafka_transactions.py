@@ -169,10 +169,10 @@ def test_a_time_that_the_output_refuses_holds_nothing_up(
         found = received(kafka, [f"{name}.out", f"{name}.out.dead-letters"], 201, more=2)
     predictions, letters = found.values()
     assert len(ids(predictions)) == 200
-    times = [
-        (one.timestamp()[1], dict(one.headers() or ()).get("skdeploy-timestamp"))
-        for one in (*predictions, *letters)
-    ]
+    # At least once may be twice: what was sent beside a refused event is sent again.
+    sent_once = list({one.value(): one for one in (*predictions, *letters)}.values())
+    assert exactly_once == "0" or len(sent_once) == len(predictions) + len(letters)
+    times = [(one.timestamp()[1], dict(one.headers() or ()).get("skdeploy-timestamp")) for one in sent_once]
     assert [kept for _, kept in times if kept] == [str(now + day).encode()] * 21
     assert {sent_at for sent_at, kept in times if not kept} == {now}
 
