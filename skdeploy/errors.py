@@ -17,7 +17,6 @@
     │   └── ProofFailed           it does not predict what its passport says
     ├── ExplainingFailed          what is wrong with a body could not be found out
     ├── PredictionFailed          the engine failed although the records are valid
-    ├── TooLate                   a call waited for its turn longer than it may
     ├── BatchError                a job cannot go on
     │   ├── InputError            records cannot be read: unreachable, a column is missing, a key is none
     │   ├── OutputError           predictions cannot be written: unreachable, another table than meant
@@ -187,10 +186,6 @@ class ExplainingFailed(SkdeployError):
 
 class PredictionFailed(SkdeployError):
     """The engine raised although the records are valid, and golden records fail as well."""
-
-
-class TooLate(SkdeployError):
-    """The call waited for its turn longer than it may, and was not made."""
 
 
 class BatchError(SkdeployError):
