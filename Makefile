@@ -48,7 +48,7 @@ stream-demo: .venv/dev.done ## a broker, a producer and two consumers: predictio
 	$(BIN)/python -m examples.stream_demo $(ARGS)
 
 test: .venv/dev.done ## every test that needs packages alone
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not heavy and not nightly"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy and not nightly"
 
 check: lint types imports test ## what must hold before a change lands: lint, types, imports, tests
 
@@ -66,12 +66,12 @@ test-all: .venv/dev.done $(SERVERS)/done $(AUDIT)/done $(SPARK)/done $(SPARK)/ja
 	@# One process has all that needs a Docker engine, beside the others: two engines would share addresses.
 	@docker_log=$$(mktemp) ; \
 	$(BIN)/python -m pytest -m "docker and not nightly" >$$docker_log 2>&1 & docker=$$! ; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "heavy and not docker and not nightly" ; others=$$? ; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "heavy and not docker and not nightly" ; others=$$? ; \
 	wait $$docker ; with_docker=$$? ; cat $$docker_log ; rm $$docker_log ; \
 	[ $$others -eq 0 ] && [ $$with_docker -eq 0 ]
 
 nightly: .venv/dev.done .kafka/done ## what takes minutes by its nature: dozens of kills, a soak, the fuzzer with a new seed, every row and cell of the generated tables
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "nightly or robustness"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "nightly or robustness"
 
 sbom: $(AUDIT)/done ## what is in the image, as CycloneDX, in dist/sbom.json
 	$(AUDIT)/bin/python web-service/supply.py sbom

@@ -114,6 +114,9 @@ class Explainer:
                 self._end()
                 _log.warning("No process starts that explains long bodies (%r).", error)
                 continue
+            if self._closed:  # while it was started, and could not be seen
+                self._end()
+                raise ExplainingFailed(len(body), "is closed")
             try:
                 return child.ask(reader, body, self._seconds)
             except _Died:
