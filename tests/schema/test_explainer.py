@@ -38,8 +38,17 @@ def always() -> Iterator[Explainer]:
         yield explainer
 
 
+# Of applications that were tested in this process before: they end by themselves, half a minute later.
+OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    OTHERS.update(processes_of(os.getpid()))
+
+
 def processes_of(pid: int) -> list[int]:
-    """The explaining processes that a process has started."""
+    """The explaining processes that a process has started in this test."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -49,7 +58,7 @@ def processes_of(pid: int) -> list[int]:
         state, parent = status.rpartition(")")[2].split()[:2]
         if MODULE.encode() in command and int(parent) == pid and state != "Z":
             found.append(int(folder.name))
-    return found
+    return sorted({*found} - OTHERS)
 
 
 def wait_until(true: Any, seconds: float = 20) -> None:
