@@ -237,10 +237,11 @@ class Front:
         def run() -> Answer:
             request.waited = time.monotonic() - request.began
             try:
-                return wsgi.call(self._app, environ)
+                status, headers, body = wsgi.call(self._app, environ)
             except Exception:  # an application's own errors are answered by itself
                 _log.exception("The application raised")
                 return problems.INTERNAL
+            return int(status[:3]), headers, body
 
         self._wsgi.submit(run, lambda answer: self._respond(request, answer))
 

@@ -23,7 +23,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from skdeploy.settings import Settings
-from skdeploy.web import problems
+from skdeploy.web import problems, wsgi
 from skdeploy.web.access import OPEN_PATHS, KeyRing, refusal
 from skdeploy.web.context import CONTEXT, RequestContext, WsgiContext
 from skdeploy.web.headers import PREDICTION, SECURE, Cors, Headers, missing
@@ -84,7 +84,7 @@ class Middleware:
         context: RequestContext = environ.get(CONTEXT) or WsgiContext(environ)
         answer = self.begin(context)
         if answer is None:
-            status, headers, body = self._ask(environ)
+            status, headers, body = wsgi.call(self.app, environ)
             code = int(status[:3])
         else:
             code, headers, body = answer
@@ -155,17 +155,6 @@ class Middleware:
         """Before the process ends: send the last spans, for two seconds at most."""
         if self._spans is not None:
             self._spans.end()
-
-    def _ask(self, environ: dict[str, Any]) -> tuple[str, Headers, bytes]:
-        """Status line, headers and body of the application's answer."""
-        given: list[Any] = []
-        chunks = self.app(environ, lambda *start: given.extend(start[:2]))
-        try:
-            body = b"".join(chunks)
-        finally:
-            if hasattr(chunks, "close"):
-                chunks.close()
-        return given[0], given[1], body
 
 
 def overloaded() -> HttpProblem:

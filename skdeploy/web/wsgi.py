@@ -59,8 +59,8 @@ def environ_of(request: LoopRequest, *, multiprocess: bool) -> dict[str, Any]:
     return environ
 
 
-def call(app: Any, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body of the application's answer; raises what it raises."""
+def call(app: Any, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Status line, headers and body of the application's answer; raises what it raises."""
     given: list[Any] = []
     written: list[bytes] = []
 
@@ -81,4 +81,4 @@ def call(app: Any, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]],
     if request.method == "HEAD":  # the body that it would have is not here to be measured
         length = dict(headers).get("Content-Length", "")
         request.length = int(length) if length.isdigit() else None
-    return int(status[:3]), headers, b"".join(written)
+    return status, headers, b"".join(written)
