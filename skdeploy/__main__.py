@@ -3,7 +3,6 @@
 python -m skdeploy doctor s3://bucket/model.bin       is everything there that a service needs to start?
 python -m skdeploy export s3://bucket/model.bin out   the model for where scikit-learn is too large
 python -m skdeploy key backend --file api-keys        a new API key, and its line in API_KEYS_FILE
-python -m skdeploy audit model.bin                    which globals would the pickle import?
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skdeploy import __version__, api_keys
-from skdeploy.audit import audit, require_audited
 from skdeploy.doctor import Finding, examine
 from skdeploy.errors import SettingsError, SkdeployError
 from skdeploy.model.exporting import export
@@ -45,7 +43,6 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     exporter.set_defaults(command=_export)
     _add_key(commands)
-    _add_audit(commands)
     options = parser.parse_args(argv)
     code: int = options.command(options, environ)
     return code
@@ -94,8 +91,6 @@ def _export(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
         source, _ = _source(options, environ)
         fetched = fetch(source)
-        if source.audit:
-            require_audited(fetched.content, fetched.where, source.audit_allowed)
         model = export(
             fetched.content,
             options.folder,
@@ -110,35 +105,6 @@ def _export(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     golden = len(model.passport.golden.predictions)
     print(f"{options.folder}: {model!r}; {golden} golden records predict what they should")
     return 0
-
-
-def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    auditor = commands.add_parser(
-        "audit", help="list which globals a pickle would import, without executing it"
-    )
-    auditor.add_argument("files", nargs="+", metavar="FILE", type=Path, help="joblib pickles")
-    auditor.add_argument("--allow", default="", metavar="NAMES", help="further globals, commas between")
-    auditor.set_defaults(command=_audit)
-
-
-def _audit(options: argparse.Namespace, _: Mapping[str, str]) -> int:
-    allowed = [name.strip() for name in options.allow.split(",") if name.strip()]
-    code = 0
-    for path in options.files:
-        try:
-            report = audit(path.read_bytes(), allowed)
-        except OSError as error:
-            print(f"{path} cannot be read: {error.strerror}", file=sys.stderr)
-            return 2
-        for finding in report.findings:
-            print(
-                f"{path}: {'REFUSED' if finding.why else 'ok'} {finding.name}"
-                + (f": {finding.why}" if finding.why else "")
-            )
-        if report.lost:
-            print(f"{path}: REFUSED as a whole: {report.lost}")
-        code = code if report.passed else 1
-    return code
 
 
 def _source(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Source, str]:

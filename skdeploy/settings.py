@@ -54,8 +54,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SKOPS_TRUSTED", "", names, "types that a model.skops may hold, beyond skops' own, commas between"
     ),
-    Setting("AUDIT", "0", flag, "1: refuse a pickle that would import what is not on the audit's list"),
-    Setting("AUDIT_ALLOWED", "", names, "further globals that the audit allows, commas between"),
     Setting(
         "WATCH_SECONDS",
         "0",
@@ -183,8 +181,6 @@ class Settings:
     source_timeout: float
     allow_unverified: bool
     skops_trusted: tuple[str, ...]
-    audit: bool
-    audit_allowed: tuple[str, ...]
     watch_seconds: float
     admin_token: str = field(repr=False)
     api_keys_file: str

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skdeploy.audit import require_audited
 from skdeploy.errors import (
     DigestMismatch,
     ModelUnavailable,
@@ -130,12 +129,10 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
 
 
 def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: bool = False) -> Model:
-    """What was fetched, audited if the source says so, unpickled and proved. Raises ModelUnavailable.
+    """What was fetched, unpickled and proved. Raises ModelUnavailable.
 
     isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
     """
-    if source.audit:
-        require_audited(fetched.content, fetched.where, source.audit_allowed)
     try:
         from skdeploy.model import load_model
     except ModuleNotFoundError as error:

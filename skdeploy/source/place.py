@@ -56,8 +56,6 @@ class Source:
     timeout            seconds that a registry or store has for an answer; it is asked twice
     allow_unverified   load from the network even if nobody says which digest the file should have
     trusted            types that a model.skops may hold, beside skops' own
-    audit              refuse a pickle that would import what is not on the audit's list
-    audit_allowed      further globals that the audit allows
 
     Raises SettingsError if the URI cannot be one, or does not go with the digest.
     """
@@ -68,8 +66,6 @@ class Source:
     timeout: float = 3.0
     allow_unverified: bool = False
     trusted: tuple[str, ...] = ()
-    audit: bool = False
-    audit_allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         place = self.place
@@ -89,8 +85,6 @@ class Source:
             timeout=settings.source_timeout,
             allow_unverified=settings.allow_unverified,
             trusted=settings.skops_trusted,
-            audit=settings.audit,
-            audit_allowed=settings.audit_allowed,
         )
 
     @property
