@@ -72,11 +72,11 @@ def test_bad_flights(url: str) -> None:
     response = predict(url, [FLIGHT | {"distance": "2475", "hour": 18.5}, no_carrier])
     assert response.status_code == 422
     assert response.headers["Content-Type"] == "application/problem+json"
-    bad_cells = {(cell["record"], cell["column"], cell["got"]) for cell in response.json()["errors"]}
-    assert bad_cells == {
-        (0, "distance", 'string "2475"'),
-        (0, "hour", "number 18.5"),
-        (1, "carrier", "nothing: the column is missing"),
+    errors = response.json()["errors"]
+    assert {(error["record"], error["column"], error["code"], error["got"]) for error in errors} == {
+        (0, "distance", "type", 'string "2475"'),
+        (0, "hour", "type", "number 18.5"),
+        (1, "carrier", "missing", "nothing: the column is missing"),
     }
 
 

@@ -62,17 +62,48 @@ class TooManyRecords(CallerError):
     """The list is longer than one call may bring; `str(error)` names the limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class BadCell:
-    """One cell that does not fit: its record's index, its column, what was expected and what came.
+# Code of a rejection -> how an answer comments on the value that came; None where the value says enough.
+CODES: dict[str, str | None] = {
+    "missing": None,
+    "null": None,
+    "unknown_column": None,
+    "category": "not seen in training",
+    "range": "out of range",
+    "precision": "more digits than the column holds",
+    "type": None,
+    "duplicate_key": None,
+    "unscorable": None,
+}
+# The codes of what a caller sent; the others are a batch's alone.
+CELL_CODES = tuple(code for code in CODES if code not in ("duplicate_key", "unscorable"))
 
-    `column` is None where the record itself is no object.
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a record is rejected: usually a cell that does not fit its column.
+
+    record     the record's index
+    column     None where it is the record as a whole
+    code       one of CODES: the label in metrics, and the reason in dead letters and tables of rejects
+    expected   what the column takes, in words; empty for an unknown column
+    got        the type and the value that came, shortened; empty for a missing column
     """
 
     record: int
     column: str | None
+    code: str
     expected: str
     got: str
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """`expected` and `got` as an answer writes them."""
+        if self.code == "missing":
+            return self.expected, "nothing: the column is missing"
+        if self.code == "unknown_column":
+            return "no such column in this model", self.got
+        comment = CODES[self.code]
+        return self.expected, f"{self.got} ({comment})" if comment else self.got
 
 
 class InvalidRecord(CallerError):
@@ -84,7 +115,7 @@ class InvalidRecord(CallerError):
 
     def __init__(
         self,
-        cells: Sequence[BadCell],
+        cells: Sequence[Rejection],
         detail: str | None = None,
         *,
         more_cells: int = 0,
@@ -96,7 +127,7 @@ class InvalidRecord(CallerError):
         super().__init__(detail or count_cells(self.cells, more_cells, more_records))
 
 
-def count_cells(cells: Sequence[BadCell], more_cells: int = 0, more_records: int = 0) -> str:
+def count_cells(cells: Sequence[Rejection], more_cells: int = 0, more_records: int = 0) -> str:
     """How many bad cells and records there are, and how many of them are listed, in words.
 
     "104 bad cells in 8 records; only the first 100 cells are listed; 5,292 more bad records are not listed"

@@ -19,7 +19,7 @@ from skdeploy.web import create_app
 from tests.live import ROOT
 
 Records = Sequence[Mapping[str, Any]]
-# By record: its prediction and probabilities, or what is wrong with it: column, expected, got.
+# By record: its prediction and probabilities, or what is wrong with it: column, code, expected, got.
 Answers = list[Any]
 
 TREES: list[dict[str, Any]] = [
@@ -41,7 +41,7 @@ def by_web(model: Model, records: Records, *, proba: bool = False) -> Answers:
     answer = client.post(f"/predict{query}", data=json.dumps(records))
     items = json.loads(answer.data)["predictions"]
     return [
-        {(bad["column"], bad["expected"], bad["got"]) for bad in item["error"]["errors"]}
+        {(bad["column"], bad["code"], bad["expected"], bad["got"]) for bad in item["error"]["errors"]}
         if "error" in item
         else (item["prediction"], item.get("probabilities"))
         for item in items
@@ -58,7 +58,7 @@ def by_batch(model: Model, records: Records, *, typed: bool, proba: bool = False
     scored = scorer.score(Chunk({"key": key} | columns, len(records)))
     answers: Answers = [set() for _ in records]
     for reject in scored.rejects:
-        answers[json.loads(reject.row_key)["key"]].add((reject.column, reject.expected, reject.got))
+        answers[json.loads(reject.row_key)["key"]].add(tuple(reject)[1:])
     for row in scored.predictions.to_pylist():
         classes = {name.removeprefix("probability_"): p for name, p in row.items() if "probability_" in name}
         answers[row["key"]] = (row["prediction"], classes or None)
@@ -95,7 +95,7 @@ def test_records_have_the_same_probabilities(classifier: Model, typed: bool) -> 
 
 
 def test_bad_records_have_the_same_reasons(regressor: Model) -> None:
-    """In the same words, cell by cell; what cannot be in one column of Arrow comes as rows."""
+    """With the same codes and words, cell by cell; what cannot be in one column of Arrow comes as rows."""
     strange = [
         *TREES,
         *BAD_TREES,

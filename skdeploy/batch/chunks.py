@@ -29,15 +29,21 @@ class Chunk:
     count: int
 
 
+# What the fields of a Reject are called in tables.
+REJECT_COLUMNS = ("row_key", "column_name", "reason", "expected", "got")
+
+
 class Reject(NamedTuple):
     """One reason why a record has no prediction.
 
     row_key    the record's key as a JSON object by column
     column     which cell is bad; None where it is the record as a whole
+    reason     one of `skdeploy.errors.CODES`
     """
 
     row_key: str
     column: str | None
+    reason: str
     expected: str
     got: str
 

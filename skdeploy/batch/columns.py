@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from skdeploy.batch.chunks import Chunk
 from skdeploy.batch.plain import is_numeric, plain, plain_at, whole
-from skdeploy.errors import BadCell
+from skdeploy.errors import Rejection
 from skdeploy.schema import Checked, Coded, Column, RecordReader, Schema, Table, as_list
 from skdeploy.schema.cells import Check, Unfit, compile_check
 from skdeploy.schema.column import EXACT_FLOAT
@@ -69,7 +69,7 @@ class ColumnReader:
 
     def _decide(self, cells: dict[str, Any], made: list[Any], good: Any) -> Checked:
         """The RecordReader's word on what is not plainly good."""
-        bad: dict[int, list[BadCell]] = {}
+        bad: dict[int, list[Rejection]] = {}
         doubtful, listed = np.flatnonzero(~good), 0
         for start in range(0, len(doubtful), self._at_once):
             rows = doubtful[start : start + self._at_once]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -17,15 +17,8 @@ import pyarrow.compute as pc
 
 from skdeploy.batch.chunks import Chunk, Key
 from skdeploy.batch.plain import plain, plain_at, whole
+from skdeploy.errors import Rejection
 from skdeploy.schema.cells import describe
-
-
-class Fault(NamedTuple):
-    """Why a record has no prediction; `column` is None where it is the record as a whole."""
-
-    column: str | None
-    expected: str
-    got: str
 
 
 class Keys:
@@ -39,7 +32,7 @@ class Keys:
         self._count = chunk.count
         self._cells = {name: whole(chunk.columns[name]) for name in types}
         self.arrays = {name: _typed(chunk.columns[name], kind) for name, kind in types.items()}
-        self.faults: dict[int, list[Fault]] = {}
+        self.faults: dict[int, list[Rejection]] = {}
         for name, array in self.arrays.items():
             self._find_nulls(name, array)
         self._find_repeated()
@@ -66,7 +59,8 @@ class Keys:
         for row, cell in zip(rows.tolist(), plain_at(self._cells[name], rows), strict=True):
             null = cell is None or cell != cell
             expected = "a key" if null else f"a key of type {array.type}"
-            self.faults.setdefault(row, []).append(Fault(name, expected, "null" if null else describe(cell)))
+            code, got = ("null", "null") if null else ("type", describe(cell))
+            self.faults.setdefault(row, []).append(Rejection(row, name, code, expected, got))
 
     def _find_repeated(self) -> None:
         """Each of several records with one key: none of them is more it than the others."""
@@ -76,8 +70,9 @@ class Keys:
         starts = np.flatnonzero(np.concatenate([[True], ~same]))
         counts = np.diff(np.append(starts, len(same) + 1))
         for start, count in zip(starts[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
-            fault = Fault(None, "a key of its own", f"{count} records have this key")
+            got = f"{count} records have this key"
             for row in range(start, start + count):
+                fault = Rejection(row, None, "duplicate_key", "a key of its own", got)
                 self.faults.setdefault(row, []).append(fault)
 
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from skdeploy.batch.chunks import Chunk, Reject, Scored
 from skdeploy.batch.columns import ColumnReader
-from skdeploy.batch.keys import Fault, Keys
+from skdeploy.batch.keys import Keys
 from skdeploy.drift import Tally
-from skdeploy.errors import SettingsError
+from skdeploy.errors import Rejection, SettingsError
 from skdeploy.model import Model, Predictions
 from skdeploy.model.outputs import class_key
 from skdeploy.schema import Checked
@@ -75,7 +75,7 @@ class Scorer:
         faults = _faults(keys, checked, predictions)
         rows = sorted(faults)
         texts = zip(rows, keys.texts(rows), strict=True)
-        rejects = [Reject(text, *fault) for row, text in texts for fault in faults[row]]
+        rejects = [Reject(text, it.column, it.code, *it.words) for row, text in texts for it in faults[row]]
         return Scored(self._table(keys, checked, predictions, faults), rejects, len(faults), keys.last)
 
     def _table(
@@ -93,14 +93,14 @@ class Scorer:
         return pa.table([*arrays.values(), *made], schema=pa.schema([*fields, *self.predicted]))
 
 
-def _faults(keys: Keys, checked: Checked, predictions: Predictions) -> dict[int, list[Fault]]:
+def _faults(keys: Keys, checked: Checked, predictions: Predictions) -> dict[int, list[Rejection]]:
     """Record -> all that is wrong with it: first its key, then its cells, then what comes of them."""
     faults = {row: list(found) for row, found in keys.faults.items()}
     for row, cells in checked.bad.items():
-        found = [Fault(cell.column, cell.expected, cell.got) for cell in cells]
-        faults.setdefault(row, []).extend(found)
+        faults.setdefault(row, []).extend(cells)
     for place, reason in predictions.unscorable.items():
-        faults.setdefault(checked.positions[place], []).append(Fault(None, _PREDICTION, reason))
+        row = checked.positions[place]
+        faults.setdefault(row, []).append(Rejection(row, None, "unscorable", _PREDICTION, reason))
     return faults
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from skdeploy.engines.inputs import cannot_hold_null
 from skdeploy.engines.sklearn import SklearnEngine
-from skdeploy.errors import SaveError
+from skdeploy.errors import CODES, SaveError
 from skdeploy.model.golden import proves_probabilities, synthetic_golden
 from skdeploy.model.outputs import plain_predictions
 from skdeploy.model.probe import probe_columns, probe_output
@@ -127,7 +127,7 @@ def _engine_cells(column: Column, values: list[Any]) -> list[Any]:
     try:
         return [None if value is None else check(value) for value in values]
     except Unfit as unfit:
-        reason = str(unfit) or "there are others in X"
+        reason = CODES[unfit.code] or "there are others in X"
         raise SaveError(
             f"The column {column.name!r} cannot hold values of the type {column.type}: {reason}."
         ) from None

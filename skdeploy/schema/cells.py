@@ -51,7 +51,11 @@ class JsonNumber(Decimal):
 
 
 class Unfit(Exception):
-    """The value does not fit the column; `str(error)` is the reason where the type is right."""
+    """The value does not fit the column; `code` says why, as a `Rejection` does."""
+
+    def __init__(self, code: str = "type") -> None:
+        self.code = code
+        super().__init__(code)
 
 
 Check = Callable[[Any], Any]
@@ -79,10 +83,10 @@ def compile_check(column: Column, *, strict: bool = False) -> Check:
         if is_null(value):
             if column.nullable:
                 return None
-            raise Unfit
+            raise Unfit("null")
         value = convert(value)
         if known is not None and as_kept(value) not in known:
-            raise Unfit("not seen in training")
+            raise Unfit("category")
         return value
 
     return check
@@ -182,7 +186,7 @@ def _integer(column: Column) -> Check:
             raise Unfit
         # Bounds first: int(Decimal("1e999999999")) would fill the memory.
         if not low <= value <= high:
-            raise Unfit("out of range")
+            raise Unfit("range")
         if value != math.floor(value):
             raise Unfit
         return int(value)
@@ -197,12 +201,12 @@ def _float(column: Column) -> Check:
         if isinstance(value, bool) or not isinstance(value, _NUMBERS):
             raise Unfit
         if _is_integer(value) and not -EXACT_FLOAT <= value <= EXACT_FLOAT:
-            raise Unfit("more digits than a double holds")
+            raise Unfit("precision")
         number = float(value)
         if not math.isfinite(number) or not low <= number <= high:
-            raise Unfit("out of range")
+            raise Unfit("range")
         if _loses(value, number):
-            raise Unfit("more digits than a double holds")
+            raise Unfit("precision")
         return number
 
     return convert
@@ -249,7 +253,7 @@ def _datetime(column: Column) -> Check:
         if not isinstance(moment, datetime.datetime) or (moment.tzinfo is not None) != zoned:
             raise Unfit
         if not first <= moment.year <= last:
-            raise Unfit("out of range")
+            raise Unfit("range")
         return moment.astimezone(datetime.UTC) if zoned else moment
 
     return convert
@@ -257,7 +261,7 @@ def _datetime(column: Column) -> Check:
 
 def _parse_datetime(text: str) -> datetime.datetime:
     if _DATETIME.fullmatch(text) is None:
-        raise Unfit("more than 6 digits of a second" if _NANOSECONDS.search(text) else "")
+        raise Unfit("precision" if _NANOSECONDS.search(text) else "type")
     try:
         return datetime.datetime.fromisoformat(text.upper())
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from skdeploy.errors import BadCell, InvalidRecord
+from skdeploy.errors import InvalidRecord, Rejection
 from skdeploy.schema.table import Table
 
 
@@ -27,7 +27,7 @@ class Checked:
     table: Table
     positions: list[int] | range
     count: int
-    bad: dict[int, list[BadCell]] = field(default_factory=dict)
+    bad: dict[int, list[Rejection]] = field(default_factory=dict)
     ids: dict[int, Any] | None = None
     single: bool = False
     malformed: dict[int, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Checked:
     further: list[range] = field(default_factory=list)
 
     @property
-    def bad_cells(self) -> list[BadCell]:
+    def rejections(self) -> list[Rejection]:
         """Those of all bad records, as far as they are listed."""
         return [cell for cells in self.bad.values() for cell in cells]
 
@@ -53,7 +53,7 @@ class Checked:
         """Raise InvalidRecord with the listed bad cells and the number of the others, if there is one."""
         if self.bad:
             raise InvalidRecord(
-                self.bad_cells,
+                self.rejections,
                 more_cells=sum(self.unlisted.values()),
                 more_records=self.further_count,
             )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from skdeploy.errors import BadCell
+from skdeploy.errors import Rejection
 from skdeploy.schema.cells import (
     JsonNumber,
     Unfit,
@@ -33,16 +33,20 @@ _MOST_BYTES = 32 * 1024
 _WIDE = 100
 _INT64 = 2**63
 _ID_EXPECTED = "string or 64-bit integer, passed through"
-_MISSING = "nothing: the column is missing"
-_UNKNOWN = "no such column in this model"
 
 
 class _Flaw(NamedTuple):
-    """A bad cell that is not described yet. `got` makes its text."""
+    """A bad cell whose value is not described yet."""
 
     column: str | None
+    code: str
     expected: str
-    got: Callable[[], str]
+    value: Any = None
+
+    def of(self, record: int) -> Rejection:
+        """The rejection of the record with this index."""
+        got = "" if self.code == "missing" else describe(self.value)
+        return Rejection(record, self.column, self.code, self.expected, got)
 
 
 class RecordChecker:
@@ -129,7 +133,7 @@ class RecordChecker:
         another way would see missing ones alone.
         """
         if not isinstance(record, Mapping):
-            yield _Flaw(None, "object", lambda: describe(record))
+            yield _Flaw(None, "type", "object", record)
             return
         unknown = iter(()) if self._ignore_unknown else self._unknown(record)
         if len(self._columns) >= _WIDE:
@@ -140,28 +144,28 @@ class RecordChecker:
     def _known_flaws(self, record: Mapping[Any, Any]) -> Iterator[_Flaw]:
         for (name, check), shown, expected in zip(self._columns, self._shown, self._expected, strict=True):
             if name not in record:
-                yield _Flaw(shown, expected, lambda: _MISSING)
+                yield _Flaw(shown, "missing", expected)
                 continue
             try:
                 check(value := record[name])
             except Unfit as unfit:
-                yield _Flaw(shown, expected, _describing(value, str(unfit)))
+                yield _Flaw(shown, unfit.code, expected, value)
         if self._own_key and self._id_field in record:
             value = _written_plainly(record[self._id_field])
             if not _is_identifier(value):
-                yield _Flaw(self._id_field, _ID_EXPECTED, _describing(value))
+                yield _Flaw(self._id_field, "type", _ID_EXPECTED, value)
 
     def _unknown(self, record: Mapping[str, Any]) -> Iterator[_Flaw]:
         for key, value in record.items():
             if key not in self._known:
-                yield _Flaw(shorten(str(key)), _UNKNOWN, _describing(value))
+                yield _Flaw(shorten(str(key)), "unknown_column", "", value)
 
 
 class _Listing:
     """The bad cells that are described, at most `most` of them (None: all), and the number of the others."""
 
     def __init__(self, most: int | None) -> None:
-        self.bad: dict[int, list[BadCell]] = {}
+        self.bad: dict[int, list[Rejection]] = {}
         self.unlisted: dict[int, int] = {}
         self.further: list[range] = []
         self.is_full = False
@@ -170,10 +174,10 @@ class _Listing:
 
     def add(self, index: int, flaws: Iterable[_Flaw]) -> None:
         """Describe a record's flaws; those for which there is no room are counted."""
-        cells: list[BadCell] = []
+        cells: list[Rejection] = []
         more = 0
         for flaw in flaws:
-            if self.is_full or not self._take(cell := BadCell(index, flaw.column, flaw.expected, flaw.got())):
+            if self.is_full or not self._take(cell := flaw.of(index)):
                 more += 1
             else:
                 cells.append(cell)
@@ -191,11 +195,11 @@ class _Listing:
         else:
             self.further.append(range(index, index + 1))
 
-    def _take(self, cell: BadCell) -> bool:
+    def _take(self, cell: Rejection) -> bool:
         """Whether there is room for the cell. The first one has it in any case."""
         if self._most is None:
             return True
-        text = json.dumps([cell.column, cell.expected, cell.got], ensure_ascii=False)
+        text = json.dumps([cell.column, cell.code, *cell.words], ensure_ascii=False)
         self._bytes += len(text.encode("utf-8", "surrogatepass"))
         if self._cells and self._bytes > _MOST_BYTES:
             self.is_full = True
@@ -203,10 +207,6 @@ class _Listing:
         self._cells += 1
         self.is_full = self._cells >= self._most
         return True
-
-
-def _describing(value: Any, reason: str = "") -> Callable[[], str]:
-    return lambda: describe(value) + (f" ({reason})" if reason else "")
 
 
 def _written_plainly(value: Any) -> Any:

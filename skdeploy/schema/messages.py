@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from skdeploy.errors import BadCell
+from skdeploy.errors import Rejection
 from skdeploy.schema.checked import Checked
 from skdeploy.schema.column import Schema
 from skdeploy.schema.table import Table
@@ -34,14 +34,14 @@ class Found(msgspec.Struct, array_like=True, tag=True):
     cells       of some good records, by column; date-times as ISO 8601 writes them
     positions   of these records
     ids         index -> pass-through key
-    bad         index, number of unlisted cells, and (column, expected, got) of each listed one
+    bad         index, number of unlisted cells, and (column, code, expected, got) of each listed one
     further     of each run the first index and the one after its last, all in one list
     """
 
     cells: list[list[Any]] = []
     positions: list[int] = []
     ids: dict[int, int | str | None] = {}
-    bad: list[tuple[int, int, list[tuple[str | None, str, str]]]] = []
+    bad: list[tuple[int, int, list[tuple[str | None, str, str, str]]]] = []
     further: list[int] = []
 
 
@@ -82,7 +82,7 @@ def parts(checked: Checked, schema: Schema) -> Iterator[Answer]:
     for ids in _some((checked.ids or {}).items()):
         yield Found(ids=dict(ids))
     described = (
-        (index, checked.unlisted.get(index, 0), [(c.column, c.expected, c.got) for c in cells])
+        (index, checked.unlisted.get(index, 0), [(c.column, c.code, c.expected, c.got) for c in cells])
         for index, cells in checked.bad.items()
     )
     for bad in _some(described, _MOST // 10):
@@ -100,7 +100,7 @@ class Joining:
         self._cells: list[list[Any]] = [[] for _ in schema.columns]
         self._positions: list[int] = []
         self._ids: dict[int, Any] = {}
-        self._bad: dict[int, list[BadCell]] = {}
+        self._bad: dict[int, list[Rejection]] = {}
         self._unlisted: dict[int, int] = {}
         self._further: list[range] = []
 
@@ -115,7 +115,7 @@ class Joining:
             self._positions.extend(part.positions)
         self._ids.update(part.ids)
         for index, unlisted, cells in part.bad:
-            self._bad[index] = [BadCell(index, *cell) for cell in cells]
+            self._bad[index] = [Rejection(index, *cell) for cell in cells]
             if unlisted:
                 self._unlisted[index] = unlisted
         self._further.extend(map(range, part.further[::2], part.further[1::2]))

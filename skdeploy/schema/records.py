@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
+from skdeploy.errors import InvalidRecord, MalformedBody, Rejection, TooManyRecords
 from skdeploy.schema.cells import describe, describe_key, enumerate_names
 from skdeploy.schema.checked import Checked
 from skdeploy.schema.checking import RecordChecker
@@ -149,7 +149,7 @@ class RecordReader:
         cells, ids, places, rest = self.read_each_fast(bodies)
         positions = [*places]
         found = {positions[n]: value for n, value in (_given(ids) or {}).items()}
-        bad: dict[int, list[BadCell]] = {}
+        bad: dict[int, list[Rejection]] = {}
         unlisted: dict[int, int] = {}
         malformed: dict[int, str] = {}
         for index in rest:

@@ -69,15 +69,15 @@ class DeadLetter(NamedTuple):
 
     reason   "malformed-body", "invalid-record", "unscorable-record", "no-id", "too-large" (a prediction)
     detail   a sentence
-    cells    the bad cells: column, what was expected, what came
+    cells    the bad cells: column, code (`skdeploy.errors.CODES`), what was expected, what came
     """
 
     event: Event
     reason: str
     detail: str
-    cells: Sequence[tuple[str | None, str, str]] = ()
+    cells: Sequence[tuple[str | None, str, str, str]] = ()
 
     @property
     def listed_cells(self) -> list[dict[str, str | None]]:
         """The bad cells as JSON has them."""
-        return [dict(zip(("column", "expected", "got"), cell, strict=True)) for cell in self.cells]
+        return [dict(zip(("column", "code", "expected", "got"), cell, strict=True)) for cell in self.cells]

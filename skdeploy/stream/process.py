@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from skdeploy.errors import BadCell, MalformedBody, SettingsError
+from skdeploy.errors import MalformedBody, Rejection, SettingsError
 from skdeploy.model import Model, Predictions
 from skdeploy.schema import Checked, RecordReader, Table
 from skdeploy.stream.cloudevents import record_of
@@ -163,8 +163,8 @@ def _bodies(events: Sequence[Event]) -> tuple[list[bytes], dict[int, DeadLetter]
     return bodies, letters
 
 
-def _invalid(event: Event, cells: Sequence[BadCell], unlisted: int) -> DeadLetter:
-    listed = [(cell.column, cell.expected, cell.got) for cell in cells]
+def _invalid(event: Event, cells: Sequence[Rejection], unlisted: int) -> DeadLetter:
+    listed = [(cell.column, cell.code, *cell.words) for cell in cells]
     found = len(cells) + unlisted
     count = f"{found} bad {'cell' if found == 1 else 'cells'}"
     more = f", of which the first {len(cells)} are listed" if unlisted else ""

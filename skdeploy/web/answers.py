@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from skdeploy.errors import BadCell, count_cells
+from skdeploy.errors import Rejection, count_cells
 from skdeploy.web.problems import invalid_record, problem, unscorable
 
-_CELL = BadCell(0, "a column", "number", 'string "ten"')
+_CELL = Rejection(0, "a column", "type", "number", 'string "ten"')
 
 # Status -> what it means, and an example per type of problem.
 _PROBLEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {

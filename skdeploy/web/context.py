@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from skdeploy.errors import BadCell, MalformedBody
+from skdeploy.errors import MalformedBody, Rejection
 from skdeploy.web.problems import HttpProblem
 from skdeploy.web.trace_context import Identity
 
@@ -75,7 +75,7 @@ class RequestContext:
         self.encode: float | None = None
         self.records: int | None = None
         self.predicted = self.rejected = self.unscorable = 0
-        self.bad: Iterable[BadCell] = ()
+        self.bad: Iterable[Rejection] = ()
         self.route: str | None = None
         self.status = 0
         self.seconds = 0.0

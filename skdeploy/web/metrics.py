@@ -4,7 +4,7 @@
     skdeploy_request_duration_seconds{route}        from a request's arrival to its answer, waiting included
     skdeploy_phase_duration_seconds{phase}          parse, predict, encode
     skdeploy_records_total{result}                  predicted, rejected, unscorable
-    skdeploy_rejected_cells_total{column,reason}    reasons: skdeploy.schema.reasons
+    skdeploy_rejected_cells_total{column,reason}    reasons: skdeploy.errors.CELL_CODES
     skdeploy_model_info{model,version,sha256,engine}    1: a worker serves it; 0: it did
     skdeploy_model_reloads_total{result}            ok, failed; of each worker
     skdeploy_watcher_failing                        1: the watcher's last look failed; only where one watches
@@ -36,7 +36,6 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from skdeploy.schema.reasons import reason_of
 from skdeploy.watch import Control
 from skdeploy.web.context import RequestContext
 from skdeploy.web.drift import Board
@@ -132,7 +131,7 @@ class Metrics:
         records["predicted"] += context.predicted
         if context.rejected:
             records["rejected"] += context.rejected
-            self._cells.update((_column(cell.column, why := reason_of(cell)), why) for cell in context.bad)
+            self._cells.update((_column(cell.column, cell.code), cell.code) for cell in context.bad)
         if context.unscorable:
             records["unscorable"] += context.unscorable
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from skdeploy.errors import CELL_CODES
 from skdeploy.web.answers import REQUEST_ID, RESPONSES, answers
 
 _INT64 = {"minimum": -(2**63), "maximum": 2**63 - 1}
@@ -222,6 +223,7 @@ def _problem_schema() -> dict[str, Any]:
         "properties": {
             "record": {"type": "integer"},
             "column": {"type": ["string", "null"]},
+            "code": {"type": "string", "enum": list(CELL_CODES)},
             "expected": text,
             "got": text,
             "reason": text,

@@ -153,7 +153,7 @@ class Predictor:
         context.records = checked.count
         if checked.bad:
             context.rejected = checked.rejected
-            context.bad = checked.bad_cells
+            context.bad = checked.rejections
         if not options.partial or checked.single or checked.rejected == checked.count:
             checked.require_all_good()
         began = time.monotonic()

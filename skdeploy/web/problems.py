@@ -11,7 +11,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
+from skdeploy.errors import InvalidRecord, MalformedBody, Rejection, TooManyRecords
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +40,12 @@ def problem(status: int, slug: str, title: str, **members: Any) -> dict[str, Any
     return {key: value for key, value in document.items() if value is not None}
 
 
-def invalid_record(cells: Sequence[BadCell], detail: str | None = None) -> dict[str, Any]:
+def invalid_record(cells: Sequence[Rejection], detail: str | None = None) -> dict[str, Any]:
     """The document for records that do not fit, their bad cells listed."""
-    errors = [asdict(cell) for cell in cells]
+    errors = []
+    for cell in cells:
+        expected, got = cell.words
+        errors.append(asdict(cell) | {"expected": expected, "got": got})
     return problem(422, "invalid-record", "Invalid record", detail=detail, errors=errors)
 
 

@@ -29,7 +29,7 @@ def database(tmp_path: Path, regressor_file: Path) -> Database:
 
 
 def reasons(database: Database) -> list[tuple[Any, ...]]:
-    rows = database.rows("SELECT row_key, column_name, expected, got FROM predictions_rejects")
+    rows = database.rows("SELECT row_key, column_name, reason, expected, got FROM predictions_rejects")
     return sorted(rows, key=str)
 
 
@@ -44,10 +44,16 @@ def test_bad_records_are_rejected_beside_good_ones(database: Database) -> None:
     assert (run.code, run.summary["rows"]) == (0, {"read": 30, "predicted": 27, "rejected": 3})
     assert dict(database.rows("SELECT id, prediction FROM predictions")) == good
     assert reasons(database) == [
-        ('{"id": 0}', "kind", 'string, one of "ash", "elm", "oak"', "null"),
-        ('{"id": 1}', "age", "integer", "number 2.9"),
-        ('{"id": 1}', "kind", 'string, one of "ash", "elm", "oak"', 'string "palm" (not seen in training)'),
-        ('{"id": 2}', "age", "integer", 'string "twelve"'),
+        ('{"id": 0}', "kind", "null", 'string, one of "ash", "elm", "oak"', "null"),
+        ('{"id": 1}', "age", "type", "integer", "number 2.9"),
+        (
+            '{"id": 1}',
+            "kind",
+            "category",
+            'string, one of "ash", "elm", "oak"',
+            'string "palm" (not seen in training)',
+        ),
+        ('{"id": 2}', "age", "type", "integer", 'string "twelve"'),
     ]
     assert database.ledger("status, rows_rejected") == [("completed", 3)]
 
@@ -212,7 +218,7 @@ def test_a_record_on_which_the_pipeline_raises_is_rejected(database: Database, t
     database.execute("UPDATE trees SET age = 13 WHERE id = 3 OR id BETWEEN 1000 AND 1119")
     run = database.score_here(*DAY)
     assert run.summary["rows"] == {"read": 430, "predicted": 309, "rejected": 121}, run.stderr
-    assert reasons(database)[-1][:3] == ('{"id": 3}', None, "a prediction")
+    assert reasons(database)[-1][:4] == ('{"id": 3}', None, "unscorable", "a prediction")
 
 
 @pytest.mark.parametrize(

@@ -157,10 +157,10 @@ def test_a_bad_cell_is_named(regressor: Model) -> None:
     known = next(reject.expected for reject in scored.rejects if reject.column == "kind")
     assert "ash" in known
     assert scored.rejects == [
-        Reject('{"id": 2}', "age", "integer", "number 2.5"),
-        Reject('{"id": 3}', "kind", known, 'string "fir" (not seen in training)'),
-        Reject('{"id": 4}', "kind", known, 'string "fir" (not seen in training)'),
-        Reject('{"id": 4}', "age", "integer", "number 2.5"),
+        Reject('{"id": 2}', "age", "type", "integer", "number 2.5"),
+        Reject('{"id": 3}', "kind", "category", known, 'string "fir" (not seen in training)'),
+        Reject('{"id": 4}', "kind", "category", known, 'string "fir" (not seen in training)'),
+        Reject('{"id": 4}', "age", "type", "integer", "number 2.5"),
     ]
     assert (scored.rejected, scored.predictions.column("id").to_pylist(), scored.last) == (3, [1], (4,))
 
@@ -182,9 +182,9 @@ def test_a_record_that_cannot_be_scored_is_rejected(regressor: Model) -> None:
     model = replace(regressor, engine=Picky())  # type: ignore[arg-type]
     scored = scorer(model).score(chunk(pa.array([1, 2, 3, 4]), pa.array([5, 13, None, 99])))
     assert scored.rejects == [
-        Reject('{"id": 2}', None, "a prediction", RAISED),
-        Reject('{"id": 3}', "age", "integer", "null"),
-        Reject('{"id": 4}', None, "a prediction", NOT_FINITE),
+        Reject('{"id": 2}', None, "unscorable", "a prediction", RAISED),
+        Reject('{"id": 3}', "age", "null", "integer", "null"),
+        Reject('{"id": 4}', None, "unscorable", "a prediction", NOT_FINITE),
     ]
     assert scored.predictions.to_pydict() == {"id": [1], "prediction": [5.0]}
 
@@ -195,13 +195,13 @@ def test_records_with_one_key_are_all_rejected(regressor: Model) -> None:
     days = pa.array([date(2013, 1, day) for day in (1, 1, 1, 2, 2, 2)])
     ids = pa.array(["a", "a", "b", "b", "b", "b"]).dictionary_encode()
     scored = scorer(regressor, keys).score(chunk(ids, pa.array([1, 1, 1, None, 1, 1]), day=days))
-    twice = ("a key of its own", "2 records have this key")
-    thrice = ("a key of its own", "3 records have this key")
+    twice = ("duplicate_key", "a key of its own", "2 records have this key")
+    thrice = ("duplicate_key", "a key of its own", "3 records have this key")
     first, last = '{"day": "2013-01-01", "id": "a"}', '{"day": "2013-01-02", "id": "b"}'
     assert scored.rejects == [
         *[Reject(first, None, *twice)] * 2,
         Reject(last, None, *thrice),
-        Reject(last, "age", "integer", "null"),
+        Reject(last, "age", "null", "integer", "null"),
         *[Reject(last, None, *thrice)] * 2,
     ]
     assert scored.rejected == 5
@@ -218,10 +218,10 @@ def test_a_null_is_no_key(regressor: Model, listed: bool) -> None:
     arrays = (ids, parts) if listed else (pa.array(ids), pa.array(parts))
     scored = scorer(regressor, keys).score(chunk(arrays[0], part=arrays[1]))
     assert [(reject.row_key, *reject[1:]) for reject in scored.rejects] == [
-        ('{"id": null, "part": 1.0}', "id", "a key", "null"),
-        ('{"id": null, "part": 1.0}', "id", "a key", "null"),
-        ('{"id": 1, "part": null}', "part", "a key", "null"),
-        ('{"id": 2, "part": null}', "part", "a key", "null"),
+        ('{"id": null, "part": 1.0}', "id", "null", "a key", "null"),
+        ('{"id": null, "part": 1.0}', "id", "null", "a key", "null"),
+        ('{"id": 1, "part": null}', "part", "null", "a key", "null"),
+        ('{"id": 2, "part": null}', "part", "null", "a key", "null"),
     ]
     assert (scored.rejected, scored.predictions.num_rows) == (4, 0)
 
@@ -244,8 +244,8 @@ def test_listed_keys_are_of_their_type(
 ) -> None:
     """In a column that may hold anything, what is none of the type is rejected, not turned into it."""
     scored = scorer(regressor, {"id": type_}).score(chunk(cells))
-    assert [(reject.column, reject.expected) for reject in scored.rejects] == [
-        ("id", f"a key of type {type_}")
+    assert [(reject.column, reject.reason, reject.expected) for reject in scored.rejects] == [
+        ("id", "type", f"a key of type {type_}")
     ] * len(bad)
     good = [cell for row, cell in enumerate(cells) if row not in bad]
     good = [str(cell) if isinstance(cell, Decimal | UUID) else cell for cell in good]
@@ -301,7 +301,8 @@ def test_strict_refuses_what_the_pipeline_would_take() -> None:
     }
     assert scorer(model).score(Chunk(record, 1)).predictions.num_rows == 1
     (reject,) = scorer(model, strict=True).score(Chunk(record, 1)).rejects
-    assert (reject.column, reject.got) == ("carrier", 'string "??" (not seen in training)')
+    assert (reject.column, reject.reason) == ("carrier", "category")
+    assert reject.got == 'string "??" (not seen in training)'
 
 
 def test_good_records_cost_no_python_each(tmp_path: Path, numbers: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from skdeploy.errors import BadCell, InvalidRecord, MalformedBody, TooManyRecords
+from skdeploy.errors import InvalidRecord, MalformedBody, Rejection, TooManyRecords
 from skdeploy.schema import Checked, Column, RecordReader, Schema
 from tests.schema.test_fast_equals_plain import COLUMNS, READERS, _said
 from tests.schema.test_read_each import _alone, _together
@@ -89,9 +89,9 @@ def _require_sound(checked: Checked, strict: bool) -> None:
         assert not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
-def _require_bounded(cell: BadCell, index: int) -> None:
+def _require_bounded(cell: Rejection, index: int) -> None:
     assert cell.record in (0, index)
-    for text in (cell.column or "", cell.expected, cell.got):
+    for text in (cell.column or "", cell.code, *cell.words):
         _require_sayable(text)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skdeploy.errors import BadCell, InvalidRecord, MalformedBody
+from skdeploy.errors import InvalidRecord, MalformedBody, Rejection
 from skdeploy.schema import Checked, Column, RecordReader, Schema
 from tests.counting import calls
 
@@ -51,7 +51,7 @@ def test_only_descriptions_are_bounded(several: list[Any], most: int, ignore: bo
     few = RecordReader(SCHEMA, id_field="id", ignore_unknown=ignore, max_described=most).read(several)
     every = RecordReader(SCHEMA, id_field="id", ignore_unknown=ignore, max_described=None).read(several)
     assert (few.table, few.positions, few.count) == (every.table, every.positions, every.count)
-    assert few.bad_cells == every.bad_cells[:most]
+    assert few.rejections == every.rejections[:most]
     further = [index for run in few.further for index in run]
     assert [*few.bad, *further] == list(every.bad)
     assert few.rejected == every.rejected == len(every.bad)
@@ -72,8 +72,8 @@ def test_missing_and_unknown_columns_are_all_named(missing: set[str], unknown: s
     if keyed:
         record["id"] = 7
     checked = RecordReader(SCHEMA, id_field="id").read([record])
-    named = {(cell.column, cell.expected.startswith("no such")) for cell in checked.bad_cells}
-    assert named == {(name, False) for name in missing} | {(name, True) for name in unknown}
+    named = {(cell.column, cell.code) for cell in checked.rejections}
+    assert named == {(name, "missing") for name in missing} | {(name, "unknown_column") for name in unknown}
 
 
 def test_a_misspelled_column_is_named() -> None:
@@ -81,8 +81,8 @@ def test_a_misspelled_column_is_named() -> None:
     body = json.dumps({"a": 1, "b": 2, "cc": 3}).encode()
     assert RecordReader(SCHEMA).read_json(body).bad == {
         0: [
-            BadCell(0, "c", "integer", "nothing: the column is missing"),
-            BadCell(0, "cc", "no such column in this model", "number 3"),
+            Rejection(0, "c", "missing", "integer", ""),
+            Rejection(0, "cc", "unknown_column", "", "number 3"),
         ]
     }
 

@@ -43,7 +43,7 @@ def test_an_integer_fits_its_dtype(dtype: str, low: int, high: int) -> None:
     check = compile_check(column("int", dtype))
     assert [check(low), check(high)] == [low, high]
     for outside in (low - 1, high + 1):
-        with pytest.raises(Unfit, match="out of range"):
+        with pytest.raises(Unfit, match="range"):
             check(outside)
 
 
@@ -73,7 +73,7 @@ def test_floats_take_integers_and_exact_decimals() -> None:
 
 def test_float32_refuses_what_would_become_infinite() -> None:
     """A float32 column refuses numbers beyond its range."""
-    with pytest.raises(Unfit, match="out of range"):
+    with pytest.raises(Unfit, match="range"):
         compile_check(column("float", "float32"))(1e39)
 
 
@@ -131,7 +131,7 @@ def test_a_category_that_the_pipeline_refuses_is_refused() -> None:
         compile_check(column("str", "str", unknown="refuse", **known)),
     ):
         assert check("a") == "a"
-        with pytest.raises(Unfit, match="not seen in training"):
+        with pytest.raises(Unfit, match="category"):
             check("z")
 
 

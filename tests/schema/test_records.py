@@ -43,15 +43,15 @@ def test_a_list_keeps_its_order() -> None:
 
 
 def test_every_bad_cell_of_every_record_is_listed() -> None:
-    """Not only the first: record index, column, what was expected, what came."""
+    """Not only the first: record index, column, code, what was expected, what came."""
     checked = read([GOOD, GOOD | {"count": "2", "kind": None}, 7, {"count": 1, "kind": "a"}])
     with pytest.raises(InvalidRecord) as caught:
         checked.require_all_good()
-    assert [(c.record, c.column, c.expected, c.got) for c in caught.value.cells] == [
-        (1, "count", "integer", 'string "2"'),
-        (1, "kind", 'string, one of "a", "b"', "null"),
-        (2, None, "object", "number 7"),
-        (3, "sepal length (cm)", "number, or null", "nothing: the column is missing"),
+    assert [(c.record, c.column, c.code, *c.words) for c in caught.value.cells] == [
+        (1, "count", "type", "integer", 'string "2"'),
+        (1, "kind", "null", 'string, one of "a", "b"', "null"),
+        (2, None, "type", "object", "number 7"),
+        (3, "sepal length (cm)", "missing", "number, or null", "nothing: the column is missing"),
     ]
     assert str(caught.value) == "4 bad cells in 3 records"
 
@@ -67,7 +67,7 @@ def test_good_records_survive_bad_neighbours() -> None:
 def test_a_missing_column_is_no_null() -> None:
     """A nullable column must be present, too."""
     checked = read({"count": 1, "kind": "a"})
-    assert checked.bad[0][0].got == "nothing: the column is missing"
+    assert checked.bad[0][0].code == "missing"
 
 
 def test_unknown_columns_are_refused_unless_ignored() -> None:

@@ -21,7 +21,7 @@ def letter(number: int, reason: str = "invalid-record", value: bytes = b'{"id":1
     """A letter of the event at flights/1/number."""
     headers = [("trace", b"\xff"), ("app", b"x")]
     event = Event(value, Position("flights", 1, number), b"key-%d" % number, headers, 1234 + number)
-    return DeadLetter(event, reason, "The record has 1 bad cell.", [("hour", "a number", "null")])
+    return DeadLetter(event, reason, "The record has 1 bad cell.", [("hour", "null", "a number", "null")])
 
 
 def put(broker: Broker, topic: str, *letters: DeadLetter, limit: int = 1_000_000) -> None:

@@ -156,7 +156,7 @@ def test_poison_goes_to_the_dead_letters(gate: Gate, function: Streams) -> None:
     assert malformed["reason"] == "malformed-body"
     assert base64.b64decode(malformed["data"]) == b"\xff"
     assert base64.b64decode(invalid.pop("data")) == bad
-    expected = {"column": "size", "expected": "number, or null", "got": 'string "wide"'}
+    expected = {"column": "size", "code": "type", "expected": "number, or null", "got": 'string "wide"'}
     assert invalid | {"detail": "", "model": ""} == {
         "deployment": "tree",
         "reason": "invalid-record",

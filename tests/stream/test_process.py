@@ -115,8 +115,8 @@ def test_bad_cells_are_named(regressor: Model) -> None:
     """All of them, as over HTTP, up to 20: who sends a thousand unknown keys gets no list of them."""
     [letter] = process(regressor, [event(TREE | {"kind": "fir", "age": 2.5})]).dead_letters
     assert letter.cells == [
-        ("kind", 'string, one of "ash", "elm", "oak"', 'string "fir" (not seen in training)'),
-        ("age", "integer", "number 2.5"),
+        ("kind", "category", 'string, one of "ash", "elm", "oak"', 'string "fir" (not seen in training)'),
+        ("age", "type", "integer", "number 2.5"),
     ]
     assert letter.detail == "The record has 2 bad cells."
     many = TREE | {f"other {n}": n for n in range(1000)}

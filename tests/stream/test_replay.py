@@ -135,7 +135,7 @@ def test_letters_are_exported_corrected_and_put_back(
         "origin": "flights/1/5",
         "reason": "invalid-record",
         "detail": "The record has 1 bad cell.",
-        "cells": [{"column": "hour", "expected": "a number", "got": "null"}],
+        "cells": [{"column": "hour", "code": "null", "expected": "a number", "got": "null"}],
         "key": "key-5",
         "headers": [["trace", {"base64": "/w=="}], ["app", "x"]],
         "timestamp": 1239,

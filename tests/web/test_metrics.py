@@ -10,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from skdeploy.errors import CELL_CODES
 from skdeploy.model import Model
-from skdeploy.schema.reasons import REASONS
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from skdeploy.web.context import CONTEXT, RequestContext
@@ -88,11 +88,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown_column": (GOOD | {"invented": 1}, UNKNOWN),
     "category": (GOOD | {"kind": "baobab"}, "kind"),
     "range": (GOOD | {"age": 2**63}, "age"),
+    "precision": (GOOD | {"size": 2**53 + 1}, "size"),
     "type": (GOOD | {"size": "11.5"}, "size"),
 }
 
 
-@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("reason", CELL_CODES)
 def test_bad_cells_are_counted_by_column_and_reason(client: FlaskClient, reason: str) -> None:
     """Every reason that there is, by a record that has it."""
     record, column = BAD[reason]

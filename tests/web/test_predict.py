@@ -99,10 +99,11 @@ def test_bad_cells_are_listed(regressor: Model) -> None:
             {
                 "record": 1,
                 "column": "kind",
+                "code": "category",
                 "expected": 'string, one of "ash", "elm", "oak"',
                 "got": 'string "fir" (not seen in training)',
             },
-            {"record": 1, "column": "age", "expected": "integer", "got": "number 2.9"},
+            {"record": 1, "column": "age", "code": "type", "expected": "integer", "got": "number 2.9"},
         ],
     }
 

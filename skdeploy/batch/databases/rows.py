@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from skdeploy.batch.chunks import Reject, Task
+from skdeploy.batch.chunks import REJECT_COLUMNS, Reject, Task
 from skdeploy.batch.databases.tables import DIGEST_DIGITS
 
 
@@ -36,7 +36,7 @@ def as_predictions(rows: pa.Table, task: Task) -> pa.Table:
     return rows
 
 
-_REJECTS = pa.schema([(name, pa.string()) for name in ("row_key", "column_name", "expected", "got")])
+_REJECTS = pa.schema([(name, pa.string()) for name in REJECT_COLUMNS])
 
 
 def as_rejects(rejects: Sequence[Reject], task: Task) -> pa.Table:

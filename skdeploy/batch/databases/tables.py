@@ -136,6 +136,7 @@ def _reject_columns() -> list[sa.Column[Any]]:
         sa.Column("model_digest", sa.String(DIGEST_DIGITS), nullable=False),
         sa.Column("row_key", sa.Text, nullable=False),
         sa.Column("column_name", sa.Text),
+        sa.Column("reason", sa.Text, nullable=False),
         sa.Column("expected", sa.Text, nullable=False),
         sa.Column("got", sa.Text, nullable=False),
     ]

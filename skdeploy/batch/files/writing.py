@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from skdeploy.batch.chunks import Counts, Key, Reject, Scored, Task, Writing
+from skdeploy.batch.chunks import REJECT_COLUMNS, Counts, Key, Reject, Scored, Task, Writing
 from skdeploy.batch.files.ledger import Ledger
 from skdeploy.batch.files.manifest import DIGEST_DIGITS, PREDICTIONS, REJECTS, Manifest, Part, Scoring
 from skdeploy.batch.files.parts import PartWriter
@@ -20,7 +20,7 @@ _INSTANT = pa.timestamp("us", tz="UTC")
 INTERVAL = [pa.field("interval_start", _INSTANT), pa.field("interval_end", _INSTANT)]
 HEAD = [pa.field("job", pa.string()), pa.field("model_digest", pa.string())]
 MODEL = [pa.field("model_name", pa.string()), pa.field("model_version", pa.string())]
-_REASON = [pa.field(name, pa.string()) for name in ("row_key", "column_name", "expected", "got")]
+_REASON = [pa.field(name, pa.string()) for name in REJECT_COLUMNS]
 _REJECTS = pa.schema([*HEAD, *_REASON, *INTERVAL])
 
 

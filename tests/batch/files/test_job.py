@@ -68,7 +68,7 @@ def test_files_are_scored_as_a_database_is(place: Place, regressor_file: Path, t
     assert predictions(place("out")) == dict(database.rows("SELECT id, prediction FROM predictions"))
     seen = Seen(place("out"))
     (part,) = [name for name in seen.names() if "rejects" in name]
-    columns = ["row_key", "column_name", "expected", "got"]
+    columns = ["row_key", "column_name", "reason", "expected", "got"]
     assert [tuple(row.values()) for row in seen.read(part).select(columns).to_pylist()] == database.rows(
         f"SELECT {', '.join(columns)} FROM predictions_rejects"
     )

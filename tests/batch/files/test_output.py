@@ -57,6 +57,7 @@ def test_an_interval_is_files_and_a_manifest(place: Place) -> None:
     assert rejects.to_pylist()[0] == {
         "row_key": '{"id":1498}',
         "column_name": "size",
+        "reason": "type",
         "expected": "a number",
         "got": "'x'",
         "interval_start": datetime(2013, 11, 5, 5, tzinfo=UTC),

@@ -31,8 +31,10 @@ def scored(start: int, stop: int, plus: float = 0.0, rejects: int = 0) -> Scored
     """A chunk: keys from `start`, each predicted as itself and `plus`; the last ones are rejected."""
     keys = range(start, stop - rejects)
     table = pa.table({"id": pa.array(keys, pa.int64()), "prediction": [key + plus for key in keys]})
-    reasons = [Reject(f'{{"id":{key}}}', "size", "a number", "'x'") for key in range(stop - rejects, stop)]
-    return Scored(table, reasons, rejects, (stop - 1,))
+    bad = [
+        Reject(f'{{"id":{key}}}', "size", "type", "a number", "'x'") for key in range(stop - rejects, stop)
+    ]
+    return Scored(table, bad, rejects, (stop - 1,))
 
 
 def output_at(url: str, part_rows: int = 1000) -> ParquetOutput:
