@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_limits
 import skdeploy
 from benchmarks.inprocess import InProcess, request
 from skdeploy.drift import Meter, psi
+from skdeploy.drift.meter import with_outputs
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable, SaveError, UnreadableModel
 from skdeploy.model import Model, measured
@@ -786,7 +787,8 @@ def test_training_data_have_not_drifted(case: Case) -> None:
     meter = Meter(sketch)
     checked = RecordReader(case.model.schema).read(records_of(case.X))
     assert not checked.bad
-    counts = meter.by_column(meter.count(checked.table, case.model.predict(checked.table).values))
+    outputs = case.model.predict(checked.table).columns
+    counts = meter.by_column(meter.count(with_outputs(checked.table, outputs)))
     assert sketch.records == len(records_of(case.X))
     for bins in sketch.all:
         assert psi(bins.shares, counts[bins.name]) == pytest.approx(0, abs=1e-6), bins.name

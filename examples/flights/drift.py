@@ -72,13 +72,13 @@ def measured(
         rows = X[X["month"] == month].sample(flights, random_state=0)
         # By way of JSON, as a service reads them: that has no NaN.
         table = reader.read(json.loads(rows.to_json(orient="records"))).table
-        values = model.predict(table).values
+        minutes = model.predict(table).labels
         tally = Tally(sketch)
         for first in range(0, table.count, _TABLE):
-            tally.add(table.rows(range(first, first + _TABLE)), values[first : first + _TABLE])
+            tally.add(table.rows(range(first, first + _TABLE)), [minutes[first : first + _TABLE]])
         name = calendar.month_abbr[month]
         columns[name] = {column: one.psi for column, one in drifted(sketch, tally.counts).items()}
-        errors[name] = float(np.abs(y[rows.index] - values).mean())
+        errors[name] = float(np.abs(y[rows.index] - minutes).mean())
     return pd.DataFrame(columns), pd.Series(errors)
 
 

@@ -14,17 +14,17 @@ from skdeploy.drift import Tally
 from skdeploy.errors import Rejection, SettingsError
 from skdeploy.model import Model, Predictions
 from skdeploy.model.outputs import class_key
-from skdeploy.schema import Checked
+from skdeploy.schema import Checked, Table, as_list
 
 _PREDICTION = "a prediction"
 
 
 class _Column(NamedTuple):
-    """A column of the output: whose numbers it has, and where they are in a record's prediction."""
+    """A column of what is written: an output's predictions, or the probabilities of one of its classes."""
 
     field: pa.Field
-    proba: bool
-    path: tuple[str, ...]
+    output: int
+    class_: int | None = None
 
 
 class Scorer:
@@ -68,9 +68,9 @@ class Scorer:
         key is not theirs alone, has a null, or a value of another type than its column.
         """
         checked = self._reader.read(chunk)
-        predictions = self._model.predict_all(checked.table, proba=self._proba)
+        predictions = self._model.predict(checked.table, proba=self._proba, patient=True)
         if self.drift is not None:
-            self.drift.add(checked.table, predictions.values)
+            self.drift.add(checked.table, predictions.columns)
         keys = Keys(chunk, self._keys)
         faults = _faults(keys, checked, predictions)
         rows = sorted(faults)
@@ -81,16 +81,16 @@ class Scorer:
     def _table(
         self, keys: Keys, checked: Checked, predictions: Predictions, faults: Mapping[int, Any]
     ) -> pa.Table:
-        arrays, values, probabilities = keys.arrays, predictions.values, predictions.probabilities
+        arrays = keys.arrays
+        made = Table([_cells(column, predictions) for column in self._columns], checked.table.count)
         if faults:
             good = [place for place, row in enumerate(checked.positions) if row not in faults]
             rows = pa.array([checked.positions[place] for place in good], pa.int64())
             arrays = {name: array.take(rows) for name, array in arrays.items()}
-            values = [values[place] for place in good]
-            probabilities = probabilities and [probabilities[place] for place in good]
-        made = [_array(column, probabilities if column.proba else values) for column in self._columns]
+            made = made.rows(good)
+        predicted = map(_array, self._columns, made.cells)
         fields = [pa.field(name, array.type) for name, array in arrays.items()]
-        return pa.table([*arrays.values(), *made], schema=pa.schema([*fields, *self.predicted]))
+        return pa.table([*arrays.values(), *predicted], schema=pa.schema([*fields, *self.predicted]))
 
 
 def _faults(keys: Keys, checked: Checked, predictions: Predictions) -> dict[int, list[Rejection]]:
@@ -104,12 +104,17 @@ def _faults(keys: Keys, checked: Checked, predictions: Predictions) -> dict[int,
     return faults
 
 
-def _array(column: _Column, values: Any) -> pa.Array:
-    for key in column.path:
-        values = [value[key] for value in values]
+def _cells(column: _Column, predictions: Predictions) -> Any:
+    if column.class_ is None:
+        return predictions.columns[column.output]
+    scores = predictions.scores
+    return (scores[column.output] if isinstance(scores, list) else scores)[:, column.class_]
+
+
+def _array(column: _Column, cells: Any) -> pa.Array:
     if pa.types.is_string(column.field.type):
-        values = [class_key(value) for value in values]
-    return pa.array(values, column.field.type)
+        cells = [class_key(cell) for cell in as_list(cells)]
+    return pa.array(cells, column.field.type)
 
 
 def _columns(model: Model, proba: bool) -> list[_Column]:
@@ -118,22 +123,19 @@ def _columns(model: Model, proba: bool) -> list[_Column]:
     paths: list[tuple[str, ...]] = [()] if output.names is None else [(name,) for name in output.names]
     classes = [output.classes] if output.names is None else output.classes or [None] * len(paths)
     found = []
-    for path, labels in zip(paths, classes, strict=True):
-        type_ = pa.float64() if output.kind == "regression" else _type(labels or _probed(model, path))
-        found.append(_Column(pa.field("_".join(("prediction", *path)), type_), False, path))
-    for path, labels in zip(paths, classes, strict=True) if proba else ():
-        for label in map(class_key, labels or ()):
+    for place, (path, labels) in enumerate(zip(paths, classes, strict=True)):
+        type_ = pa.float64() if output.kind == "regression" else _type(labels or _probed(model, place))
+        found.append(_Column(pa.field("_".join(("prediction", *path)), type_), place))
+    for place, (path, labels) in enumerate(zip(paths, classes, strict=True) if proba else ()):
+        for class_, label in enumerate(map(class_key, labels or ())):
             name = "_".join(("probability", *path, label))
-            found.append(_Column(pa.field(name, pa.float64()), True, (*path, label)))
+            found.append(_Column(pa.field(name, pa.float64()), place, class_))
     return found
 
 
-def _probed(model: Model, path: tuple[str, ...]) -> list[Any]:
+def _probed(model: Model, output: int) -> list[Any]:
     """What a model predicts that does not say what it can predict, such as one that finds clusters."""
-    values = model.predict(model.probe).values
-    for key in path:
-        values = [value[key] for value in values]
-    return values
+    return as_list(model.predict(model.probe).columns[output])
 
 
 def _type(labels: list[Any]) -> pa.DataType:

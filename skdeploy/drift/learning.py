@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from skdeploy.drift.binning import counter, numbers
 from skdeploy.drift.sketch import PREDICTION, Bins, Sketch
-from skdeploy.schema import Column, Table
+from skdeploy.schema import Column, Table, as_list
 
 # As many bins of numbers, each with as many training records.
 _QUANTILES = 10
@@ -27,7 +27,7 @@ _Numeric = Literal["ranges", "moments", "lengths"]
 def learn(
     columns: Sequence[Column],
     table: Table,
-    values: Sequence[Any],
+    outputs: Sequence[Sequence[Any]],
     *,
     names: Sequence[str] | None = None,
     classes: Sequence[Any] | None = None,
@@ -35,23 +35,18 @@ def learn(
     """The sketch of records and predictions.
 
     table     at least one record; its columns are lists
-    values    what the model predicted, as `skdeploy.model.Predictions` has it
+    outputs   what the model predicted, a column per output; None where a record has no prediction
     names     the outputs' names if there are several
     classes   the labels, if there are; a list per output if there are several
     """
     found = [_of_column(column, cells) for column, cells in zip(columns, table.cells, strict=True)]
-    if names is None:
-        outputs = [_of_output(PREDICTION, list(values), classes)]
-    else:
-        outputs = [
-            _of_output(
-                f"{PREDICTION} {name}",
-                [None if value is None else value[name] for value in values],
-                classes[place] if classes else None,
-            )
-            for place, name in enumerate(names)
-        ]
-    return Sketch(columns=found, outputs=outputs, records=table.count)
+    titles = [PREDICTION] if names is None else [f"{PREDICTION} {name}" for name in names]
+    labels = [classes] if names is None else classes or [None] * len(titles)
+    made = [
+        _of_output(title, as_list(cells), known)
+        for title, cells, known in zip(titles, outputs, labels, strict=True)
+    ]
+    return Sketch(columns=found, outputs=made, records=table.count)
 
 
 def _of_column(column: Column, cells: list[Any]) -> Bins:

@@ -10,7 +10,7 @@ import numpy as np
 
 from skdeploy.drift.binning import Counts, counter
 from skdeploy.drift.psi import records
-from skdeploy.drift.sketch import PREDICTION, Sketch
+from skdeploy.drift.sketch import Sketch
 from skdeploy.schema import Table
 
 # Of a large table so many records are looked at: enough for a share, and a few percent of its scoring.
@@ -27,28 +27,26 @@ class Meter:
         self.size = ends[-1]
         self._splits = ends[:-1]
 
-    def count(self, table: Table, values: Sequence[Any]) -> Counts:
-        """How many of the records are in each bin, (size,).
+    def count(self, table: Table) -> Counts:
+        """How many records are in each bin, (size,).
 
-        values   what the model predicted, as `skdeploy.model.Predictions` has it
+        table   the model's columns, then a column per output: `with_outputs`
         """
-        cells = [*table.cells, *self._outputs(values)]
-        return np.concatenate([count(column) for count, column in zip(self._counters, cells, strict=True)])
+        pairs = zip(self._counters, table.cells, strict=True)
+        return np.concatenate([count(column) for count, column in pairs])
 
     def by_column(self, counts: Counts) -> dict[str, Counts]:
         """The counts of each column and output, by its name."""
         parts = np.split(counts, self._splits)
         return {bins.name: part for bins, part in zip(self.sketch.all, parts, strict=True)}
 
-    def _outputs(self, values: Sequence[Any]) -> list[list[Any]]:
-        found: list[list[Any]] = []
-        for bins in self.sketch.outputs:
-            if bins.name == PREDICTION:
-                found.append(list(values))
-            else:
-                name = bins.name.removeprefix(f"{PREDICTION} ")
-                found.append([None if value is None else value[name] for value in values])
-        return found
+
+def with_outputs(table: Table, outputs: Sequence[Any]) -> Table:
+    """The records with a column per output behind their own.
+
+    outputs   what the model predicted, `skdeploy.model.Predictions.columns`
+    """
+    return Table([*table.cells, *outputs], table.count)
 
 
 class Tally:
@@ -63,15 +61,15 @@ class Tally:
         self._lock = threading.Lock()
         self._counts: Counts = np.zeros(self.meter.size)
 
-    def add(self, table: Table, values: Sequence[Any]) -> None:
-        """Count a table with its predictions."""
+    def add(self, table: Table, outputs: Sequence[Any]) -> None:
+        """Count a table with its predictions, a column per output."""
         if not table.count:
             return
+        table = with_outputs(table, outputs)
         step, count = table.count // _MOST_OF_A_TABLE, table.count
         if step > 1:
-            places = range(step // 2, count, step)
-            table, values = table.rows(places), [values[place] for place in places]
-        counts = self.meter.count(table, values) * (count / table.count)
+            table = table.rows(range(step // 2, count, step))
+        counts = self.meter.count(table) * (count / table.count)
         with self._lock:
             self._counts = self._counts + counts
 

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from skdeploy.drift.binning import Counts
-from skdeploy.drift.meter import Meter
+from skdeploy.drift.meter import Meter, with_outputs
 from skdeploy.drift.psi import Drifted, drifted
 from skdeploy.drift.sketch import Sketch
-from skdeploy.schema import Table
+from skdeploy.schema import Table, as_list
 
 # Cells between two folds; of more records than have so many, a sample is looked at.
 _MOST_CELLS = 15_000
 _LEAST_RECORDS = 50
 _SECONDS = 1.0
-
-_Some = tuple[Table, Sequence[Any]]
+# Records of a table that is joined with others before it is binned.
+_SMALL = 1000
 
 
 class Window:
@@ -39,7 +39,7 @@ class Window:
         self._limit = max(_LEAST_RECORDS, _MOST_CELLS // len(sketch.all))
         self._random = random.Random(0)  # noqa: S311 - no secret depends on it
         self._lock = threading.Lock()
-        self._pending: list[_Some] = []
+        self._pending: list[Table] = []
         self._waiting = 0
         # One record of so many is looked at; how many are passed over until then.
         self._every = 1
@@ -54,21 +54,22 @@ class Window:
         """A window for a model's records; None if its passport has no sketch, or `size` is 0."""
         return cls(sketch, size) if sketch is not None and size else None
 
-    def add(self, table: Table, values: Sequence[Any]) -> None:
+    def add(self, table: Table, outputs: Sequence[Any]) -> None:
         """Take note of checked records and of what the model said of them; neither may change later.
 
-        values   what the model predicted, as `skdeploy.model.Predictions` has it
+        outputs   what the model predicted, `skdeploy.model.Predictions.columns`
         """
         count = table.count
         with self._lock:
             if self._skip >= count:
                 self._skip -= count
                 return
+            table = with_outputs(table, outputs)
             if self._every > 1:
-                table, values = self._sampled(table, values)
+                table = self._sampled(table)
             else:
                 self._skip = 0
-            self._pending.append((table, values))
+            self._pending.append(table)
             self._waiting += table.count
             if self._waiting > self._limit:
                 self._thin()
@@ -120,29 +121,26 @@ class Window:
             else:
                 self._older, self._newer, self._newer_records = newer, np.zeros(self.meter.size), 0
 
-    def _counted(self, pending: list[_Some]) -> Counts:
+    def _counted(self, pending: list[Table]) -> Counts:
         counted: Counts = np.zeros(self.meter.size)
-        lists: list[_Some] = []
-        for some in pending:
-            # Of a record alone all columns are lists.
-            if some[0].count == 1 or {*map(type, some[0].cells)} == {list}:
-                lists.append(some)
+        small: list[Table] = []
+        for table in pending:
+            if table.count <= _SMALL:
+                small.append(table)
             else:
-                counted += self.meter.count(*some)
-        return counted + self.meter.count(*_joined(lists)) if lists else counted
+                counted += self.meter.count(table)
+        return counted + self.meter.count(_joined(small)) if small else counted
 
-    def _sampled(self, table: Table, values: Sequence[Any]) -> _Some:
+    def _sampled(self, table: Table) -> Table:
         """Of a table some record of which is looked at, those that are: evenly spaced.
 
-        How many are passed over until the next table is chance, or who sends records in turns would
-        always be seen in the same turn.
+        How many are passed over until the next table is chance, or a client that sends records in turns
+        would always be seen in the same turn.
         """
         places = range(self._skip, table.count, self._every)
         passed = table.count - places[-1]
         self._skip = max(0, int(self._random.random() * (2 * self._every - 1)) + 1 - passed)
-        if table.count == 1:
-            return table, values
-        return table.rows(places), [values[place] for place in places]
+        return table if table.count == 1 else table.rows(places)
 
     def _thin(self) -> None:
         """Keep so few records that the limit holds, and take in the same proportion from now on."""
@@ -150,22 +148,19 @@ class Window:
         while self._waiting > self._limit * factor:
             factor *= 2
         self._every *= factor
-        kept: list[_Some] = []
+        kept: list[Table] = []
         first = self._waiting = 0
-        for table, values in self._pending:
+        for table in self._pending:
             places = range(first, table.count, factor)
             first = (first - table.count) % factor
             if places:
-                # Of a record alone, itself.
-                alone = table.count == 1
-                kept.append((table, values) if alone else (table.rows(places), [values[n] for n in places]))
+                kept.append(table if table.count == 1 else table.rows(places))
                 self._waiting += len(places)
         self._pending = kept
 
 
-def _joined(some: Sequence[_Some]) -> _Some:
-    columns = zip(*(table.cells for table, _ in some), strict=True)
-    cells = [list(chain.from_iterable(column)) for column in columns]
-    return Table(cells, sum(table.count for table, _ in some)), list(
-        chain.from_iterable(values for _, values in some)
-    )
+def _joined(tables: Sequence[Table]) -> Table:
+    """One table of many small ones: binning each by itself would cost more than the join."""
+    columns = zip(*(table.cells for table in tables), strict=True)
+    cells = [list(chain.from_iterable(map(as_list, column))) for column in columns]
+    return Table(cells, sum(table.count for table in tables))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from skdeploy.engines import Engine, NoAnswer
 from skdeploy.errors import PredictionFailed
 from skdeploy.model.outputs import not_finite, plain_predictions, plain_probabilities
-from skdeploy.passport import Passport
+from skdeploy.passport import Output, Passport
 from skdeploy.schema import Schema, Table
 
 _log = logging.getLogger(__name__)
@@ -36,33 +38,73 @@ def log_unscorable(predictions: Predictions) -> None:
         _log.error(
             "%d of %d records are valid and have no prediction; record %d: %s",
             len(predictions.unscorable),
-            len(predictions.values),
+            len(predictions),
             *next(iter(predictions.unscorable.items())),
         )
 
 
-@dataclass(slots=True)
 class Predictions:
-    """One answer per record of the table, in its order.
+    """The answers to the records of a table, in its order, as arrays until a door writes them.
 
-    values          JSON-ready predictions; None where `unscorable` says why
-    probabilities   per record, by class; None unless asked for
-    unscorable      index -> reason, for records that are valid and still have no prediction
+    labels       (n,) or (n, outputs)
+    scores       the probabilities, (n, classes), or a list of such arrays by output; None unless asked for
+    unscorable   row -> reason, for records that are valid and still have no prediction; what the arrays
+                 hold in such a row means nothing
     """
 
-    values: list[Any]
-    probabilities: list[Any] | None = None
-    unscorable: dict[int, str] = field(default_factory=dict)
+    __slots__ = ("_output", "labels", "scores", "unscorable")
 
-    def put(self, indices: Sequence[int], part: Predictions) -> None:
-        """Have the answers of `part` for the records at `indices`."""
-        for place, index in enumerate(indices):
-            self.values[index] = part.values[place]
-            if self.probabilities is not None and part.probabilities is not None:
-                self.probabilities[index] = part.probabilities[place]
-            self.unscorable.pop(index, None)
-            if place in part.unscorable:
-                self.unscorable[index] = part.unscorable[place]
+    def __init__(self, output: Output, labels: Any, scores: Any, unscorable: dict[int, str]) -> None:
+        self._output, self.labels, self.scores, self.unscorable = output, labels, scores, unscorable
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def values(self) -> list[Any]:
+        """A prediction per record that JSON can say: a scalar, or an object by output; None if unscorable."""
+        return self._with_gaps(plain_predictions(self.labels, self._output))
+
+    @property
+    def probabilities(self) -> list[Any] | None:
+        """Per record an object by class; None if unscorable, and None for all if they were not asked for."""
+        if self.scores is None:
+            return None
+        return self._with_gaps(plain_probabilities(self.scores, self._output))
+
+    @property
+    def columns(self) -> list[Any]:
+        """By output, its predictions as `Table` has columns: None or NaN where a record has none."""
+        names = self._output.names
+        if names is None:
+            return [self._column(self.labels.reshape(len(self.labels)))]
+        return [self._column(self.labels[:, place]) for place in range(len(names))]
+
+    def _column(self, labels: Any) -> Any:
+        if labels.dtype.kind == "O":
+            return self._with_gaps(labels.tolist())
+        if not self.unscorable:
+            return labels
+        if labels.dtype.kind != "f":
+            return self._with_gaps(labels.tolist())
+        labels = labels.copy()
+        labels[[*self.unscorable]] = math.nan
+        return labels
+
+    def _with_gaps(self, values: list[Any]) -> list[Any]:
+        for row in self.unscorable:
+            values[row] = None
+        return values
+
+    def part(self, start: int, stop: int) -> Predictions:
+        """Those of the rows from `start` to before `stop`."""
+        scores = self.scores
+        if isinstance(scores, list):
+            scores = [array[start:stop] for array in scores]
+        elif scores is not None:
+            scores = scores[start:stop]
+        unscorable = {row - start: why for row, why in self.unscorable.items() if start <= row < stop}
+        return Predictions(self._output, self.labels[start:stop], scores, unscorable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,71 +155,92 @@ class Model:
         """The columns of a record."""
         return self.passport.schema
 
-    def predict(self, table: Table, *, proba: bool = False) -> Predictions:
+    def predict(self, table: Table, *, proba: bool = False, patient: bool = False) -> Predictions:
         """Predict every record of `table`; `proba` adds the probability per class.
 
         A record on which the pipeline raises, or whose prediction is not finite, is reported in
-        `unscorable` and takes nothing from its neighbours. Raises PredictionFailed if it is the
-        engine that fails: then not even the probe record predicts.
+        `unscorable` and takes nothing from its neighbours. Each such record costs several calls of the
+        pipeline: behind the first 100 others are given up with NOT_TRIED, unless the caller is `patient`.
+        Raises PredictionFailed if it is the engine that fails: then not even the probe record predicts.
         """
         if not table.count:
-            return Predictions([], [] if proba else None)
+            return self._assembled(0, [], {}, proba)
         try:
             result = self.score(table, proba)
         except Exception as error:  # the pipeline may raise anything
             self._require_working_engine(error, proba)
-            result = Predictions([None] * table.count, [None] * table.count if proba else None)
-            self._bisect(table, list(range(table.count)), result)
+            result = self._isolated(table, proba, patient)
         log_unscorable(result)
         return result
 
-    def predict_all(self, table: Table, *, proba: bool = False) -> Predictions:
-        """The same for who can wait: also where so many records raise that `predict` leaves some untried."""
-        predictions = self.predict(table, proba=proba)
-        while left := [row for row, reason in predictions.unscorable.items() if reason is NOT_TRIED]:
-            predictions.put(left, self.predict(table.rows(left), proba=proba))
-        return predictions
-
     def score(self, table: Table, proba: bool) -> Predictions:
         """Predict every record of `table` in one call of the engine; raises what the engine raises."""
-        output = self.passport.output
-        raw, scores = self.engine.predict_both(table) if proba else (self.engine.predict(table), None)
-        result = Predictions(plain_predictions(raw, output))
-        if len(result.values) != table.count:
+        labels, scores = self.engine.predict_both(table) if proba else (self.engine.predict(table), None)
+        labels = np.asarray(labels)
+        if len(labels) != table.count:
             raise ValueError("not one prediction per record")
-        broken = set(not_finite(raw))
+        broken = not_finite(labels)
         if proba:
-            result.probabilities = plain_probabilities(scores, output)
-            broken |= set(not_finite(scores))
-        for index in sorted(broken):
-            result.values[index] = None
-            result.unscorable[index] = NOT_FINITE
-        return result
+            broken = sorted({*broken, *not_finite(scores)})
+        return Predictions(self.passport.output, labels, scores, dict.fromkeys(broken, NOT_FINITE))
 
-    def _bisect(self, table: Table, indices: list[int], result: Predictions) -> None:
-        """Score `indices` by halves until what fails is a single record."""
-        if len(result.unscorable) >= _MOST_RAISING:
-            result.unscorable |= dict.fromkeys(indices, NOT_TRIED)
-            return
-        try:
-            part = self.score(table.rows(indices), result.probabilities is not None)
-        except Exception as error:  # the pipeline may raise anything
-            if len(indices) == 1:
-                if isinstance(error, NoAnswer):
-                    result.unscorable[indices[0]] = str(error)
-                    return
-                if not result.unscorable:
-                    _log_where(error)
-                result.unscorable[indices[0]] = RAISED
-                return
-            middle = len(indices) // 2
-            self._bisect(table, indices[:middle], result)
-            self._bisect(table, indices[middle:], result)
-            return
-        result.put(indices, part)
+    def _isolated(self, table: Table, proba: bool, patient: bool) -> Predictions:
+        """Score by halves until what fails is a single record."""
+        parts: list[tuple[range, Predictions]] = []
+        unscorable: dict[int, str] = {}
+        todo = [range(table.count)]
+        while todo:
+            rows = todo.pop()
+            if len(unscorable) >= _MOST_RAISING and not patient:
+                unscorable |= dict.fromkeys(rows, NOT_TRIED)
+                continue
+            try:
+                part = self.score(table.rows(rows), proba)
+            except Exception as error:  # the pipeline may raise anything
+                if len(rows) > 1:
+                    middle = len(rows) // 2
+                    todo += [rows[middle:], rows[:middle]]
+                elif isinstance(error, NoAnswer):
+                    unscorable[rows[0]] = str(error)
+                else:
+                    if RAISED not in unscorable.values():
+                        _log_where(error)
+                    unscorable[rows[0]] = RAISED
+                continue
+            parts.append((rows, part))
+            unscorable |= {rows[row]: reason for row, reason in part.unscorable.items()}
+        return self._assembled(table.count, parts, unscorable, proba)
+
+    def _assembled(
+        self, count: int, parts: list[tuple[range, Predictions]], unscorable: dict[int, str], proba: bool
+    ) -> Predictions:
+        """One table's predictions from those of runs of its rows; the other rows are unscorable."""
+        output = self.passport.output
+        width = () if output.names is None else (len(output.names),)
+        labels = _spread(count, [(rows, part.labels) for rows, part in parts], width)
+        scores: Any = None
+        if proba and output.names is not None:
+            scores = [
+                _spread(count, [(rows, part.scores[place]) for rows, part in parts], (len(classes or ()),))
+                for place, classes in enumerate(output.classes or ())
+            ]
+        elif proba:
+            shape = (len(output.classes or ()),)
+            scores = _spread(count, [(rows, part.scores) for rows, part in parts], shape)
+        return Predictions(output, labels, scores, dict(sorted(unscorable.items())))
 
     def _require_working_engine(self, error: Exception, proba: bool) -> None:
         try:
             self.score(self.probe, proba)
         except Exception:
             raise PredictionFailed("The engine fails on a record that it predicted at start-up.") from error
+
+
+def _spread(count: int, parts: list[tuple[range, Any]], shape: tuple[int, ...]) -> Any:
+    """An array of `count` rows with what the parts have for their rows; zeros, of this shape, elsewhere."""
+    if not parts:
+        return np.zeros((count, *shape))
+    made = np.concatenate([array for _, array in parts])
+    result = np.zeros((count, *made.shape[1:]), dtype=made.dtype)
+    result[[row for rows, _ in parts for row in rows]] = made
+    return result

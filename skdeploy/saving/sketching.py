@@ -40,9 +40,9 @@ def sketch_of(pipeline: Any, passport: Passport, frame: pd.DataFrame) -> Sketch 
     model = Model(passport, SklearnEngine(pipeline, passport.schema), probe, digest="")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it warns of is said when the golden records are predicted
-        values = model.predict(table).values
+        outputs = model.predict(table).columns
     output = passport.output
-    return learn(passport.schema.columns, table, values, names=output.names, classes=output.classes)
+    return learn(passport.schema.columns, table, outputs, names=output.names, classes=output.classes)
 
 
 def _rows(frame: pd.DataFrame) -> Any:

@@ -105,7 +105,7 @@ class Metrics:
         """What was read together has its predictions."""
         window = self._drift.window
         if window is not None and processed.table is not None:
-            window.add(processed.table, processed.values)
+            window.add(processed.table, processed.outputs)
             window.look_after()
 
     def serves(self, model: Model) -> None:

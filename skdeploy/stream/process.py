@@ -23,13 +23,13 @@ _MOST_CELLS = 20
 class Processed:
     """What came of a poll: each of its events is in one of both lists.
 
-    table, values   the valid records, and what the model said of them, for who watches how they change
+    table, outputs   the valid records, and what the model said of them by output, for drift
     """
 
     predictions: list[Prediction]
     dead_letters: list[DeadLetter]
     table: Table | None = None
-    values: Sequence[Any] = ()
+    outputs: Sequence[Any] = ()
 
 
 class Processor:
@@ -91,7 +91,7 @@ class Processor:
             letters.setdefault(index, DeadLetter(events[index], "malformed-body", detail))
         for index, cells in checked.bad.items():
             letters[index] = _invalid(events[index], cells, checked.unlisted.get(index, 0))
-        predictions = self.model.predict_all(checked.table, proba=self._proba)
+        predictions = self.model.predict(checked.table, proba=self._proba, patient=True)
         for place, reason in predictions.unscorable.items():
             index = checked.positions[place]
             letters[index] = DeadLetter(
@@ -101,7 +101,7 @@ class Processor:
             letters |= self._without_id(events, checked, letters)
         made = self._predictions(events, checked, predictions, letters)
         dead = [letters[index] for index in sorted(letters)]
-        return Processed(made, dead, checked.table, predictions.values)
+        return Processed(made, dead, checked.table, predictions.columns)
 
     def _predictions(
         self,
@@ -111,6 +111,7 @@ class Processor:
         letters: Mapping[int, DeadLetter],
     ) -> list[Prediction]:
         ids = checked.ids or {}
+        values, probabilities = predictions.values, predictions.probabilities
         documents: list[dict[str, Any]] = []
         scored: list[Event] = []
         for place, index in sorted(enumerate(checked.positions), key=itemgetter(1)):
@@ -123,15 +124,15 @@ class Processor:
                 if self._by_id:
                     document["prediction_id"] = f"{self.deployment}/{ids[index]}"
                 document[self._id_field or ""] = ids[index]
-            document["prediction"] = predictions.values[place]
-            if predictions.probabilities is not None:
-                document["probabilities"] = predictions.probabilities[place]
+            document["prediction"] = values[place]
+            if probabilities is not None:
+                document["probabilities"] = probabilities[place]
             document["model"] = self._stamp
             documents.append(document)
             scored.append(event)
         # In one call, a line each: inside of JSON as it is written here a line has no end.
-        values = self._encode_lines(documents).splitlines()
-        return [Prediction(event, value) for event, value in zip(scored, values, strict=True)]
+        lines = self._encode_lines(documents).splitlines()
+        return [Prediction(event, line) for event, line in zip(scored, lines, strict=True)]
 
     def _without_id(
         self, events: Sequence[Event], checked: Checked, letters: Mapping[int, DeadLetter]

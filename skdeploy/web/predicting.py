@@ -160,7 +160,7 @@ class Predictor:
         predictions = self.model.predict(checked.table, proba=options.proba)
         context.predict = time.monotonic() - began
         if self._drift is not None:
-            self._drift.add(checked.table, predictions.values)
+            self._drift.add(checked.table, predictions.columns)
         return self._write(checked, predictions, context)
 
     def _write(
@@ -169,7 +169,7 @@ class Predictor:
         began = time.monotonic()
         options: Options = context.options
         context.unscorable = len(predictions.unscorable)
-        context.predicted = len(predictions.values) - context.unscorable
+        context.predicted = len(predictions) - context.unscorable
         partial = options.partial and not checked.single
         status, document = self._document(checked, predictions, options.proba, partial)
         answer = self._encode(document)
@@ -234,7 +234,7 @@ class Predictor:
         log_unscorable(predictions)
         predicted = time.monotonic()
         if self._drift is not None:
-            self._drift.add(turn.table, predictions.values)
+            self._drift.add(turn.table, predictions.columns)
         answers: list[Answered] = []
         lone: list[Part] = []
         for part in turn.parts:
@@ -243,10 +243,11 @@ class Predictor:
             if part.checked is None and not proba and part.start not in predictions.unscorable:
                 lone.append(part)
                 continue
-            checked = part.checked or _LONE
-            answers.append(Answered(context, *self._write(checked, _share(predictions, part), context)))
+            checked, own = part.checked or _LONE, predictions.part(part.start, part.start + part.records)
+            answers.append(Answered(context, *self._write(checked, own, context)))
         encode = time.monotonic()
-        bodies = self._write_lone([predictions.values[part.start] for part in lone])
+        values = predictions.values
+        bodies = self._write_lone([values[part.start] for part in lone])
         took = time.monotonic() - encode
         for part, body in zip(lone, bodies, strict=True):
             part.context.predicted, part.context.encode = 1, took
@@ -301,7 +302,7 @@ class Predictor:
         if failed and (not partial or len(failed) == checked.count):
             return 500, unscorable(failed)
         if checked.single:
-            document = self._item(checked, predictions, 0)
+            (document,) = self._scored(checked, predictions)
         elif partial or proba or checked.ids:
             document = {"predictions": self._items(checked, predictions, failed)}
         else:
@@ -311,23 +312,22 @@ class Predictor:
         document["model"] = self._stamp
         return 200, document
 
-    def _item(self, checked: Checked, predictions: Predictions, place: int) -> dict[str, Any]:
-        """A scored record's answer: its key if it has one, its prediction, its probabilities."""
-        item = self._key(checked, checked.positions[place])
-        item["prediction"] = predictions.values[place]
-        if predictions.probabilities is not None:
-            item["probabilities"] = predictions.probabilities[place]
-        return item
+    def _scored(self, checked: Checked, predictions: Predictions) -> list[dict[str, Any]]:
+        """By good record: its key if it has one, its prediction, its probabilities."""
+        items = [
+            self._key(checked, index) | {"prediction": value}
+            for index, value in zip(checked.positions, predictions.values, strict=True)
+        ]
+        for item, by_class in zip(items, predictions.probabilities or (), strict=False):
+            item["probabilities"] = by_class
+        return items
 
     def _items(
         self, checked: Checked, predictions: Predictions, failed: dict[int, str]
     ) -> list[dict[str, Any]]:
         """The scored records and the described ones, in the order in which they came."""
-        items = {
-            index: self._item(checked, predictions, place)
-            for place, index in enumerate(checked.positions)
-            if index not in failed
-        }
+        scored = zip(checked.positions, self._scored(checked, predictions), strict=True)
+        items = {index: item for index, item in scored if index not in failed}
         errors = {index: _described(checked, index) for index in checked.bad}
         errors |= {index: unscorable({index: reason}) for index, reason in failed.items()}
         for index, error in errors.items():
@@ -386,17 +386,6 @@ _NO_TABLE = Table([], 0)
 _LONE = Checked(_NO_TABLE, range(1), 1, single=True)
 # Calls of the engine that a turn which raises may cost before others have theirs.
 _MOST_CALLS = 100
-
-
-def _share(predictions: Predictions, part: Part) -> Predictions:
-    """A part's own predictions."""
-    start, end = part.start, part.start + part.records
-    probabilities = predictions.probabilities
-    return Predictions(
-        predictions.values[start:end],
-        None if probabilities is None else probabilities[start:end],
-        {row - start: reason for row, reason in predictions.unscorable.items() if start <= row < end},
-    )
 
 
 _JSON_HINT = "Send the records as JSON: -H 'Content-Type: application/json'."

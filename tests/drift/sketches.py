@@ -42,8 +42,8 @@ def table(records: int = 2000, seed: int = 0) -> Table:
 
 
 def predictions(records: Table) -> list[Any]:
-    """What a model might say of them."""
-    return [float(count) for count in records.cells[NAMES.index("count")]]
+    """What a model might say of them, a column per output."""
+    return [[float(count) for count in records.cells[NAMES.index("count")]]]
 
 
 def sketch(records: Table) -> Sketch:

@@ -20,13 +20,14 @@ BINS = {bins.name: bins for bins in sketch(table()).all}
 def learned(kind: Any, cells: list[Any], **more: Any) -> Bins:
     """The bins of one column."""
     column = Column(name="a", type=kind, dtype="object", **more)
-    return learn([column], Table([cells], len(cells)), [0.0] * len(cells)).columns[0]
+    return learn([column], Table([cells], len(cells)), [[0.0] * len(cells)]).columns[0]
 
 
-def output(values: list[Any], **how: Any) -> list[Bins]:
-    """The bins of predictions."""
+def output(*columns: list[Any], **how: Any) -> list[Bins]:
+    """The bins of predictions, a column per output."""
     column = Column(name="a", type="float", dtype="float64")
-    return learn([column], Table([[0.0] * len(values)], len(values)), values, **how).outputs
+    count = len(columns[0])
+    return learn([column], Table([[0.0] * count], count), columns, **how).outputs
 
 
 def test_each_column_has_bins_of_its_kind() -> None:
@@ -90,7 +91,8 @@ def test_labels_clusters_and_several_outputs_have_bins() -> None:
     (clusters,) = output([1, -1, 1, 1])
     assert clusters.values == [1, -1]
     price, kind = output(
-        [{"price": n / 7, "kind": n % 2} for n in range(100)] + [None],
+        [n / 7 for n in range(100)] + [None],
+        [n % 2 for n in range(100)] + [None],
         names=["price", "kind"],
         classes=[[], [0, 1]],
     )

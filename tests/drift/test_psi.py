@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdeploy.drift import PREDICTION, Drifted, Meter, Tally, drifted, psi
+from skdeploy.drift.meter import with_outputs
 from tests.drift.sketches import NAMES, changed, predictions, sketch, table
 
 TRAINING = table()
@@ -91,7 +92,7 @@ def test_a_column_that_moved_is_named_and_no_other(name: str, change: Any) -> No
 def test_nulls_and_what_is_unseen_are_shares() -> None:
     """Of nulls, of categories that neither encoder nor training data had, of records without prediction."""
     records = changed(changed(TRAINING, "kind", lambda _: "fir"), "size", lambda _: None)
-    found = said(records, [None] * 500 + predictions(TRAINING)[500:])
+    found = said(records, [[None] * 500 + predictions(TRAINING)[0][500:]])
     assert found["kind"].unseen_share == 1
     assert found["size"].null_share == 1
     assert found[PREDICTION].null_share == 0.25
@@ -110,7 +111,7 @@ def test_counts_of_several_processes_are_summed() -> None:
     """By column and bin, as mappings; what is not there is 0."""
     meter = Meter(SKETCH)
     halves = [TRAINING.rows(range(1000)), TRAINING.rows(range(1000, 2000))]
-    counted = [meter.by_column(meter.count(half, predictions(half))) for half in halves]
+    counted = [meter.by_column(meter.count(with_outputs(half, predictions(half)))) for half in halves]
     summed = {
         name: {place: n for place, n in enumerate((counted[0][name] + counted[1][name]).tolist()) if n}
         for name in counted[0]

@@ -28,7 +28,7 @@ def test_small_and_large_requests_come_to_the_same_counts() -> None:
     values = predictions(some)
     alone, together, arrays = (Window(SKETCH, 10_000) for _ in range(3))
     for place in range(some.count):
-        alone.add(some.rows([place]), values[place : place + 1])
+        alone.add(some.rows([place]), [values[0][place : place + 1]])
     together.add(some, values)
     cells: list[Any] = [*some.cells]
     cells[0], cells[3] = np.array(cells[0], dtype=np.float64), np.array(cells[3])
@@ -61,7 +61,7 @@ def test_of_very_many_records_a_sample_is_kept() -> None:
     values = predictions(records)
     for _ in range(5):
         for place in range(0, 20_000, 10):
-            window.add(records.rows(range(place, place + 10)), values[place : place + 10])
+            window.add(records.rows(range(place, place + 10)), [values[0][place : place + 10]])
         window.add(records, values)
         counted = seen(window)
     assert 2 * LIMIT < counted < 5 * LIMIT
