@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from skdeploy.errors import DigestMismatch, ModelUnavailable, SourceError
+from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, SourceError
 from skdeploy.model import Model
 from skdeploy.model.exported import is_exported
 from skdeploy.source import Fetched, Source, Target, build, fetch, load_from, resolve
+from skdeploy.source.cache import Cache
 from skdeploy.source.place import LocalFile, RegisteredModel, S3Object
 
 # In the order in which servers look: who gets as far as one has passed those before it.
@@ -90,8 +91,10 @@ class _Visit:
         assert folder is not None  # noqa: S101 - the step is only taken then
         try:
             # Trying is surer than asking: root may write where nothing can be written.
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            Cache(folder).make()
             tempfile.TemporaryFile(dir=folder).close()
+        except SettingsError as error:
+            raise SourceError("cache", str(error), "Give another folder.") from None
         except OSError as error:
             raise SourceError(
                 "cache",

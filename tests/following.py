@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 import skdeploy
 from skdeploy.passport import Passport
+from skdeploy.watch import State
 from tests.conftest import small_frame, small_pipeline
 from tests.live import Service, wait_until
 
@@ -29,6 +30,14 @@ def saved(path: Path, factor: float) -> Passport:
     target = frame["age"] * factor
     pipeline = small_pipeline(LinearRegression()).fit(frame, target)
     return skdeploy.save(pipeline, frame, target, path, name="ages")
+
+
+def state_in(folder: Path) -> State:
+    """The state of a service that has just begun."""
+    state = State(folder)
+    state.make()
+    state.begin()
+    return state
 
 
 def about(service: Service) -> dict[str, Any]:

@@ -42,18 +42,20 @@ from skdeploy.ending import end_process  # noqa: E402
 from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
-from skdeploy.watch import Follower, State, Watcher, process  # noqa: E402
+from skdeploy.watch import Follower, State, Watcher, is_watched, process  # noqa: E402
 from skdeploy.web import logs, metrics, worker  # noqa: E402
 from skdeploy.web.app import EXTENSION  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
 
 try:
     settings = Settings.from_env(os.environ)
-    if (settings.watch_seconds or settings.admin_token) and not settings.state_dir:
+    if is_watched(settings) and not settings.state_dir:
         # predict.py reads it as well; on SIGHUP it is there already.
         os.environ["STATE_DIR"] = os.environ["SKDEPLOY_OWN_STATE_DIR"] = process.own_folder()
         settings = Settings.from_env(os.environ)
-    source = Source.from_settings(settings)
+    source, state = Source.from_settings(settings), State(Path(settings.state_dir))
+    if is_watched(settings):
+        state.make()
 except SettingsError as error:
     raise SystemExit(f"The service does not start: {error}") from error
 
@@ -68,9 +70,8 @@ class Worker(worker.EventLoopWorker):
 
     def follow(self, slot: Slot, /) -> Follower | None:
         """With a watcher, what it publishes."""
-        if not settings.state_dir:
+        if not is_watched(settings):
             return None
-        state = State(Path(settings.state_dir), source.uri)
         told = self.service.metrics.reloaded if self.service and self.service.metrics else None
         serves = slot.current.model
         return Follower(source, state, engine=settings.engine, serves=serves, swap=slot.swap, told=told)
@@ -84,12 +85,13 @@ watchers: list[int] = []
 
 def when_ready(server: Any) -> None:
     """Gunicorn's hook, called once in the main process, which has loaded the model: start the watcher."""
-    if not (settings.watch_seconds or settings.admin_token):
+    if not is_watched(settings):
         return
+    state.begin()
     model = server.app.wsgi().extensions[EXTENSION].slot.current.model
     watcher = Watcher(
         source,
-        State(Path(settings.state_dir), source.uri),
+        state,
         engine=settings.engine,
         interval=settings.watch_seconds,
         served=(model.digest, model.origin.version),

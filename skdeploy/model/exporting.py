@@ -32,15 +32,15 @@ def export(
     The same content makes the same bytes, whatever was in the folder. The graph is written first: who
     reads in between finds the old model, or a digest that does not fit.
 
-    digest    SHA-256 of `content`, which has been compared
+    digest    SHA-256 of `content`, which is compared before it is unpickled
     where     for messages
     version   skdeploy's own, which is written down
     trusted   types that skops content may hold, beside skops' own
 
-    Raises ExportError with reason and remedy, UnreadableModel, ProofFailed, or OSError. Unpickling runs
-    code: only call it on bytes you trust.
+    Raises ExportError with reason and remedy, DigestMismatch, UnreadableModel, ProofFailed, or OSError.
+    Unpickling runs code: only call it on bytes you trust.
     """
-    pipeline, _ = unpickle(content, where, trusted)
+    pipeline, _ = unpickle(content, digest, where, trusted)
     plain = getattr(pipeline, ATTRIBUTE, None)
     if plain is None:
         raise ExportError(

@@ -1,4 +1,4 @@
-"""Bytes -> a model that is proved. The digest has been compared before (`skdeploy.source`)."""
+"""Bytes -> a model that is proved, if they have the digest that they should have."""
 
 from __future__ import annotations
 
@@ -53,11 +53,12 @@ def load_model(
     engine    "sklearn", "auto" or "onnx", see `skdeploy.model.choice`
     trusted   types that skops content may hold, beside skops' own
     isolated  a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
+    digest    SHA-256 of `content`, which is compared before it is unpickled
 
-    Raises UnreadableModel, ProofFailed or, if the engine that was asked for cannot be had,
+    Raises DigestMismatch, UnreadableModel, ProofFailed or, if the engine that was asked for cannot be had,
     ModelUnavailable. Unpickling runs code: only call it on bytes you trust.
     """
-    pipeline, warned = unpickle(content, where, trusted)
+    pipeline, warned = unpickle(content, digest, where, trusted)
     prove_it = partial(_proved, pipeline, warned, digest, name, engine)
     if not isolated:
         return prove_it()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 import zlib
@@ -10,20 +11,23 @@ from typing import Any
 
 import joblib
 
-from skdeploy.errors import UnreadableModel
+from skdeploy.errors import DigestMismatch, UnreadableModel
 from skdeploy.passport.libraries import installed
 
 # A skops file is a zip archive; no pickle begins so.
 _ZIP = b"PK\x03\x04"
 
 
-def unpickle(content: bytes, where: str, trusted: Sequence[str] = ()) -> tuple[Any, list[str]]:
+def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = ()) -> tuple[Any, list[str]]:
     """The fitted pipeline in a joblib pickle or a skops file, and the warnings that came with it.
 
+    digest    SHA-256 that `content` must have: it is compared here, on the very bytes that are unpickled
     trusted   types that a skops file may hold, beside skops' own
 
-    Raises UnreadableModel.
+    Raises DigestMismatch or UnreadableModel.
     """
+    if (got := hashlib.sha256(content).hexdigest()) != digest:
+        raise DigestMismatch(where, digest, got, "the digest that it was given with")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -11,8 +11,11 @@ cache.py      the last good models, on disk
 boto3, mlflow and skops are imported where they are used: a path needs none of them.
 """
 
+from skdeploy.source.cache import Record
 from skdeploy.source.load import (
+    address,
     build,
+    distrust,
     fetch,
     load,
     load_from,
@@ -27,9 +30,12 @@ from skdeploy.source.target import Fetched, Target
 
 __all__ = [
     "Fetched",
+    "Record",
     "Source",
     "Target",
+    "address",
     "build",
+    "distrust",
     "fetch",
     "load",
     "load_from",

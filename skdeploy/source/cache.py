@@ -1,7 +1,7 @@
-"""The last good models, on disk: files named by their digest, and a record per URI.
+"""The last good models, on disk: files named by their digest, and a record per address.
 
-    models/<sha256>          a model's file
-    sources/<sha256>.json    by the URI's digest: which model came from there last, and when
+    <sha256>.model    a model's file
+    <sha256>.json     by the digest of an address: which model came from there last, and when
 
 Whatever is read is compared with its digest; what is damaged counts as not there.
 """
@@ -15,20 +15,18 @@ from pathlib import Path
 
 import msgspec
 
-from skdeploy.writing import write
+from skdeploy.trusted_folder import TrustedFolder
 
 _log = logging.getLogger(__name__)
 
 # The models that are kept; others are removed, the longest unused first.
 KEPT = 5
-# The permissions of what may be unpickled, or says what is: the service's own alone.
-PRIVATE = 0o600
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What came from a URI last; the fields are those of `Fetched`."""
+    """What came from an address last; the other fields are those of `Fetched`."""
 
-    uri: str
+    address: str
     digest: str
     where: str
     name: str
@@ -38,53 +36,63 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cache:
-    """A folder of models. It must be writable by the service alone: pickles are loaded from it."""
+    """A folder of models, which this user alone may write: pickles are loaded from it.
 
-    def __init__(self, folder: Path) -> None:
-        self._models = folder / "models"
-        self._records = folder / "sources"
+    setting   the variable that names the folder, for messages
+    """
+
+    def __init__(self, folder: Path, setting: str = "MODEL_CACHE") -> None:
+        self._folder = TrustedFolder(folder, setting)
+
+    def make(self) -> None:
+        """Make the folder if it is missing. Raises SettingsError if others may write there, or OSError."""
+        self._folder.make()
 
     def content(self, digest: str) -> bytes | None:
         """The file with this digest; None if it is not there or is damaged, which is logged."""
-        path = self._models / digest
+        path = self._model(digest)
         try:
-            content = path.read_bytes()
+            content = self._folder.read(path.name)
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.warning("The cached model %s cannot be read: %s", path, error.strerror)
+            _log.warning("The cached model %s cannot be read: %s", path, error)
             return None
         if hashlib.sha256(content).hexdigest() != digest:
             _log.warning("The cached model %s is damaged, and not used", path)
             return None
         return content
 
-    def record(self, uri: str) -> Record | None:
-        """What came from `uri` last; None if nothing did, or the record is damaged, which is logged."""
-        path = self._record_file(uri)
+    def record(self, address: str) -> Record | None:
+        """What came from `address` last; None if nothing did, or it cannot be used, which is logged."""
+        path = self._record(address)
         try:
-            record = msgspec.json.decode(path.read_bytes(), type=Record)
+            record = msgspec.json.decode(self._folder.read(path.name), type=Record)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
             _log.warning("The cache's record %s cannot be read, and is not used: %s", path, error)
             return None
-        return record if record.uri == uri else None
+        if record.address != address:
+            _log.warning(
+                "The cache's record %s is of %s, not of %s, and is not used", path, record.address, address
+            )
+            return None
+        return record
 
     def put(self, record: Record, content: bytes) -> None:
-        """Keep `content`, and that it came from `record.uri`. Raises OSError."""
-        for folder in (self._models, self._records):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Keep `content`, and that it came from `record.address`; the folder is there. Raises OSError."""
+        model = self._model(record.digest)
         if self.content(record.digest) is None:
-            write(self._models / record.digest, content, PRIVATE)
-        os.utime(self._models / record.digest)
-        write(self._record_file(record.uri), msgspec.json.encode(record), PRIVATE)
-        self._prune()
-
-    def _record_file(self, uri: str) -> Path:
-        return self._records / f"{hashlib.sha256(uri.encode()).hexdigest()}.json"
-
-    def _prune(self) -> None:
-        models = [path for path in self._models.iterdir() if not path.name.startswith(".")]
-        for path in sorted(models, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            self._folder.write(model.name, content)
+        os.utime(model)
+        self._folder.write(self._record(record.address).name, msgspec.json.encode(record))
+        models = sorted(self._folder.path.glob("*.model"), key=lambda path: path.stat().st_mtime)
+        for path in models[:-KEPT]:
             path.unlink(missing_ok=True)
+
+    def _model(self, digest: str) -> Path:
+        return self._folder.path / f"{digest}.model"
+
+    def _record(self, address: str) -> Path:
+        return self._folder.path / f"{hashlib.sha256(address.encode()).hexdigest()}.json"

@@ -12,6 +12,7 @@ from typing import Any
 from skdeploy.errors import (
     DigestMismatch,
     ModelUnavailable,
+    SourceError,
     SourceUnreachable,
     UnreadableModel,
     UnverifiedModel,
@@ -65,6 +66,7 @@ def load_from(source: Source, *, engine: str = "auto", isolated: bool = False) -
     place = source.place
     if isinstance(place, LocalFile) and is_exported(place.path):
         return _load_exported(source, place.path, engine, isolated)
+    _make_cache(source)
     try:
         fetched = fetch(source)
     except SourceUnreachable as error:
@@ -82,6 +84,19 @@ def load_from_settings(settings: Settings, *, isolated: bool = False) -> Model:
     Raises ModelUnavailable or SettingsError.
     """
     return load_from(Source.from_settings(settings), engine=settings.engine, isolated=isolated)
+
+
+def address(source: Source) -> str:
+    """Where the source's URI leads from here: the URI and its server, without user, password or token.
+
+    The same name in another store, or at another registry, has another address. Raises SourceError.
+    """
+    place = source.place
+    if isinstance(place, LocalFile):
+        return place.path.absolute().as_uri()
+    if isinstance(place, S3Object):
+        return f"{source.uri} at {s3.endpoint(source.timeout)}"
+    return f"{source.uri} at {registry.server()}"
 
 
 def resolve(source: Source) -> Target:
@@ -132,7 +147,11 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: b
     """What was fetched, unpickled and proved. Raises ModelUnavailable.
 
     isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
+
+    Wherever the file was kept meanwhile, it has the digest that was configured.
     """
+    if source.sha256 not in (None, fetched.digest):
+        raise DigestMismatch(fetched.where, source.sha256, fetched.digest)
     try:
         from skdeploy.model import load_model
     except ModuleNotFoundError as error:
@@ -176,37 +195,59 @@ def remember(source: Source, fetched: Fetched) -> None:
         return
     try:
         Cache(source.cache).put(record_of(source, fetched), fetched.content)
-    except OSError as error:
-        _log.warning("The model is not cached: %s cannot be written: %s", source.cache, error.strerror)
+    except (OSError, SourceError) as error:
+        _log.warning("The model is not cached: %s cannot be written: %s", source.cache, error)
+
+
+def distrust(source: Source, record: Record) -> str | None:
+    """Why a model that was kept, or published, is not what `source` names; None if it may be.
+
+    Raises SourceError.
+    """
+    if record.address != (here := address(source)):
+        return f"it came from {record.address}, not from {here}"
+    if source.sha256 not in (None, record.digest):
+        return f"it has the SHA-256 {record.digest}, not MODEL_SHA256"
+    if not (record.verified or source.allow_unverified):
+        return "it is unverified (ALLOW_UNVERIFIED=1 takes it)"
+    return None
 
 
 def record_of(source: Source, fetched: Fetched) -> Record:
     """What a cache says of a file, beside its content."""
     return Record(
-        uri=source.uri,
-        **{name: getattr(fetched, name) for name in Record.__struct_fields__ if name != "uri"},
+        address=address(source),
+        **{name: getattr(fetched, name) for name in Record.__struct_fields__ if name != "address"},
     )
 
 
 def recalled(record: Record, content: bytes, **how: Any) -> Fetched:
     """The file that a cache has; `how` are the other fields of `Fetched`."""
-    fields = {name: getattr(record, name) for name in Record.__struct_fields__ if name != "uri"}
+    fields = {name: getattr(record, name) for name in Record.__struct_fields__ if name != "address"}
     return Fetched(content=content, **fields, **how)
 
 
+def _make_cache(source: Source) -> None:
+    """Make the cache's folder. Raises SettingsError if others may write there."""
+    if source.cache is None or isinstance(source.place, LocalFile):
+        return
+    try:
+        Cache(source.cache).make()
+    except OSError as error:
+        _log.warning("No model will be cached: %s cannot be made: %s", source.cache, error.strerror)
+
+
 def _recall(source: Source, error: SourceUnreachable) -> Fetched:
-    """The last good model from this URI; else the error again, with why there is none."""
+    """The last good model from this address; else the error again, with why there is none."""
     if source.cache is None:
         raise _nothing_cached(error, "MODEL_CACHE names no folder with a copy.")
     cache = Cache(source.cache)
-    record = cache.record(source.uri)
+    record = cache.record(address(source))
     content = cache.content(record.digest) if record else None
     if record is None or content is None:
         raise _nothing_cached(error, f"The cache {source.cache} has no good copy of it.")
-    if source.sha256 not in (None, record.digest):
-        raise _nothing_cached(error, f"The copy in the cache is {record.digest}, not MODEL_SHA256.")
-    if not (record.verified or source.allow_unverified):
-        raise _nothing_cached(error, "The copy in the cache is unverified (ALLOW_UNVERIFIED=1 takes it).")
+    if reason := distrust(source, record):
+        raise _nothing_cached(error, f"The copy in the cache is not used: {reason}.")
     note = f"It comes from the cache, fetched {record.fetched}, because: {error.what}"
     notes = (note,) if record.verified else (note, "Its digest was not known before it was loaded.")
     return recalled(record, content, from_cache=error.what, notes=notes)

@@ -49,6 +49,18 @@ def resolve(place: RegisteredModel | RunModel, timeout: float) -> Target:
     )
 
 
+def server() -> str:
+    """Which tracking server, registry and workspace answer here, without credentials. Raises SourceError."""
+    mlflow = required("mlflow", "mlflow-skinny")
+    workspace = required("mlflow.environment_variables", "mlflow-skinny").MLFLOW_WORKSPACE.get()
+    tracking, registry = (
+        redacted(uri).rstrip("/") for uri in (mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+    )
+    return " ".join(
+        [tracking, *([registry] if registry != tracking else []), *([workspace] if workspace else [])]
+    )
+
+
 def _version(client: Any, place: RegisteredModel) -> Any:
     from mlflow.exceptions import RestException
 

@@ -53,6 +53,11 @@ def resolve(place: S3Object, timeout: float, endpoint: str | None = None) -> Tar
     )
 
 
+def endpoint(timeout: float) -> str:
+    """Which store answers for `s3://` here, without credentials. Raises SourceError."""
+    return redacted(_client(timeout, None).meta.endpoint_url).rstrip("/")
+
+
 def _target(client: Any, bucket: str, key: str) -> Target:
     # Not HEAD: it has no body that would say why it is refused.
     found = client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")

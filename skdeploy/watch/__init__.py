@@ -7,9 +7,9 @@ control.py    what the web door shows and asks: status, and to look now
 process.py    starting the watcher's process, and starting it again
 """
 
-from skdeploy.watch.control import Control
+from skdeploy.watch.control import Control, is_watched
 from skdeploy.watch.follower import Follower
 from skdeploy.watch.state import State
 from skdeploy.watch.watcher import Watcher
 
-__all__ = ["Control", "Follower", "State", "Watcher"]
+__all__ = ["Control", "Follower", "State", "Watcher", "is_watched"]

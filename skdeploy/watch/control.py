@@ -10,6 +10,11 @@ from skdeploy.source import Source, resolve
 from skdeploy.watch.state import Look, State
 
 
+def is_watched(settings: Settings) -> bool:
+    """Whether a watcher is wanted: for looks every WATCH_SECONDS, or at POST /admin/reload."""
+    return bool(settings.watch_seconds or settings.admin_token)
+
+
 class Control:
     """A service's side of its watcher."""
 
@@ -20,10 +25,9 @@ class Control:
     @classmethod
     def from_settings(cls, settings: Settings) -> Control | None:
         """None if nobody watches: gunicorn's configuration file names the folder."""
-        if not settings.state_dir:
+        if not (settings.state_dir and is_watched(settings)):
             return None
-        source = Source.from_settings(settings)
-        return cls(source, State(Path(settings.state_dir), source.uri))
+        return cls(Source.from_settings(settings), State(Path(settings.state_dir)))
 
     def status(self) -> dict[str, Any]:
         """The watcher's last look and what each worker serves, ready for JSON."""

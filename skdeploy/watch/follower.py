@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from skdeploy.model import Model, measured
-from skdeploy.source import Source, build, recalled
+from skdeploy.source import Source, build, distrust, recalled
 from skdeploy.watch.state import State, Worker
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,10 @@ class Follower:
         published = self._state.published()
         if published is None:
             return
-        record, content = published
+        record, content = published[0].source, published[1]
+        if reason := distrust(self._source, record):
+            _log.warning("The model in STATE_DIR is ignored: %s", reason)
+            return
         origin = self._serves.origin
         if (record.digest, record.version) == (self._serves.digest, origin and origin.version):
             return

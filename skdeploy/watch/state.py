@@ -1,22 +1,43 @@
 """The folder that the processes of one service share.
 
-models/, sources/     the model that is to be served, as `skdeploy.source.cache` keeps it
-workers/<pid>.json    what each worker serves
-watcher.json          when the watcher looked last, and what went wrong
-look                  its time of change: when somebody asked the watcher to look now
+published.json        which model is to be served
+<sha256>.model        its file
+worker-<pid>.json     what each worker serves
+look.json             when the watcher looked last, and what went wrong
+asked                 its time of change: when somebody asked the watcher to look now
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from skdeploy.source.cache import PRIVATE, Cache, Record
-from skdeploy.writing import write
+from skdeploy.errors import SettingsError
+from skdeploy.source import Record
+from skdeploy.trusted_folder import TrustedFolder
+
+_log = logging.getLogger(__name__)
+
+_PUBLISHED = "published.json"
+_LOOK = "look.json"
+_ASKED = "asked"
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that every worker is to serve.
+
+    source   where it came from, with the SHA-256 of the file that was fetched there
+    digest   SHA-256 of the file that was published
+    """
+
+    source: Record
+    digest: str
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,56 +60,95 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 class State:
     """Reads and writes that folder. Every file is the old one or the new one, never half of it."""
 
-    def __init__(self, folder: Path, uri: str) -> None:
-        self._folder = folder
-        self._uri = uri
-        self._cache = Cache(folder)
-        self._workers = folder / "workers"
-        self._workers.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = TrustedFolder(folder, "STATE_DIR")
+
+    def make(self) -> None:
+        """Make the folder if it is missing. Raises SettingsError if it cannot be, or others may write."""
+        try:
+            self._files.make()
+        except OSError as error:
+            raise SettingsError(f"STATE_DIR={str(self.folder)!r} cannot be made: {error.strerror}.") from None
+
+    def begin(self) -> None:
+        """Remove what an earlier run left: this one serves what its source names. Raises OSError."""
+        if (self.folder / _PUBLISHED).exists():
+            _log.warning("STATE_DIR=%s holds the model of an earlier run, which is ignored", self.folder)
+        for pattern in (_PUBLISHED, "*.model", "worker-*.json", _LOOK, _ASKED):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def publish(self, record: Record, content: bytes) -> None:
         """Let every worker serve this model. Raises OSError."""
-        self._cache.put(record, content)
+        published = Published(source=record, digest=hashlib.sha256(content).hexdigest())
+        name = _model(published.digest)
+        self._files.write(name, content)
+        self._files.write(_PUBLISHED, msgspec.json.encode(published))
+        for path in self.folder.glob("*.model"):
+            if path.name != name:
+                path.unlink(missing_ok=True)
 
     def stamp(self) -> int:
         """Changes when a model is published; 0 before the first."""
-        return _changed(self._folder / "sources")
+        return _changed(self.folder / _PUBLISHED)
 
-    def published(self) -> tuple[Record, bytes] | None:
-        """The model that is to be served, if one was published and is not damaged."""
-        record = self._cache.record(self._uri)
-        content = self._cache.content(record.digest) if record else None
-        return (record, content) if record and content is not None else None
+    def published(self) -> tuple[Published, bytes] | None:
+        """The model that is to be served, if one was published and is not damaged, which is logged."""
+        try:
+            published = msgspec.json.decode(self._files.read(_PUBLISHED), type=Published)
+            content = self._files.read(_model(published.digest))
+        except FileNotFoundError:  # none yet, or another one at this moment
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("What was published in STATE_DIR cannot be read, and is ignored: %s", error)
+            return None
+        if hashlib.sha256(content).hexdigest() != published.digest:
+            _log.warning("The model in STATE_DIR has not the SHA-256 %s, and is ignored", published.digest)
+            return None
+        return published, content
 
     def report(self, worker: Worker) -> None:
         """Say what a worker serves. Raises OSError."""
-        write(self._workers / f"{worker.pid}.json", msgspec.json.encode(worker), PRIVATE)
+        self._files.write(f"worker-{worker.pid}.json", msgspec.json.encode(worker))
 
     def forget(self, pid: int) -> None:
         """The worker has ended."""
-        (self._workers / f"{pid}.json").unlink(missing_ok=True)
+        (self.folder / f"worker-{pid}.json").unlink(missing_ok=True)
 
     def workers(self) -> list[Worker]:
         """What the workers that are alive serve, by process."""
-        found = (_read(path, Worker) for path in self._workers.glob("*.json"))
-        return sorted((one for one in found if one and _is_alive(one.pid)), key=lambda one: one.pid)
+        found = (self._read(path.name, Worker) for path in self.folder.glob("worker-*.json"))
+        return sorted(
+            (worker for worker in found if worker and _is_alive(worker.pid)), key=lambda worker: worker.pid
+        )
 
     def note(self, look: Look) -> None:
         """Say how the watcher's look went. Raises OSError."""
-        write(self._folder / "watcher.json", msgspec.json.encode(look), PRIVATE)
+        self._files.write(_LOOK, msgspec.json.encode(look))
 
     def last_look(self) -> Look | None:
         """How the watcher's last look went; None before the first."""
-        look: Look | None = _read(self._folder / "watcher.json", Look)
+        look: Look | None = self._read(_LOOK, Look)
         return look
 
     def ask(self) -> None:
         """Ask the watcher to look now. Raises OSError."""
-        write(self._folder / "look", b"", PRIVATE)
+        self._files.write(_ASKED, b"")
 
     def asked(self) -> int:
         """Changes when the watcher is asked to look."""
-        return _changed(self._folder / "look")
+        return _changed(self.folder / _ASKED)
+
+    def _read(self, name: str, kind: type[Any]) -> Any:
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            return msgspec.json.decode(self._files.read(name), type=kind)
+        return None
+
+
+def _model(digest: str) -> str:
+    # A digest that holds a path leads nowhere.
+    return Path(f"{digest}.model").name
 
 
 def _changed(path: Path) -> int:
@@ -98,12 +158,6 @@ def _changed(path: Path) -> int:
         return 0
     # Two changes can fall into one tick of the clock; a file that was renamed is another one.
     return hash((status.st_mtime_ns, status.st_ino, status.st_ctime_ns))
-
-
-def _read(path: Path, kind: type[Any]) -> Any:
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    return None
 
 
 def _is_alive(pid: int) -> bool:

@@ -104,22 +104,25 @@ def test_health_is_answered_beside_the_worst_bodies(
 def test_health_is_answered_while_a_registry_is_silent(tmp_path: Path) -> None:
     """POST /admin/reload asks a store that accepts and never answers: /health does not wait for it."""
     content = (ROOT / "model.bin").read_bytes()
-    record = Record(
-        uri="s3://bucket/m.bin",
-        digest=hashlib.sha256(content).hexdigest(),
-        where="s3://bucket/m.bin",
-        name="m",
-        version=None,
-        fetched="2026-11-30T00:00:00+00:00",
-        verified=True,
-    )
-    Cache(tmp_path / "cache").put(record, content)
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        record = Record(
+            address=f"s3://bucket/m.bin at {endpoint}",
+            digest=hashlib.sha256(content).hexdigest(),
+            where="s3://bucket/m.bin",
+            name="m",
+            version=None,
+            fetched="2026-11-30T00:00:00+00:00",
+            verified=True,
+        )
+        cache = Cache(tmp_path / "cache")
+        cache.make()
+        cache.put(record, content)
         settings = {
             "MODEL_URI": "s3://bucket/m.bin",
             "MODEL_CACHE": str(tmp_path / "cache"),
             "ADMIN_TOKEN": "a-token",
-            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "AWS_ENDPOINT_URL_S3": endpoint,
             "AWS_ACCESS_KEY_ID": "x",
             "AWS_SECRET_ACCESS_KEY": "y",
             "AWS_REGION": "us-east-1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import msgspec
 import pytest
 
 import skdeploy
+from skdeploy.source import Source, fetch, record_of
+from skdeploy.watch import State
 from skdeploy.writing import write
 from tests.following import RECORD, about, asking, failure, saved, serves, versions
 from tests.live import Service, children, served, started, wait_until
@@ -166,6 +169,56 @@ def test_reload_is_for_who_has_the_token(tmp_path: Path, model_file: Path) -> No
         model_file.unlink()
         status, body = reload(service, {"Authorization": f"Bearer {TOKEN}"})
         assert (status, json.loads(body)["title"]) == (502, "The source has no model")
+
+
+def test_a_state_folder_of_an_earlier_run_decides_nothing(tmp_path: Path, model_file: Path) -> None:
+    """A service that starts with the folder of another run serves the model of MODEL_SHA256, and says so."""
+    settings = {
+        "MODEL_URI": str(model_file),
+        "WORKERS": "2",
+        "WATCH_SECONDS": "0.2",
+        "STATE_DIR": str(tmp_path / "s"),
+    }
+    with served(tmp_path, **settings) as service:
+        serves(service, saved(model_file, 2.0).version)
+    version = saved(model_file, 7.0).version
+    digest = hashlib.sha256(model_file.read_bytes()).hexdigest()
+    with served(tmp_path, **settings, MODEL_SHA256=digest) as service:
+        serves(service, version)
+        assert prediction(service) == pytest.approx(21.0)
+        assert "the model of an earlier run, which is ignored" in service.log()
+
+
+def test_a_planted_model_is_not_served(tmp_path: Path, model_file: Path) -> None:
+    """Files that are put into the folder of a running service: with another digest, they change nothing."""
+    state, other = State(tmp_path / "s"), tmp_path / "other.bin"
+    saved(other, 3.0)
+    digest = hashlib.sha256(model_file.read_bytes()).hexdigest()
+    settings = {
+        "MODEL_URI": str(model_file),
+        "WORKERS": "2",
+        "WATCH_SECONDS": "0.2",
+        "STATE_DIR": str(state.folder),
+    }
+    with served(tmp_path, **settings, MODEL_SHA256=digest) as service:
+        wait_until(lambda: len(about(service)["workers"]) == 2, "both workers say what they serve")
+        record = record_of(Source(uri=str(model_file)), fetch(Source(uri=str(other))))
+        state.publish(record, other.read_bytes())
+        wait_until(
+            lambda: service.log().count("The model in STATE_DIR is ignored") == 2, "both workers refuse"
+        )
+        assert prediction(service) == pytest.approx(3.0)
+
+
+def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path, model_file: Path) -> None:
+    """The service does not start: whoever writes there would run code in it."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s").chmod(0o777)
+    settings = {"MODEL_URI": str(model_file), "WATCH_SECONDS": "1", "STATE_DIR": str(tmp_path / "s")}
+    with started(tmp_path, **settings) as service:
+        assert service.wait() != 0
+        assert "STATE_DIR" in service.log()
+        assert "may be written by every user" in service.log()
 
 
 def reload(service: Service, headers: dict[str, str]) -> tuple[int, bytes]:

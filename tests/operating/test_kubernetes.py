@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -133,7 +134,7 @@ def test_what_is_written_to_is_mounted(pod: Any, container: Any, environment: di
     """Shared memory, temporary files, the model cache: where the image and the settings say."""
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
-    assert mounts["model-cache"] == environment["MODEL_CACHE"]
+    assert mounts["model-cache"] == str(Path(environment["MODEL_CACHE"]).parent)
     assert f"install -d -o app -g app {mounts['model-cache']}" in DOCKERFILE
     assert {"/dev/shm", "/tmp"} <= set(mounts.values())
 

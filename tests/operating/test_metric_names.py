@@ -25,8 +25,8 @@ GOOD = {"size": 11.5, "kind": "elm", "age": 3}
 
 def exposed(model: Model, folder: Path) -> dict[str, set[str]]:
     """The samples of a web service that was asked, each with the names of its labels."""
-    State(folder, "model.bin").note(Look(looked="2013-11-05T08:00:00+00:00"))
-    settings = Settings.from_env({"STATE_DIR": str(folder)})
+    State(folder).note(Look(looked="2013-11-05T08:00:00+00:00"))
+    settings = Settings.from_env({"STATE_DIR": str(folder), "WATCH_SECONDS": "1"})
     app = create_app(model, settings, Control.from_settings(settings))
     client = app.test_client()
     client.post("/predict", json=[GOOD] * 600)

@@ -11,6 +11,7 @@ import skdeploy
 from skdeploy.source import Fetched, Source, Target, fetch
 from skdeploy.watch import State, Watcher
 from skdeploy.writing import write
+from tests.following import state_in
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def model_file(regressor_file: Path, tmp_path: Path) -> Path:
 
 def watcher_of(path: Path, folder: Path, sha256: str | None = None) -> tuple[Watcher, State]:
     source = Source(uri=str(path), sha256=sha256)
-    state = State(folder / "state", source.uri)
+    state = state_in(folder / "state")
     served = (skdeploy.load(path).digest, None)
     return Watcher(source, state, engine="sklearn", interval=1, served=served), state
 
@@ -76,9 +77,9 @@ def test_a_folder_that_cannot_be_written_does_not_end_the_watcher(
 ) -> None:
     """As on a full disk: the log says so, and the next look notes how it went."""
     watcher, state = watcher_of(model_file, tmp_path)
-    (tmp_path / "state" / "watcher.json").mkdir()
+    (tmp_path / "state" / "look.json").mkdir()
     assert not watcher.look()
     assert "STATE_DIR cannot be written: " in caplog.text
-    (tmp_path / "state" / "watcher.json").rmdir()
+    (tmp_path / "state" / "look.json").rmdir()
     watcher.look()
     assert state.last_look() is not None

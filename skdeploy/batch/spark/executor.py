@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import pyarrow as pa
 from skdeploy.batch.rechunk import rechunk
 from skdeploy.batch.scoring import Scorer
 from skdeploy.batch.spreading import Attempt, Stage
-from skdeploy.errors import DigestMismatch
 from skdeploy.model import Model, load_model
 
 # A Python worker serves many tasks: it unpickles and proves a model once.
@@ -44,13 +42,9 @@ class Shipped:
             return known
         from pyspark import SparkFiles
 
-        content = Path(SparkFiles.get(self.file)).read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != self.digest:
-            raise DigestMismatch("The model's file on an executor", self.digest, digest, "the driver")
         model = load_model(
-            content,
-            digest=digest,
+            Path(SparkFiles.get(self.file)).read_bytes(),
+            digest=self.digest,
             name=self.name,
             where="the executor's copy",
             engine=self.engine,

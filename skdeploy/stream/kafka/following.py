@@ -58,8 +58,9 @@ def watched(settings: Settings, model: Model) -> Iterator[State | None]:
         yield None
         return
     folder = settings.state_dir or process.own_folder()
-    source = Source.from_settings(settings)
-    state = State(Path(folder), source.uri)
+    source, state = Source.from_settings(settings), State(Path(folder))
+    state.make()
+    state.begin()
     watcher = Watcher(
         source,
         state,
