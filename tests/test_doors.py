@@ -11,7 +11,7 @@ import pytest
 
 import skdeploy
 from skdeploy.batch.chunks import Chunk
-from skdeploy.batch.scoring import Scorer
+from skdeploy.batch.scoring import ChunkScorer
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.stream import Event, Position, process
@@ -54,7 +54,7 @@ def by_batch(model: Model, records: Records, *, typed: bool, proba: bool = False
     if typed:
         columns = {name: pa.array(cells) for name, cells in columns.items()}
     key = pa.array(range(len(records)), pa.int64())
-    scorer = Scorer(model, {"key": pa.int64()}, proba=proba, strict=False)
+    scorer = ChunkScorer(model, {"key": pa.int64()}, proba=proba, strict=False)
     scored = scorer.score(Chunk({"key": key} | columns, len(records)))
     answers: Answers = [set() for _ in records]
     for reject in scored.rejects:

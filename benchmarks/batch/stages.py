@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from skdeploy.batch.chunks import Chunk, Scored
+from skdeploy.batch.chunks import Chunk, ScoredChunk
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.job import Job
 from skdeploy.batch.opening import open_job
@@ -59,7 +59,7 @@ def _chunks(job: Job, interval: Interval) -> list[Chunk]:
     return list(job.input.chunks(interval, job.size))
 
 
-def _scored(job: Job, chunks: list[Chunk]) -> list[Scored]:
+def _scored(job: Job, chunks: list[Chunk]) -> list[ScoredChunk]:
     with ThreadPoolExecutor(job.threads) as pool:
         return list(pool.map(job.scorer.score, chunks))
 

@@ -1,6 +1,6 @@
 """What passes between the parts of a job, and what the parts promise each other.
 
-An `Input` gives the records of an interval in chunks, in the order of their keys; a `Scorer` makes
+An `Input` gives the records of an interval in chunks, in the order of their keys; a `ChunkScorer` makes
 of each chunk what an `Output` writes.
 """
 
@@ -49,7 +49,7 @@ class Reject(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredChunk:
     """What a chunk came to.
 
     predictions   key columns, then `prediction` and what else the model gives; in key order
@@ -95,7 +95,7 @@ class Counts:
     predicted: int = 0
     rejected: int = 0
 
-    def add(self, scored: Scored) -> None:
+    def add(self, scored: ScoredChunk) -> None:
         """Count a chunk."""
         self.read += scored.count
         self.predicted += scored.predictions.num_rows
@@ -146,7 +146,7 @@ class Writing(Protocol):
     after: Key | None
     counts: Counts
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Take a chunk. What is written is seen by nobody before `finish`."""
 
     def finish(self) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from skdeploy.batch.chunks import Chunk
 from skdeploy.batch.plain import is_numeric, plain, plain_at, whole
 from skdeploy.errors import Rejection
-from skdeploy.schema import Checked, Coded, Column, RecordReader, Schema, Table, as_list
+from skdeploy.schema import Checked, Coded, Column, RecordReader, Table, as_list
 from skdeploy.schema.cells import Check, Unfit, compile_check
 from skdeploy.schema.column import EXACT_FLOAT
 
@@ -35,14 +35,15 @@ class _Cells(NamedTuple):
 
 
 class ColumnReader:
-    """Reads chunks of records of one schema. What it says is what `RecordReader` says of the same values.
+    """Reads chunks of records of one schema. What it says is what `reader` says of the same values.
 
-    strict   refuse categories unseen in training even where the pipeline accepts them
+    reader   decides about records that are not plainly good, and explains
     """
 
-    def __init__(self, schema: Schema, *, strict: bool = False) -> None:
+    def __init__(self, reader: RecordReader) -> None:
+        schema, strict = reader.options.schema, reader.options.strict
         self._names = schema.names
-        self._reader = RecordReader(schema, strict=strict, max_described=None)
+        self._reader = reader
         self._screens = [_screen(column, strict) for column in schema.columns]
         # No more bad cells than that are in memory at once.
         self._at_once = max(1, _MOST_LISTED // len(self._names))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from skdeploy.batch.chunks import Counts, Input, Outcome, Output, Task, Writing
 from skdeploy.batch.intervals import Interval
 from skdeploy.batch.overlapping import mapped
-from skdeploy.batch.scoring import Scorer
+from skdeploy.batch.scoring import ChunkScorer
 from skdeploy.errors import Interrupted, IntervalCompleted, IntervalHeld
 from skdeploy.model import Model
 
@@ -36,7 +36,7 @@ class Job:
     input: Input
     output: Output
     model: Model
-    scorer: Scorer
+    scorer: ChunkScorer
     size: int
     large: int
     threads: int

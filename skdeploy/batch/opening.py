@@ -13,7 +13,7 @@ from skdeploy.batch.databases import open_database_input, open_database_output
 from skdeploy.batch.files import is_files, open_file_input, open_file_output
 from skdeploy.batch.intervals import Calendar
 from skdeploy.batch.job import Job
-from skdeploy.batch.scoring import Scorer
+from skdeploy.batch.scoring import ChunkScorer
 from skdeploy.batch.settings import BatchSettings
 from skdeploy.cpus import usable_cpus
 from skdeploy.errors import SettingsError
@@ -54,7 +54,7 @@ def open_job(
     model = source.load_from_settings(settings)
     records = open_input(batch, model.schema)
     calendar = _calendar(batch, kind, records)
-    scorer = Scorer(
+    scorer = ChunkScorer(
         model,
         records.key_types,
         proba=batch.proba,

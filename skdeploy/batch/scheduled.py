@@ -80,7 +80,9 @@ def _score(opened: Opened, intervals: list[Interval]) -> list[Outcome]:
         if outcomes[-1].status != "completed":
             break
         counts = outcomes[-1].counts
-        _log.info("Scored %s: %d records, %d rejected", interval.label, counts.predicted, counts.rejected)
+        _log.info(
+            "ScoredChunk %s: %d records, %d rejected", interval.label, counts.predicted, counts.rejected
+        )
     return outcomes
 
 

@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from skdeploy.batch.chunks import Chunk, Reject, Scored
+from skdeploy.batch.chunks import Chunk, Reject, ScoredChunk
 from skdeploy.batch.columns import ColumnReader
 from skdeploy.batch.keys import Keys
 from skdeploy.drift import Tally
-from skdeploy.errors import Rejection, SettingsError
+from skdeploy.errors import SettingsError
 from skdeploy.model import Model, Predictions
 from skdeploy.model.outputs import class_key
-from skdeploy.schema import Checked, Table, as_list
-
-_PREDICTION = "a prediction"
+from skdeploy.schema import Table, as_list
+from skdeploy.scoring import Scored, Scorer
 
 
 class _Column(NamedTuple):
@@ -27,7 +26,7 @@ class _Column(NamedTuple):
     class_: int | None = None
 
 
-class Scorer:
+class ChunkScorer:
     """Scores chunks; safe to call from several threads.
 
     keys     the key columns and their types, in the key's order
@@ -47,61 +46,45 @@ class Scorer:
         strict: bool,
         drift: bool = False,
     ) -> None:
-        if proba and not model.passport.output.probabilities:
-            raise SettingsError(
-                f"PROBA is 1, but the model {model.passport.name} has no probabilities: remove PROBA."
-            )
-        self._model = model
-        self._keys = dict(keys)
-        self._proba = proba
-        self._reader = ColumnReader(model.schema, strict=strict)
         sketch = model.passport.sketch
         self.drift = Tally(sketch) if drift and sketch is not None else None
+        self._scorer = Scorer(model, strict=strict, max_described=None, drift=self.drift)
+        if proba:
+            self._scorer.require_probabilities()
+        self._keys = dict(keys)
+        self._proba = proba
+        self._reader = ColumnReader(self._scorer.reader)
         self._columns = _columns(model, proba)
         self.predicted = pa.schema([column.field for column in self._columns])
         _require_distinct([*self._keys, *self.predicted.names])
 
-    def score(self, chunk: Chunk) -> Scored:
+    def score(self, chunk: Chunk) -> ScoredChunk:
         """The chunk's predictions and rejects; each of its records is in one of them.
 
         Rejected are records with a bad cell; valid ones on which the pipeline fails; and those whose
         key is not theirs alone, has a null, or a value of another type than its column.
         """
-        checked = self._reader.read(chunk)
-        predictions = self._model.predict(checked.table, proba=self._proba, patient=True)
-        if self.drift is not None:
-            self.drift.add(checked.table, predictions.columns)
+        scored = self._scorer.score(self._reader.read(chunk), proba=self._proba, patient=True)
         keys = Keys(chunk, self._keys)
-        faults = _faults(keys, checked, predictions)
+        faults = {row: [*found] for row, found in keys.faults.items()}
+        for row, rejections in scored.rejections.items():
+            faults.setdefault(row, []).extend(rejections)
         rows = sorted(faults)
         texts = zip(rows, keys.texts(rows), strict=True)
         rejects = [Reject(text, it.column, it.code, *it.words) for row, text in texts for it in faults[row]]
-        return Scored(self._table(keys, checked, predictions, faults), rejects, len(faults), keys.last)
+        return ScoredChunk(self._table(keys, scored, faults), rejects, len(faults), keys.last)
 
-    def _table(
-        self, keys: Keys, checked: Checked, predictions: Predictions, faults: Mapping[int, Any]
-    ) -> pa.Table:
-        arrays = keys.arrays
-        made = Table([_cells(column, predictions) for column in self._columns], checked.table.count)
+    def _table(self, keys: Keys, scored: Scored, faults: Mapping[int, Any]) -> pa.Table:
+        arrays, count = keys.arrays, scored.checked.table.count
+        made = Table([_cells(column, scored.predictions) for column in self._columns], count)
         if faults:
-            good = [place for place, row in enumerate(checked.positions) if row not in faults]
-            rows = pa.array([checked.positions[place] for place in good], pa.int64())
-            arrays = {name: array.take(rows) for name, array in arrays.items()}
-            made = made.rows(good)
+            good = [(row, index) for row, index in scored.predicted if index not in faults]
+            indices = pa.array([index for _, index in good], pa.int64())
+            arrays = {name: array.take(indices) for name, array in arrays.items()}
+            made = made.rows(row for row, _ in good)
         predicted = map(_array, self._columns, made.cells)
         fields = [pa.field(name, array.type) for name, array in arrays.items()]
         return pa.table([*arrays.values(), *predicted], schema=pa.schema([*fields, *self.predicted]))
-
-
-def _faults(keys: Keys, checked: Checked, predictions: Predictions) -> dict[int, list[Rejection]]:
-    """Record -> all that is wrong with it: first its key, then its cells, then what comes of them."""
-    faults = {row: list(found) for row, found in keys.faults.items()}
-    for row, cells in checked.bad.items():
-        faults.setdefault(row, []).extend(cells)
-    for place, reason in predictions.unscorable.items():
-        row = checked.positions[place]
-        faults.setdefault(row, []).append(Rejection(row, None, "unscorable", _PREDICTION, reason))
-    return faults
 
 
 def _cells(column: _Column, predictions: Predictions) -> Any:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from skdeploy.batch.chunks import Counts, Scored, Task
+from skdeploy.batch.chunks import Counts, ScoredChunk, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Receipt:
 class PartWriting(Protocol):
     """A part being written by one attempt."""
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Take a chunk."""
 
     def close(self) -> Receipt:

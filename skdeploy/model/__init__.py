@@ -20,12 +20,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skdeploy.model.measuring import measured
-from skdeploy.model.model import Model, Origin, Predictions, log_unscorable
+from skdeploy.model.model import Model, Origin, Predictions
+from skdeploy.model.one_thread import OneThread
 
 if TYPE_CHECKING:
     from skdeploy.model.loading import load_model
 
-__all__ = ["Model", "Origin", "Predictions", "load_model", "log_unscorable", "measured"]
+__all__ = ["Model", "OneThread", "Origin", "Predictions", "load_model", "measured"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,15 +32,14 @@ def _log_where(error: Exception) -> None:
     _log.debug("It said: %s", error)
 
 
-def log_unscorable(predictions: Predictions) -> None:
+def _log_unscorable(predictions: Predictions) -> None:
     """Say in the log how many records have no prediction, and why the first of them has none."""
-    if predictions.unscorable:
-        _log.error(
-            "%d of %d records are valid and have no prediction; record %d: %s",
-            len(predictions.unscorable),
-            len(predictions),
-            *next(iter(predictions.unscorable.items())),
-        )
+    _log.error(
+        "%d of %d records are valid and have no prediction; record %d: %s",
+        len(predictions.unscorable),
+        len(predictions),
+        *next(iter(predictions.unscorable.items())),
+    )
 
 
 class Predictions:
@@ -166,15 +165,22 @@ class Model:
         if not table.count:
             return self._assembled(0, [], {}, proba)
         try:
-            result = self.score(table, proba)
+            result = self._call(table, proba)
         except Exception as error:  # the pipeline may raise anything
             self._require_working_engine(error, proba)
             result = self._isolated(table, proba, patient)
-        log_unscorable(result)
+        if result.unscorable:
+            _log_unscorable(result)
         return result
 
     def score(self, table: Table, proba: bool) -> Predictions:
         """Predict every record of `table` in one call of the engine; raises what the engine raises."""
+        result = self._call(table, proba)
+        if result.unscorable:
+            _log_unscorable(result)
+        return result
+
+    def _call(self, table: Table, proba: bool) -> Predictions:
         labels, scores = self.engine.predict_both(table) if proba else (self.engine.predict(table), None)
         labels = np.asarray(labels)
         if len(labels) != table.count:
@@ -195,7 +201,7 @@ class Model:
                 unscorable |= dict.fromkeys(rows, NOT_TRIED)
                 continue
             try:
-                part = self.score(table.rows(rows), proba)
+                part = self._call(table.rows(rows), proba)
             except Exception as error:  # the pipeline may raise anything
                 if len(rows) > 1:
                     middle = len(rows) // 2
@@ -231,7 +237,7 @@ class Model:
 
     def _require_working_engine(self, error: Exception, proba: bool) -> None:
         try:
-            self.score(self.probe, proba)
+            self._call(self.probe, proba)
         except Exception:
             raise PredictionFailed("The engine fails on a record that it predicted at start-up.") from error
 

@@ -23,11 +23,12 @@ from skdeploy.schema.column import Column, Schema
 from skdeploy.schema.document import json_schema
 from skdeploy.schema.explainer import LONG, Explainer
 from skdeploy.schema.plain import parse_json
-from skdeploy.schema.records import RecordReader
+from skdeploy.schema.records import MOST_DESCRIBED, RecordReader
 from skdeploy.schema.table import Coded, Table, as_list
 
 __all__ = [
     "LONG",
+    "MOST_DESCRIBED",
     "Checked",
     "Coded",
     "Column",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from skdeploy.errors import MalformedBody, Rejection, SettingsError
-from skdeploy.model import Model, Predictions
-from skdeploy.schema import Checked, RecordReader, Table
+from skdeploy.model import Model
+from skdeploy.schema import Checked, Table
+from skdeploy.scoring import Scored, Scorer
 from skdeploy.stream.cloudevents import record_of
 from skdeploy.stream.events import DeadLetter, Event, Prediction
 
@@ -56,25 +56,17 @@ class Processor:
         ignore_unknown: bool = False,
     ) -> None:
         passport = model.passport
-        if proba and not passport.output.probabilities:
-            raise SettingsError(
-                f"PROBA is 1, but the model {passport.name} has no probabilities: remove PROBA."
-            )
         self.model = model
         self.deployment = deployment or passport.name
-        id_field = None if id_field in passport.schema.names else id_field
-        if by_id and id_field is None:
+        self._scorer = Scorer(
+            model, id_field=id_field, strict=strict, ignore_unknown=ignore_unknown, max_described=_MOST_CELLS
+        )
+        if proba:
+            self._scorer.require_probabilities()
+        if by_id and self._scorer.id_field is None:
             raise SettingsError("PREDICTION_ID is id, but ID_FIELD is empty or a column of the model.")
-        self._id_field = id_field
         self._by_id = by_id
         self._proba = proba
-        self._reader = RecordReader(
-            model.schema,
-            id_field=id_field,
-            strict=strict,
-            ignore_unknown=ignore_unknown,
-            max_described=_MOST_CELLS,
-        )
         encoder = msgspec.json.Encoder()
         self._encode_lines = encoder.encode_lines
         stamp = {"name": passport.name, "version": passport.version, "sha256": model.digest}
@@ -86,35 +78,26 @@ class Processor:
         Raises PredictionFailed if it is the engine that fails, not a record.
         """
         bodies, letters = _bodies(events)
-        checked = self._reader.read_each(bodies)
+        checked = self._scorer.reader.read_each(bodies)
+        scored = self._scorer.score(checked, proba=self._proba, patient=True)
         for index, detail in checked.malformed.items():
             letters.setdefault(index, DeadLetter(events[index], "malformed-body", detail))
-        for index, cells in checked.bad.items():
-            letters[index] = _invalid(events[index], cells, checked.unlisted.get(index, 0))
-        predictions = self.model.predict(checked.table, proba=self._proba, patient=True)
-        for place, reason in predictions.unscorable.items():
-            index = checked.positions[place]
-            letters[index] = DeadLetter(
-                events[index], "unscorable-record", f"The record is valid, but {reason}."
-            )
+        for index, rejections in scored.rejections.items():
+            letters[index] = _letter(events[index], rejections, checked.unlisted.get(index, 0))
         if self._by_id:
             letters |= self._without_id(events, checked, letters)
-        made = self._predictions(events, checked, predictions, letters)
+        made = self._predictions(events, scored, letters)
         dead = [letters[index] for index in sorted(letters)]
-        return Processed(made, dead, checked.table, predictions.columns)
+        return Processed(made, dead, checked.table, scored.predictions.columns)
 
     def _predictions(
-        self,
-        events: Sequence[Event],
-        checked: Checked,
-        predictions: Predictions,
-        letters: Mapping[int, DeadLetter],
+        self, events: Sequence[Event], scored: Scored, letters: Mapping[int, DeadLetter]
     ) -> list[Prediction]:
-        ids = checked.ids or {}
-        values, probabilities = predictions.values, predictions.probabilities
+        ids = scored.checked.ids or {}
+        values, probabilities = scored.predictions.values, scored.predictions.probabilities
         documents: list[dict[str, Any]] = []
-        scored: list[Event] = []
-        for place, index in sorted(enumerate(checked.positions), key=itemgetter(1)):
+        answered: list[Event] = []
+        for row, index in scored.predicted:
             if index in letters:
                 continue
             event = events[index]
@@ -123,22 +106,23 @@ class Processor:
             if index in ids:
                 if self._by_id:
                     document["prediction_id"] = f"{self.deployment}/{ids[index]}"
-                document[self._id_field or ""] = ids[index]
-            document["prediction"] = values[place]
+                document[self._scorer.id_field or ""] = ids[index]
+            document["prediction"] = values[row]
             if probabilities is not None:
-                document["probabilities"] = probabilities[place]
+                document["probabilities"] = probabilities[row]
             document["model"] = self._stamp
             documents.append(document)
-            scored.append(event)
+            answered.append(event)
         # In one call, a line each: inside of JSON as it is written here a line has no end.
         lines = self._encode_lines(documents).splitlines()
-        return [Prediction(event, line) for event, line in zip(scored, lines, strict=True)]
+        return [Prediction(event, line) for event, line in zip(answered, lines, strict=True)]
 
     def _without_id(
         self, events: Sequence[Event], checked: Checked, letters: Mapping[int, DeadLetter]
     ) -> dict[int, DeadLetter]:
         ids = checked.ids or {}
-        detail = f"The record has no {self._id_field!r}, of which PREDICTION_ID=id makes its prediction's id."
+        name = self._scorer.id_field
+        detail = f"The record has no {name!r}, of which PREDICTION_ID=id makes its prediction's id."
         return {
             index: DeadLetter(events[index], "no-id", detail)
             for index in checked.positions
@@ -164,9 +148,11 @@ def _bodies(events: Sequence[Event]) -> tuple[list[bytes], dict[int, DeadLetter]
     return bodies, letters
 
 
-def _invalid(event: Event, cells: Sequence[Rejection], unlisted: int) -> DeadLetter:
-    listed = [(cell.column, cell.code, *cell.words) for cell in cells]
-    found = len(cells) + unlisted
+def _letter(event: Event, rejections: Sequence[Rejection], unlisted: int) -> DeadLetter:
+    if rejections[0].code == "unscorable":
+        return DeadLetter(event, "unscorable-record", f"The record is valid, but {rejections[0].got}.")
+    listed = [(cell.column, cell.code, *cell.words) for cell in rejections]
+    found = len(rejections) + unlisted
     count = f"{found} bad {'cell' if found == 1 else 'cells'}"
-    more = f", of which the first {len(cells)} are listed" if unlisted else ""
+    more = f", of which the first {len(rejections)} are listed" if unlisted else ""
     return DeadLetter(event, "invalid-record", f"The record has {count}{more}.", listed)

@@ -19,7 +19,7 @@ from skdeploy.web import browsing, pages, problems
 from skdeploy.web.context import CONTEXT
 from skdeploy.web.metrics import Metrics
 from skdeploy.web.middleware import Middleware
-from skdeploy.web.predicting import Answer
+from skdeploy.web.predict import Answer
 from skdeploy.web.serving import Slot
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class Service:
 
     def ready(self) -> Answer:
         """The answer of GET /ready: the model predicts, and the process is not about to end."""
-        reason = pages.readiness(self.slot.current.model)
+        serving = self.slot.current
+        serving.one_thread.enter()
+        reason = pages.readiness(serving.model)
         if reason is not None:
             return problems.respond(problems.HttpProblem(503, "not-ready", "Not ready", reason))
         return 200, pages.JSON, b'{"status":"ready"}'

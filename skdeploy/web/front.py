@@ -26,7 +26,7 @@ from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import PREDICTION, TLS
 from skdeploy.web.http import LoopRequest, head_of
 from skdeploy.web.middleware import PROBES, Middleware, overloaded, too_late
-from skdeploy.web.predicting import Answer, Answered, Predictor
+from skdeploy.web.predict import Answer, Answered, Predictor
 from skdeploy.web.problems import HttpProblem
 from skdeploy.web.turns import MOST_RECORDS, Turns
 
@@ -130,7 +130,9 @@ class Front:
     # Predictions
 
     def _predict(self, request: LoopRequest, service: Service) -> None:
-        turns = self._turns_of(service)
+        turns = self._turns
+        if turns is None or turns.serving is not service.slot.current:
+            turns = self._turns_of(service)
         predictor = turns.serving.predictor
         is_small = request.body is not None and len(request.body) <= SMALL
         request.shed = not (is_small and turns.is_quick) and self._is_full()

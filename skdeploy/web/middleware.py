@@ -28,7 +28,7 @@ from skdeploy.web.access import OPEN_PATHS, KeyRing, refusal
 from skdeploy.web.context import CONTEXT, RequestContext, WsgiContext
 from skdeploy.web.headers import PREDICTION, SECURE, Cors, Headers, missing
 from skdeploy.web.metrics import Metrics
-from skdeploy.web.predicting import Answer
+from skdeploy.web.predict import Answer
 from skdeploy.web.problems import HttpProblem
 from skdeploy.web.request_log import RequestLog
 from skdeploy.web.trace_context import identify

@@ -8,12 +8,12 @@ from typing import Any
 
 from skdeploy.drift import Window
 from skdeploy.errors import SettingsError
-from skdeploy.model import Model, measured
-from skdeploy.schema import Explainer, RecordReader
+from skdeploy.model import Model, OneThread, measured
+from skdeploy.schema import Explainer
+from skdeploy.scoring import Scorer
 from skdeploy.settings import Settings
 from skdeploy.web.pages import about
-from skdeploy.web.predicting import Predictor
-from skdeploy.web.threads import on_one_thread
+from skdeploy.web.predict import Predictor
 
 _log = logging.getLogger(__name__)
 
@@ -26,14 +26,16 @@ _ANSWER_FIELDS = frozenset({"index", "prediction", "predictions", "probabilities
 class Serving:
     """One model with its predictor. A request takes it once, and keeps it until it has its answer.
 
-    about     what `GET /` says of it
-    drift     what it was asked lately; None where nobody looks for drift
+    about       what `GET /` says of it
+    drift       what it was asked lately; None where nobody looks for drift
+    one_thread  keeps its calls to the thread that makes them
     """
 
     model: Model
     predictor: Predictor
     about: dict[str, Any]
     drift: Window | None
+    one_thread: OneThread
 
 
 class Slot:
@@ -51,30 +53,29 @@ class Slot:
 
     def _prepare(self, model: Model) -> Serving:
         settings = self._settings
-        id_field = _id_field(model, settings.id_field)
-        reader = RecordReader(
-            model.schema,
-            id_field=id_field,
+        _check_id_field(model, settings.id_field)
+        model = measured(model)
+        drift = Window.of(model.passport.sketch, settings.drift_window)
+        scorer = Scorer(
+            model,
+            id_field=settings.id_field,
             ignore_unknown=settings.unknown_columns == "ignore",
             strict=settings.strict_categories,
             reveal=settings.expose_schema == "full",
             max_records=settings.max_records,
+            drift=drift,
         )
-        model = on_one_thread(measured(model))
-        drift = Window.of(model.passport.sketch, settings.drift_window)
-        predictor = Predictor(
-            model, reader, id_field, explainer=self._explainer, max_body=settings.max_body, drift=drift
-        )
-        return Serving(model, predictor, about(model, settings, id_field), drift)
+        one_thread = OneThread()
+        predictor = Predictor(scorer, one_thread, explainer=self._explainer, max_body=settings.max_body)
+        return Serving(model, predictor, about(model, settings, scorer.id_field), drift, one_thread)
 
 
-def _id_field(model: Model, name: str) -> str | None:
-    """The pass-through key; None if the model has a column of the default name."""
+def _check_id_field(model: Model, name: str) -> None:
+    """A configured key must not be a column of the model; the default one gives way to it."""
     if name in _ANSWER_FIELDS:
         raise SettingsError(f"ID_FIELD={name!r} is a part of every answer: choose another name.")
     if name not in model.schema.names:
-        return name
+        return
     if name != _DEFAULT_ID_FIELD:
         raise SettingsError(f"ID_FIELD={name!r} is a column of the model: choose another name.")
     _log.info("The model has a column %r: no key is passed through. ID_FIELD names one.", name)
-    return None

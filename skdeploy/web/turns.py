@@ -19,7 +19,7 @@ from skdeploy.schema import Table
 from skdeploy.web import problems
 from skdeploy.web.http import LoopRequest
 from skdeploy.web.middleware import too_late
-from skdeploy.web.predicting import Answer, Answered, Turn
+from skdeploy.web.predict import Answer, Answered, Turn
 from skdeploy.web.serving import Serving
 
 _log = logging.getLogger(__name__)
@@ -59,6 +59,9 @@ class Turns:
     ) -> None:
         self._loop, self.serving = loop, serving
         self._predictor = serving.predictor
+        # Both threads in which the model is called: this one, and the scoring thread.
+        serving.one_thread.enter()
+        submit(serving.one_thread.enter, lambda _: None)
         self._patience = patience
         self._submit, self._answer, self._refuse, self._explain = submit, answer, refuse, explain
         call, record = serving.model.cost or (QUICK, QUICK)  # not measured: not quick
@@ -93,12 +96,9 @@ class Turns:
                 self._gathering.cancel()
                 self._end_turn()
         elif not self._is_due and not self._is_calling:
-            self._schedule()
-
-    def _schedule(self) -> None:
-        self._is_due = True
-        # One pass is not enough: the poll that wakes the loop may not have seen all that has come.
-        self._loop.call_soon(self._loop.call_soon, self._end_turn)
+            self._is_due = True
+            # One pass is not enough: the poll that wakes the loop may not have seen all that has come.
+            self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
         self._is_due, self._gathering = False, None
@@ -110,7 +110,8 @@ class Turns:
             self._expected = len(requests)
             self._submit(partial(self._run, requests), self._called)
         if self._pending and not self._is_calling:
-            self._schedule()
+            self._is_due = True
+            self._loop.call_soon(self._end_turn)
 
     def _take(self) -> list[LoopRequest]:
         """The requests of one call, which ask alike for probabilities; not those whose clients have gone."""
@@ -118,7 +119,8 @@ class Turns:
         pending, records = self._pending, 0
         while pending:
             request = pending[0]
-            records += _most_records(request.body or b"")
+            body = request.body or b""
+            records += 1 if body[:1] == b"{" else max(1, body.count(b"{"))  # at most
             if taken and (records > self._most or request.options.proba != taken[0].options.proba):
                 break
             pending.popleft()
@@ -140,7 +142,7 @@ class Turns:
             return
         began = time.monotonic()
         try:
-            answers = self._predictor.score_together(turn)
+            answers = self._predictor.score_turn(turn)
         except Exception:  # the pipeline may raise anything; the thread finds out on what
             self._submit(partial(self._predictor.score_apart, turn), self._scored)
             return
@@ -162,7 +164,7 @@ class Turns:
 
     def _read(self, requests: list[LoopRequest]) -> Turn:
         try:
-            return self._predictor.read_together(requests)
+            return self._predictor.read_turn(requests)
         except Exception:  # each is read alone then, and has its own answer
             _log.exception("Bodies could not be read together")
             return Turn([], Table([], 0), [*requests])
@@ -175,7 +177,7 @@ class Turns:
 
     def _score(self, turn: Turn) -> tuple[list[Answered], list[Turn]]:
         try:
-            return self._predictor.score_together(turn), []
+            return self._predictor.score_turn(turn), []
         except Exception:  # the pipeline may raise anything
             return self._predictor.score_apart(turn)
 
@@ -198,8 +200,3 @@ class Turns:
         self._answer(answers)
         for turn in left:
             self._submit(partial(self._predictor.score_apart, turn), self._scored)
-
-
-def _most_records(body: bytes) -> int:
-    """How many records a body can hold."""
-    return 1 if body[:1] == b"{" else max(1, body.count(b"{"))

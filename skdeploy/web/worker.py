@@ -31,7 +31,7 @@ from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
 from skdeploy.web.http import LINGER, HttpProtocol, Limits, Tails
 from skdeploy.web.listening import allow_handshakes, is_open_in, stop_handshakes
-from skdeploy.web.pages import draining, readiness
+from skdeploy.web.pages import draining
 from skdeploy.web.serving import Slot
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -129,7 +129,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self.follower is not None:
             self.follower.catch_up()
         # The first prediction of a process prepares what the others use: 100 ms with scikit-learn.
-        readiness(self.service.slot.current.model)
+        self.service.ready()
 
     def run(self) -> None:
         """Serve until told to end."""

@@ -138,6 +138,11 @@ def chunks(draw: st.DrawFn) -> tuple[Schema, Chunk]:
     return Schema(container="frame", columns=chosen), Chunk(found, count)
 
 
+def columns_of(schema: Schema, *, strict: bool = False) -> ColumnReader:
+    """As a job makes it."""
+    return ColumnReader(RecordReader(schema, strict=strict, max_described=None))
+
+
 def by_record(schema: Schema, chunk: Chunk, strict: bool) -> Checked:
     """What RecordReader says of the chunk's values."""
     cells = {
@@ -174,7 +179,7 @@ def assert_equal(got: Checked, expected: Checked) -> None:
 def test_columns_are_read_as_their_records_are(given: tuple[Schema, Chunk], strict: bool) -> None:
     """The same cells, positions and bad cells, in the same words, whatever the columns' types."""
     schema, chunk = given
-    assert_equal(ColumnReader(schema, strict=strict).read(chunk), by_record(schema, chunk, strict))
+    assert_equal(columns_of(schema, strict=strict).read(chunk), by_record(schema, chunk, strict))
 
 
 def lone(array: pa.Array) -> Any:
@@ -187,7 +192,7 @@ def lone(array: pa.Array) -> Any:
 def test_each_type_in_each_column(column: Column) -> None:
     """All of a type's values in one column, with a null and without, and each alone."""
     schema = Schema(container="frame", columns=[column])
-    reader = ColumnReader(schema)
+    reader = columns_of(schema)
     for type_, values in [*TYPES, *((None, cells) for cells in LISTS)]:
         for chosen in [values, [*values, None], *([value] for value in values)]:
             cells = chosen if type_ is None else arrays(type_, chosen)
@@ -222,7 +227,7 @@ def test_date_times_are_plain() -> None:
 def test_nanoseconds_are_refused_with_the_reason() -> None:
     """More digits than the model can have seen are not cut."""
     schema = Schema(container="frame", columns=[COLUMNS[-2]])
-    checked = ColumnReader(schema).read(Chunk({"at": pa.array([10**18, 5, None], pa.timestamp("ns"))}, 3))
+    checked = columns_of(schema).read(Chunk({"at": pa.array([10**18, 5, None], pa.timestamp("ns"))}, 3))
     assert list(checked.positions) == [0, 2]
     (cell,) = checked.bad[1]
     assert (cell.code, cell.got) == ("precision", 'string "1970-01-01T00:00:00.000000005"')
@@ -246,14 +251,14 @@ def test_nanoseconds_are_refused_with_the_reason() -> None:
 def test_other_types_are_refused_by_name(array: pa.Array, got: str) -> None:
     """What is no text is no text: nothing is turned into one, and nothing raises."""
     schema = Schema(container="frame", columns=[Column(name="text", type="str", dtype="str")])
-    checked = ColumnReader(schema).read(Chunk({"text": array}, 1))
+    checked = columns_of(schema).read(Chunk({"text": array}, 1))
     assert checked.bad == {0: [Rejection(0, "text", "type", "string", got)]}
 
 
 def test_a_column_that_is_not_there_is_named() -> None:
     """Every record lacks it; columns that are none of the model's are passed over."""
     schema = Schema(container="frame", columns=[COLUMNS[0], COLUMNS[6]])
-    checked = ColumnReader(schema).read(Chunk({"whole": pa.array([1, 2]), "key": pa.array([1, 2])}, 2))
+    checked = columns_of(schema).read(Chunk({"whole": pa.array([1, 2]), "key": pa.array([1, 2])}, 2))
     assert [cell.column for cells in checked.bad.values() for cell in cells] == ["real", "real"]
     assert not checked.table.count
 
@@ -266,7 +271,7 @@ def test_every_bad_record_says_why() -> None:
     )
     values = np.full(1000, 300)
     values[7], values[999] = 1, 2
-    checked = ColumnReader(schema).read(Chunk(dict.fromkeys(names, pa.array(values)), 1000))
+    checked = columns_of(schema).read(Chunk(dict.fromkeys(names, pa.array(values)), 1000))
     assert list(checked.positions) == [7, 999]
     assert sorted(checked.bad) == [row for row in range(1000) if row not in (7, 999)]
     assert all(cell.record == row for row, cells in checked.bad.items() for cell in cells)
@@ -277,7 +282,7 @@ def test_every_bad_record_says_why() -> None:
 def test_an_empty_chunk_has_no_records() -> None:
     """No rows, no columns that would have a type."""
     schema = Schema(container="frame", columns=COLUMNS)
-    assert_equal(ColumnReader(schema).read(Chunk({}, 0)), RecordReader(schema).read([]))
+    assert_equal(columns_of(schema).read(Chunk({}, 0)), RecordReader(schema).read([]))
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +320,7 @@ def flight_chunks(draw: st.DrawFn) -> Chunk:
 def test_predictions_are_those_of_the_records(flights: dict[str, Model], chunk: Chunk) -> None:
     """Bit by bit, with both engines, whatever the columns came as."""
     schema = flights["onnx"].schema
-    checked, expected = ColumnReader(schema).read(chunk), by_record(schema, chunk, strict=False)
+    checked, expected = columns_of(schema).read(chunk), by_record(schema, chunk, strict=False)
     assert_equal(checked, expected)
     assert not checked.bad
     for model in flights.values():
@@ -325,7 +330,7 @@ def test_predictions_are_those_of_the_records(flights: dict[str, Model], chunk: 
 def test_plainly_good_columns_stay_arrays(flights: dict[str, Model]) -> None:
     """Ten thousand flights cost hardly more than twelve: no Python per record."""
     schema = flights["onnx"].schema
-    reader, types = ColumnReader(schema), {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+    reader, types = columns_of(schema), {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
 
     def chunk(count: int) -> Chunk:
         found = {one.name: pa.array([one.example] * count, types[one.type]) for one in schema.columns}
@@ -344,5 +349,5 @@ def test_a_record_alone_is_lists(flights: dict[str, Model]) -> None:
         "single": pa.array([math.nan, 0.5]),
         "grade": pa.array(["low"] * 2),
     }
-    checked = ColumnReader(schema).read(Chunk(columns, 2))
+    checked = columns_of(schema).read(Chunk(columns, 2))
     assert checked.table == Table([[1], [None], ["low"]], 1)

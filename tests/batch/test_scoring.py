@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skdeploy
 from skdeploy.batch.chunks import Chunk, Reject
-from skdeploy.batch.scoring import Scorer
+from skdeploy.batch.scoring import ChunkScorer
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
 from skdeploy.model.model import NOT_FINITE, RAISED
@@ -46,8 +46,8 @@ def chunk(ids: Any, ages: Any = None, **others: Any) -> Chunk:
     return Chunk(columns | others, count)
 
 
-def scorer(model: Model, keys: Any = ID, *, proba: bool = False, strict: bool = False) -> Scorer:
-    return Scorer(model, keys, proba=proba, strict=strict)
+def scorer(model: Model, keys: Any = ID, *, proba: bool = False, strict: bool = False) -> ChunkScorer:
+    return ChunkScorer(model, keys, proba=proba, strict=strict)
 
 
 def test_predictions_are_the_models(regressor: Model) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import skdeploy
 from skdeploy.batch.chunks import Chunk
-from skdeploy.batch.scoring import Scorer
+from skdeploy.batch.scoring import ChunkScorer
 from skdeploy.drift import PREDICTION, Drifted, drifted
 from skdeploy.model import Model
 from skdeploy.settings import Settings
@@ -58,7 +58,7 @@ def by_web(model: Model, records: Records) -> dict[str, Drifted]:
 
 def by_batch(model: Model, records: Records, *, typed: bool = True) -> dict[str, Drifted]:
     """After chunks of a job, from columns of Arrow or from a database's rows."""
-    scorer = Scorer(model, {"key": pa.int64()}, proba=False, strict=False, drift=True)
+    scorer = ChunkScorer(model, {"key": pa.int64()}, proba=False, strict=False, drift=True)
     for some in chunks(records):
         columns: dict[str, Any] = {name: [record[name] for record in some] for name in model.schema.names}
         if typed:
@@ -126,4 +126,4 @@ def test_a_model_without_a_sketch_has_no_drift(regressor_file: Path, tmp_path: P
     model = skdeploy.load(tmp_path / "bare.bin")
     assert by_stream(model, shifted(10)) == {}
     assert create_app(model, Settings.from_env({})).extensions["skdeploy"].slot.current.drift is None
-    assert Scorer(model, {"key": pa.int64()}, proba=False, strict=False, drift=True).drift is None
+    assert ChunkScorer(model, {"key": pa.int64()}, proba=False, strict=False, drift=True).drift is None

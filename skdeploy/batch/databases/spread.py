@@ -12,7 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from skdeploy.batch.chunks import Counts, Scored, Task
+from skdeploy.batch.chunks import Counts, ScoredChunk, Task
 from skdeploy.batch.databases.engines import first_line, make_engine, parse_url, told_as
 from skdeploy.batch.databases.inserting import insert
 from skdeploy.batch.databases.rows import as_predictions, as_rejects
@@ -63,7 +63,7 @@ class SqlPart(PartWriting):
         self._attempt = attempt
         self._counts = Counts()
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Insert a chunk."""
         for table, rows in (
             (self._predictions, as_predictions(scored.predictions, self._task)),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from skdeploy.batch.chunks import Counts, Key, Scored, Task, Writing
+from skdeploy.batch.chunks import Counts, Key, ScoredChunk, Task, Writing
 from skdeploy.batch.databases.inserting import insert
 from skdeploy.batch.databases.keys import key_as_text, key_from_text
 from skdeploy.batch.databases.rows import as_predictions, as_rejects, digest_of
@@ -34,7 +34,7 @@ class WholeWriting(Writing):
         if _was_completed(connection, tables, task):
             _delete(connection, (tables.predictions,), task)
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Take a chunk."""
         rows = as_predictions(scored.predictions, self._task)
         first = not self.counts.read
@@ -61,7 +61,7 @@ class StagedWriting(Writing):
         self.after, self.counts = self._go_on() or self._begin_anew()
         connection.commit()
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Take a chunk, and commit it."""
         insert(self._connection, self._predictions, as_predictions(scored.predictions, self._task))
         insert(self._connection, self._rejects, as_rejects(scored.rejects, self._task))

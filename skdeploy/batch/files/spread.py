@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from skdeploy.batch.chunks import Scored, Task
+from skdeploy.batch.chunks import ScoredChunk, Task
 from skdeploy.batch.files.ledger import Ledger
 from skdeploy.batch.files.manifest import PREDICTIONS, REJECTS, Manifest, Part, Scoring
 from skdeploy.batch.files.scratch import scratch_folder
@@ -65,7 +65,7 @@ class FilePart(PartWriting):
         self._writing = writing
         self._attempt = attempt
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Take a chunk."""
         self._writing.write(scored)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from skdeploy.batch.chunks import REJECT_COLUMNS, Counts, Key, Reject, Scored, Task, Writing
+from skdeploy.batch.chunks import REJECT_COLUMNS, Counts, Key, Reject, ScoredChunk, Task, Writing
 from skdeploy.batch.files.ledger import Ledger
 from skdeploy.batch.files.manifest import DIGEST_DIGITS, PREDICTIONS, REJECTS, Manifest, Part, Scoring
 from skdeploy.batch.files.parts import PartWriter
@@ -64,7 +64,7 @@ class FileWriting(Writing):
         self._where = where
         self._finished = False
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Take a chunk."""
         with told_writing(self._where):
             self._writers[PREDICTIONS].add(_filled(scored.predictions, self._schema, self.task))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from skdeploy.batch.rechunk import rechunk
-from skdeploy.batch.scoring import Scorer
+from skdeploy.batch.scoring import ChunkScorer
 from skdeploy.batch.spreading import Attempt, Stage
 from skdeploy.model import Model, load_model
 
@@ -83,7 +83,7 @@ def score_part(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
     attempt = Attempt(context.partitionId(), f"{work.run}-{context.taskAttemptId()}")
     key_types = {name: work.types[name] for name in work.keys}
     model = work.shipped.model()
-    scorer = Scorer(model, key_types, proba=work.proba, strict=work.strict, drift=work.drift)
+    scorer = ChunkScorer(model, key_types, proba=work.proba, strict=work.strict, drift=work.drift)
     with work.stage.writing(attempt) as writing:
         typed = (as_types(batch, work.types) for batch in batches)
         for chunk in rechunk(typed, work.size, work.keys):

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skdeploy.batch.chunks import Reject, Scored, Task
+from skdeploy.batch.chunks import Reject, ScoredChunk, Task
 from skdeploy.batch.files.manifest import Manifest
 from skdeploy.batch.files.output import ParquetOutput
 from skdeploy.batch.files.storage import Storage, open_storage
@@ -27,14 +27,14 @@ def task(interval: Interval = DAY, digest: str = DIGEST, job: str = "flights/NYC
     return Task(job=job, interval=interval, model_name="air", model_version="7", digest=digest)
 
 
-def scored(start: int, stop: int, plus: float = 0.0, rejects: int = 0) -> Scored:
+def scored(start: int, stop: int, plus: float = 0.0, rejects: int = 0) -> ScoredChunk:
     """A chunk: keys from `start`, each predicted as itself and `plus`; the last ones are rejected."""
     keys = range(start, stop - rejects)
     table = pa.table({"id": pa.array(keys, pa.int64()), "prediction": [key + plus for key in keys]})
     bad = [
         Reject(f'{{"id":{key}}}', "size", "type", "a number", "'x'") for key in range(stop - rejects, stop)
     ]
-    return Scored(table, bad, rejects, (stop - 1,))
+    return ScoredChunk(table, bad, rejects, (stop - 1,))
 
 
 def output_at(url: str, part_rows: int = 1000) -> ParquetOutput:
@@ -43,7 +43,7 @@ def output_at(url: str, part_rows: int = 1000) -> ParquetOutput:
     return output
 
 
-def write(output: ParquetOutput, of: Task, *chunks: Scored) -> None:
+def write(output: ParquetOutput, of: Task, *chunks: ScoredChunk) -> None:
     with output.writing(of, large=False) as writing:
         for chunk in chunks:
             writing.write(chunk)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
 from werkzeug.http import parse_options_header
 
-from skdeploy.drift import Window
 from skdeploy.errors import TooManyRecords, count_cells
-from skdeploy.model import Model, Predictions, log_unscorable
-from skdeploy.schema import LONG, Checked, Explainer, RecordReader, Table
+from skdeploy.model import OneThread
+from skdeploy.schema import LONG, Checked, Explainer, Table
+from skdeploy.scoring import Scored, Scorer
 from skdeploy.web import problems
 from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import Headers
@@ -40,57 +40,58 @@ Answer = tuple[int, Headers, bytes]
 
 
 class Predictor:
-    """Answers bodies with one model.
+    """Answers POST /predict with one model: requests in, answers out. `skdeploy.scoring` reads and scores.
 
-    version   of the model
+    one_thread  keeps calls of the model to the thread that makes them
     explainer   reads bodies that do not plainly fit
-    drift     is told of every record that was predicted; None where nobody looks for drift
     """
 
-    def __init__(
-        self,
-        model: Model,
-        reader: RecordReader,
-        id_field: str | None,
-        *,
-        explainer: Explainer,
-        max_body: int,
-        drift: Window | None = None,
-    ) -> None:
-        self.model = model
-        self._reader = reader
-        self._id_field = id_field
-        self._explainer = explainer
-        self._max_body = max_body
-        self._drift = drift
-        passport = model.passport
+    def __init__(self, scorer: Scorer, one_thread: OneThread, *, explainer: Explainer, max_body: int) -> None:
+        self._scorer, self._reader = scorer, scorer.reader
+        self._one_thread, self._explainer, self._max_body = one_thread, explainer, max_body
+        passport = scorer.model.passport
         self.version = passport.version
+        self._has_probabilities = passport.output.probabilities
         self._encode = msgspec.json.Encoder().encode
         stamp = self._encode({"name": passport.name, "version": passport.version})
         self._stamp = msgspec.Raw(stamp)
         self._lone_tail = b',"model":' + stamp + b"}"
         self._are_numbers = passport.output.kind == "regression" and passport.output.names is None
 
+    # A request by itself
+
     def check(self, context: RequestContext) -> Answer | None:
         """The refusal of a request whose query, media type or size is not understood; else None.
 
-        Whoever is not refused has its options and its body in `context`.
+        Afterwards its options and its body are in `context`.
         """
         context.model = self.version
+        headers = context.headers
         try:
-            context.options = self.parse_query(context.query)
-            _require_json(context)
+            context.options = self.parse_query(context.query) if context.query else _PLAIN
+            if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
+                _require_json(headers)
             context.read(self._max_body)
         except Exception as error:  # each has its document
             return problems.respond(error)
         return None
 
+    def parse_query(self, query: str) -> Options:
+        """`proba=true`, `errors=partial`; anything else is refused (HttpProblem, 400)."""
+        pairs = parse_qsl(query, keep_blank_values=True)
+        asked = dict(pairs)
+        for name, value in pairs:
+            if (name, value) not in _KNOWN_QUERY or len(asked) != len(pairs):
+                raise _bad_query(name, value)
+        proba = asked.get("proba") == "true"
+        if proba and not self._has_probabilities:
+            raise HttpProblem(400, "bad-query", "Bad query", "proba: this model does not give probabilities.")
+        return Options(proba=proba, partial="errors" in asked)
+
     def respond(self, context: RequestContext) -> Answer:
-        """The answer to a request, by itself; long bodies that do not fit are waited for."""
-        refusal = self.check(context)
-        if refusal is not None:
-            return refusal
-        answer = self.respond_soon(context)
+        """The answer to a request, in the thread that asks; long bodies that do not fit are waited for."""
+        self._one_thread.enter()
+        answer = self.check(context) or self.respond_soon(context)
         if answer is not None:
             return answer
         explained = self.explain(context)
@@ -122,146 +123,89 @@ class Predictor:
         return checked
 
     def respond_to(self, checked: Checked, context: RequestContext) -> Answer:
-        """The answer to what was read."""
-        try:
-            status, body = self._answer(checked, context)
-        except Exception as error:  # each has its document
-            return problems.respond(error)
-        return status, JSON if status == 200 else problems.HEADERS, body
-
-    def parse_query(self, query: str) -> Options:
-        """`proba=true`, `errors=partial`; anything else is refused (HttpProblem, 400)."""
-        if not query:
-            return _PLAIN
-        pairs = parse_qsl(query, keep_blank_values=True)
-        asked = dict(pairs)
-        for name, value in pairs:
-            if (name, value) not in _KNOWN_QUERY or len(asked) != len(pairs):
-                raise _bad_query(name, value)
-        proba = asked.get("proba") == "true"
-        if proba and not self.model.passport.output.probabilities:
-            raise HttpProblem(400, "bad-query", "Bad query", "proba: this model does not give probabilities.")
-        return Options(proba=proba, partial="errors" in asked)
-
-    def _answer(self, checked: Checked, context: RequestContext) -> tuple[int, bytes]:
-        """Status and JSON for what was read, in a call of its own; the status is 200, or 500 if a record
-        cannot be scored.
-
-        Raises InvalidRecord or PredictionFailed.
-        """
+        """The answer to what was read, scored in a call of its own."""
         options: Options = context.options
         context.records = checked.count
         if checked.bad:
             context.rejected = checked.rejected
             context.bad = checked.rejections
-        if not options.partial or checked.single or checked.rejected == checked.count:
-            checked.require_all_good()
-        began = time.monotonic()
-        predictions = self.model.predict(checked.table, proba=options.proba)
-        context.predict = time.monotonic() - began
-        if self._drift is not None:
-            self._drift.add(checked.table, predictions.columns)
-        return self._write(checked, predictions, context)
+        try:
+            if not options.partial or checked.single or checked.rejected == checked.count:
+                checked.require_all_good()
+            began = time.monotonic()
+            scored = self._scorer.score(checked, proba=options.proba)
+            context.predict = time.monotonic() - began
+            status, body = self._write(scored, context)
+        except Exception as error:  # each has its document
+            return problems.respond(error)
+        return status, JSON if status == 200 else problems.HEADERS, body
 
-    def _write(
-        self, checked: Checked, predictions: Predictions, context: RequestContext
-    ) -> tuple[int, bytes]:
-        began = time.monotonic()
-        options: Options = context.options
-        context.unscorable = len(predictions.unscorable)
-        context.predicted = len(predictions) - context.unscorable
-        partial = options.partial and not checked.single
-        status, document = self._document(checked, predictions, options.proba, partial)
-        answer = self._encode(document)
-        context.encode = time.monotonic() - began
-        return status, answer
+    # Requests that arrived together
 
-    # Bodies that arrived together
-
-    def read_together(self, contexts: Sequence[RequestContext]) -> Turn:
+    def read_turn(self, contexts: Sequence[RequestContext]) -> Turn:
         """What plainly fits of several small bodies, and the requests whose bodies do not.
 
         Those ask alike for probabilities.
         """
         began = time.monotonic()
-        bodies = [context.body or b"" for context in contexts]
-        singles = [place for place, body in enumerate(bodies) if body.lstrip()[:1] == b"{"]
-        read = self._reader.read_each_fast([bodies[place] for place in singles])
-        parts = []
+        turn = Turn([], Table([], 0), [])
+        singles = [context for context in contexts if (context.body or b"")[:1] == b"{"]
+        read = self._reader.read_each_fast([context.body or b"" for context in singles])
         for row, (place, key) in enumerate(zip(read.places, read.ids, strict=True)):
-            context = contexts[singles[place]]
+            context = singles[place]
             context.records = 1
-            parts.append(Part(context, row, 1, None if key is msgspec.UNSET else self._lone(key)))
-        cells, odd = read.cells, [contexts[singles[place]] for place in read.rest]
-        if len(singles) < len(bodies):
-            alone = set(singles)
-            for place in range(len(bodies)):
-                if place not in alone:
-                    self._read_list(contexts[place], cells, parts, odd)
-        took = time.monotonic() - began
-        for part in parts:
-            part.context.parse = took
-        return Turn(parts, Table(cells, sum(part.records for part in parts)), odd)
+            turn.parts.append(Part(context, row, 1, None if key is msgspec.UNSET else _lone(key)))
+        turn.odd.extend(singles[place] for place in read.rest)
+        if len(singles) < len(contexts):
+            for context in contexts:
+                if (context.body or b"")[:1] != b"{":
+                    self._read_list(context, read.cells, turn)
+        turn.table = Table(read.cells, len(read.cells[0]))
+        turn.parse = time.monotonic() - began
+        return turn
 
-    def _read_list(
-        self, context: RequestContext, cells: list[Any], parts: list[Part], odd: list[RequestContext]
-    ) -> None:
-        """Add the records of a list to those that are there; it is odd if they do not plainly fit."""
+    def _read_list(self, context: RequestContext, cells: list[Any], turn: Turn) -> None:
+        """Add a body's records to those that are there; it is odd if they do not plainly fit."""
         try:
             checked = self._reader.read_fast(context.body or b"")
         except TooManyRecords:
             checked = None
         if checked is None:
-            odd.append(context)
+            turn.odd.append(context)
             return
         start = len(cells[0])
         for column, more in zip(cells, checked.table.cells, strict=True):
             column.extend(more)
         context.records = checked.count
-        parts.append(Part(context, start, checked.count, checked))
+        turn.parts.append(Part(context, start, checked.count, checked))
 
-    def _lone(self, key: Any) -> Checked:
-        """A single record with a key."""
-        return Checked(_NO_TABLE, range(1), 1, ids={0: key}, single=True)
-
-    def score_together(self, turn: Turn) -> list[Answered]:
+    def score_turn(self, turn: Turn) -> list[Answered]:
         """The answers to a turn's requests, from one call of the engine. Raises what the engine raises."""
         if not turn.parts:
             return []
         began = time.monotonic()
         proba = turn.parts[0].context.options.proba
-        predictions = self.model.score(turn.table, proba=proba)
-        log_unscorable(predictions)
-        predicted = time.monotonic()
-        if self._drift is not None:
-            self._drift.add(turn.table, predictions.columns)
-        answers: list[Answered] = []
-        lone: list[Part] = []
-        for part in turn.parts:
-            context = part.context
-            context.predict = predicted - began
-            if part.checked is None and not proba and part.start not in predictions.unscorable:
-                lone.append(part)
-                continue
-            checked, own = part.checked or _LONE, predictions.part(part.start, part.start + part.records)
-            answers.append(Answered(context, *self._write(checked, own, context)))
+        predictions = self._scorer.score_once(turn.table, proba)
         encode = time.monotonic()
         values = predictions.values
-        bodies = self._write_lone([values[part.start] for part in lone])
-        took = time.monotonic() - encode
-        for part, body in zip(lone, bodies, strict=True):
-            part.context.predicted, part.context.encode = 1, took
-            answers.append(Answered(part.context, 200, body))
+        answers: list[Answered] = []
+        lone: list[Any] = []
+        for context, start, records, checked in turn.parts:
+            context.parse, context.predict = turn.parse, encode - began
+            if checked is None and values[start] is not None and not proba:
+                context.predicted = 1
+                lone.append((context, values[start]))
+                continue
+            scored = Scored(checked or _LONE, predictions.part(start, start + records))
+            answers.append(Answered(context, *self._write(scored, context)))
+        if lone:
+            encode = time.monotonic()
+            bodies = self._write_lone([value for _, value in lone])
+            took = time.monotonic() - encode
+            for (context, _), body in zip(lone, bodies, strict=True):
+                context.encode = took
+                answers.append(Answered(context, 200, body))
         return answers
-
-    def _write_lone(self, values: list[Any]) -> list[bytes]:
-        """The answers of single records without keys and probabilities."""
-        if self._are_numbers:  # no comma stands in a number
-            written = self._encode(values)[1:-1].split(b",") if values else []
-        else:
-            written = [self._encode(value) for value in values]
-        tail = self._lone_tail
-        return [b'{"prediction":' + value + tail for value in written]
 
     def score_apart(self, turn: Turn) -> tuple[list[Answered], list[Turn]]:
         """The answers of a turn on which the engine raises: halved until a request fails alone.
@@ -274,37 +218,50 @@ class Predictor:
             calls += 1
             some = todo.pop()
             if len(some.parts) == 1:
-                answers.append(self._score_alone(some))
+                context, _, _, checked = some.parts[0]
+                status, _, body = self.respond_to(replace(checked or _LONE, table=some.table), context)
+                answers.append(Answered(context, status, body))
                 continue
             try:
-                answers += self.score_together(some)
+                answers += self.score_turn(some)
             except Exception:  # the pipeline may raise anything
                 middle = len(some.parts) // 2
                 todo += [some.of(some.parts[middle:]), some.of(some.parts[:middle])]
         return answers, todo
 
-    def _score_alone(self, turn: Turn) -> Answered:
-        (part,) = turn.parts
-        checked = part.checked or _LONE
-        try:
-            return Answered(part.context, *self._answer(replace(checked, table=turn.table), part.context))
-        except Exception as error:  # each has its document
-            status, _, body = problems.respond(error)
-            return Answered(part.context, status, body)
+    # Answers' bytes
 
-    def _document(
-        self, checked: Checked, predictions: Predictions, proba: bool, partial: bool
-    ) -> tuple[int, dict[str, Any]]:
+    def _write_lone(self, values: list[Any]) -> list[bytes]:
+        """The answers of single records without keys and probabilities."""
+        if self._are_numbers:  # no comma stands in a number
+            written = self._encode(values)[1:-1].split(b",")
+        else:
+            written = [self._encode(value) for value in values]
+        tail = self._lone_tail
+        return [b'{"prediction":' + value + tail for value in written]
+
+    def _write(self, scored: Scored, context: RequestContext) -> tuple[int, bytes]:
+        began = time.monotonic()
+        context.unscorable = len(scored.predictions.unscorable)
+        context.predicted = len(scored.predictions) - context.unscorable
+        status, document = self._document(scored, context.options)
+        answer = self._encode(document)
+        context.encode = time.monotonic() - began
+        return status, answer
+
+    def _document(self, scored: Scored, options: Options) -> tuple[int, dict[str, Any]]:
         """The status, and the answer or the problem."""
-        failed = {checked.positions[i]: reason for i, reason in predictions.unscorable.items()}
+        checked, predictions = scored.checked, scored.predictions
+        partial = options.partial and not checked.single
+        failed = {checked.positions[row]: reason for row, reason in predictions.unscorable.items()}
         if failed and len(failed) + checked.rejected == checked.count:
             checked.require_all_good()
         if failed and (not partial or len(failed) == checked.count):
             return 500, unscorable(failed)
         if checked.single:
-            (document,) = self._scored(checked, predictions)
-        elif partial or proba or checked.ids:
-            document = {"predictions": self._items(checked, predictions, failed)}
+            (document,) = self._scored_items(scored)
+        elif partial or options.proba or checked.ids:
+            document = {"predictions": self._items(scored, failed)}
         else:
             document = {"predictions": predictions.values}
         if checked.further:
@@ -312,22 +269,22 @@ class Predictor:
         document["model"] = self._stamp
         return 200, document
 
-    def _scored(self, checked: Checked, predictions: Predictions) -> list[dict[str, Any]]:
+    def _scored_items(self, scored: Scored) -> list[dict[str, Any]]:
         """By good record: its key if it has one, its prediction, its probabilities."""
+        predictions = scored.predictions
         items = [
-            self._key(checked, index) | {"prediction": value}
-            for index, value in zip(checked.positions, predictions.values, strict=True)
+            self._key(scored.checked, index) | {"prediction": value}
+            for index, value in zip(scored.checked.positions, predictions.values, strict=True)
         ]
         for item, by_class in zip(items, predictions.probabilities or (), strict=False):
             item["probabilities"] = by_class
         return items
 
-    def _items(
-        self, checked: Checked, predictions: Predictions, failed: dict[int, str]
-    ) -> list[dict[str, Any]]:
+    def _items(self, scored: Scored, failed: dict[int, str]) -> list[dict[str, Any]]:
         """The scored records and the described ones, in the order in which they came."""
-        scored = zip(checked.positions, self._scored(checked, predictions), strict=True)
-        items = {index: item for index, item in scored if index not in failed}
+        checked = scored.checked
+        pairs = zip(checked.positions, self._scored_items(scored), strict=True)
+        items = {index: item for index, item in pairs if index not in failed}
         errors = {index: _described(checked, index) for index in checked.bad}
         errors |= {index: unscorable({index: reason}) for index, reason in failed.items()}
         for index, error in errors.items():
@@ -335,9 +292,10 @@ class Predictor:
         return [{"index": index} | items[index] for index in sorted(items)]
 
     def _key(self, checked: Checked, index: int) -> dict[str, Any]:
-        if self._id_field is None or checked.ids is None or index not in checked.ids:
+        id_field = self._scorer.id_field
+        if id_field is None or checked.ids is None or index not in checked.ids:
             return {}
-        return {self._id_field: checked.ids[index]}
+        return {id_field: checked.ids[index]}
 
 
 class Part(NamedTuple):
@@ -353,24 +311,26 @@ class Part(NamedTuple):
     checked: Checked | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
     """What arrived together and is scored together.
 
     parts   the requests whose bodies plainly fit
     table   all their records
     odd     the requests whose bodies have to be looked at more closely
+    parse   seconds that it took to read them
     """
 
     parts: list[Part]
     table: Table
-    odd: list[RequestContext] = field(default_factory=list)
+    odd: list[RequestContext]
+    parse: float = 0.0
 
     def of(self, parts: Sequence[Part]) -> Turn:
         """A turn of some of the parts, which follow each other."""
         first = parts[0].start
         rows = self.table.rows(range(first, parts[-1].start + parts[-1].records))
-        return Turn([part._replace(start=part.start - first) for part in parts], rows)
+        return Turn([part._replace(start=part.start - first) for part in parts], rows, [], self.parse)
 
 
 class Answered(NamedTuple):
@@ -384,6 +344,13 @@ class Answered(NamedTuple):
 _NO_TABLE = Table([], 0)
 # A single record without a key.
 _LONE = Checked(_NO_TABLE, range(1), 1, single=True)
+
+
+def _lone(key: Any) -> Checked:
+    """A single record with a key."""
+    return Checked(_NO_TABLE, range(1), 1, ids={0: key}, single=True)
+
+
 # Calls of the engine that a turn which raises may cost before others have theirs.
 _MOST_CALLS = 100
 
@@ -391,9 +358,9 @@ _MOST_CALLS = 100
 _JSON_HINT = "Send the records as JSON: -H 'Content-Type: application/json'."
 
 
-def _require_json(context: RequestContext) -> None:
+def _require_json(headers: Mapping[bytes, bytes]) -> None:
     """A missing Content-Type is taken for JSON; JSON itself has no encoding but UTF-8."""
-    given = context.headers.get(b"content-type", b"")
+    given = headers.get(b"content-type", b"")
     if given and given != b"application/json":
         media_type, options = parse_options_header(given.decode("latin-1").lower())
         if media_type != "application/json" and not media_type.endswith("+json"):
@@ -401,7 +368,7 @@ def _require_json(context: RequestContext) -> None:
         charset = options.get("charset", "utf-8")
         if charset not in ("utf-8", "utf8"):
             raise _unsupported(f"The charset {charset} is not understood: JSON is UTF-8.")
-    if context.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise _unsupported("A compressed body is not understood: send it without Content-Encoding.")
 
 
