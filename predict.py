@@ -12,8 +12,8 @@ import os
 
 from skdeploy import source
 from skdeploy.errors import SkdeployError
+from skdeploy.reload import Control
 from skdeploy.settings import Settings
-from skdeploy.watch import Control
 from skdeploy.web import create_app, logs, metrics, tracing
 
 try:

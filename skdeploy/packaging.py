@@ -42,7 +42,7 @@ _LEFT_OUT = (
     "engines/compiling",
     "packaging.py",
     "saving",
-    "watch",
+    "reload",
     "web",
 )
 _ENTRIES = ("streaming/__init__.py", "streaming/lambda_function.py")

@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 import skdeploy
 from skdeploy.passport import Passport
-from skdeploy.watch import State
+from skdeploy.reload import PublishedState
 from tests.conftest import small_frame, small_pipeline
 from tests.live import Service, wait_until
 
@@ -32,9 +32,9 @@ def saved(path: Path, factor: float) -> Passport:
     return skdeploy.save(pipeline, frame, target, path, name="ages")
 
 
-def state_in(folder: Path) -> State:
+def state_in(folder: Path) -> PublishedState:
     """The state of a service that has just begun."""
-    state = State(folder)
+    state = PublishedState(folder)
     state.make()
     state.begin()
     return state
@@ -47,9 +47,9 @@ def about(service: Service) -> dict[str, Any]:
 
 
 def failure(service: Service) -> str:
-    """What the watcher says went wrong in its last look."""
-    look = about(service)["watcher"]
-    return str(look["failure"]) if look else ""
+    """What went wrong in the last poll."""
+    poll = about(service)["reload"]
+    return str(poll["failure"]) if poll else ""
 
 
 def versions(service: Service) -> set[str]:

@@ -108,11 +108,11 @@ class Service:
         return self.log_file.read_text() if self.log_file.is_file() else ""
 
     def workers(self) -> list[int]:
-        return sorted({*children(self.pid)} - {self.watcher()})
+        return sorted({*children(self.pid)} - {self.poller()})
 
-    def watcher(self) -> int | None:
-        """The process that starts the watcher, and starts it again; the log names it."""
-        match = re.search(r"The watcher's process is (\d+)", self.log())
+    def poller(self) -> int | None:
+        """The process that starts the poller, and starts it again; the log names it."""
+        match = re.search(r"The source poller's process is (\d+)", self.log())
         return int(match[1]) if match else None
 
     def send(self, sig: signal.Signals) -> None:

@@ -29,7 +29,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("root", "allowed"),
     [
-        ("predict.py", "skdeploy(.source|.errors|.settings|.watch|.web)?"),
+        ("predict.py", "skdeploy(.source|.errors|.settings|.reload|.web)?"),
         (
             "train.py",
             "skdeploy(.passport|.errors)?|examples.flights(.baselines|.data|.plots|.pipeline|.tracking)?",

@@ -24,7 +24,7 @@ if os.environ.get("METRICS") != "0" and "SKDEPLOY_METRICS_STARTED" not in os.env
     else:
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
         folder = tempfile.mkdtemp(prefix="skdeploy-metrics-", dir=memory)
-        # Workers and the watcher leave without this.
+        # Workers and the source poller leave without this.
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     Path(folder).mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ["SKDEPLOY_METRICS_STARTED"] = folder
@@ -40,21 +40,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from skdeploy.cpus import usable_cpus  # noqa: E402
 from skdeploy.ending import end_process  # noqa: E402
 from skdeploy.errors import SettingsError  # noqa: E402
+from skdeploy.reload import ModelSwap, PublishedState, SourcePoller, follows_source, process  # noqa: E402
 from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
-from skdeploy.watch import Follower, State, Watcher, is_watched, process  # noqa: E402
 from skdeploy.web import logs, metrics, worker  # noqa: E402
 from skdeploy.web.app import EXTENSION  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
 
 try:
     settings = Settings.from_env(os.environ)
-    if is_watched(settings) and not settings.state_dir:
+    if follows_source(settings) and not settings.state_dir:
         # predict.py reads it as well; on SIGHUP it is there already.
         os.environ["STATE_DIR"] = os.environ["SKDEPLOY_OWN_STATE_DIR"] = process.own_folder()
         settings = Settings.from_env(os.environ)
-    source, state = Source.from_settings(settings), State(Path(settings.state_dir))
-    if is_watched(settings):
+    source, state = Source.from_settings(settings), PublishedState(Path(settings.state_dir))
+    if follows_source(settings):
         state.make()
 except SettingsError as error:
     raise SystemExit(f"The service does not start: {error}") from error
@@ -68,35 +68,35 @@ class Worker(worker.EventLoopWorker):
 
     settings = service_settings
 
-    def follow(self, slot: Slot, /) -> Follower | None:
-        """With a watcher, what it publishes."""
-        if not is_watched(settings):
+    def make_swap(self, slot: Slot, /) -> ModelSwap | None:
+        """Of the model in `slot`, for what the source poller publishes."""
+        if not follows_source(settings):
             return None
         told = self.service.metrics.reloaded if self.service and self.service.metrics else None
         serves = slot.current.model
-        return Follower(source, state, engine=settings.engine, serves=serves, swap=slot.swap, told=told)
+        return ModelSwap(source, state, engine=settings.engine, model=serves, apply=slot.swap, on_swap=told)
 
 
 address = settings.bind_address
 
 
-watchers: list[int] = []
+pollers: list[int] = []
 
 
 def when_ready(server: Any) -> None:
-    """Gunicorn's hook, called once in the main process, which has loaded the model: start the watcher."""
-    if not is_watched(settings):
+    """Gunicorn's hook, called once in the main process, which has the model: start the source poller."""
+    if not follows_source(settings):
         return
     state.begin()
     model = server.app.wsgi().extensions[EXTENSION].slot.current.model
-    watcher = Watcher(
+    poller = SourcePoller(
         source,
         state,
         engine=settings.engine,
         interval=settings.watch_seconds,
         served=(model.digest, model.origin.version),
     )
-    watchers.append(process.start(watcher.run, close=server.LISTENERS))
+    pollers.append(process.start(poller.run, close=server.LISTENERS))
 
 
 def pre_fork(_server: object, _starting: Worker) -> None:
@@ -106,7 +106,7 @@ def pre_fork(_server: object, _starting: Worker) -> None:
 
 def on_exit(_server: object) -> None:
     """Gunicorn's hook, called when the service has ended."""
-    process.end(watchers)
+    process.end(pollers)
     if own := os.environ.get("SKDEPLOY_OWN_STATE_DIR"):
         shutil.rmtree(own, ignore_errors=True)
 
@@ -126,8 +126,8 @@ def worker_exit(_server: object, ending: Worker) -> None:
     """
     reason = sys.exc_info()[1]
     code = reason.code if isinstance(reason, SystemExit) else 0
-    if ending.follower is not None:
-        ending.follower.forget()
+    if ending.model_swap is not None:
+        ending.model_swap.forget()
     if ending.service is not None:  # else it could not start
         if ending.service.metrics is not None:
             ending.service.metrics.flush()

@@ -13,8 +13,8 @@ from flask import Flask, Response, request
 
 from skdeploy.errors import SourceError
 from skdeploy.model import Model
+from skdeploy.reload import Control
 from skdeploy.settings import Settings
-from skdeploy.watch import Control
 from skdeploy.web import browsing, pages, problems
 from skdeploy.web.context import CONTEXT
 from skdeploy.web.metrics import Metrics
@@ -66,7 +66,7 @@ def create_app(
 ) -> Flask:
     """A Flask application that answers with `model`, as `settings` say.
 
-    control   of the watcher, if there is one: `GET /` shows it, `POST /admin/reload` asks it
+    control   of the source poller, if there is one: `GET /` shows it, `POST /admin/reload` asks it
     spans     what makes spans of requests, if anything does
     shared    PROMETHEUS_MULTIPROC_DIR, the folder of all workers' metrics; None: there is but this process
 

@@ -7,7 +7,7 @@
     skdeploy_rejected_cells_total{column,reason}    reasons: skdeploy.errors.CELL_CODES
     skdeploy_model_info{model,version,sha256,engine}    1: a worker serves it; 0: it did
     skdeploy_model_reloads_total{result}            ok, failed; of each worker
-    skdeploy_watcher_failing                        1: the watcher's last look failed; only where one watches
+    skdeploy_reload_failing                        1: the last poll of the source failed
     skdeploy_requests_in_flight                     the mean of the last second
     skdeploy_workers                                workers that live
     skdeploy_drift_*                                skdeploy.drift
@@ -36,7 +36,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from skdeploy.watch import Control
+from skdeploy.reload import Control
 from skdeploy.web.context import RequestContext
 from skdeploy.web.drift import Board
 from skdeploy.web.drift import forget as forget_drift
@@ -77,11 +77,11 @@ class Metrics:
     """Counts requests in one process; `render` is the whole service's. Safe to call from threads."""
 
     def __init__(self, slot: Slot, folder: Path | None = None, control: Control | None = None) -> None:
-        """`folder` is PROMETHEUS_MULTIPROC_DIR, if gunicorn's workers share one; `control`, the watcher's."""
+        """`folder` is PROMETHEUS_MULTIPROC_DIR, if gunicorn's workers share one."""
         self._slot = slot
         self._folder = folder
         self._drift = Board(folder, slot)
-        self._asked: list[Collector] = [self._drift, *([_Watched(control)] if control else [])]
+        self._asked: list[Collector] = [self._drift, *([_LastPoll(control)] if control else [])]
         self._families = _Families(CollectorRegistry())
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -205,17 +205,17 @@ def _filled(folder: str) -> Iterator[str]:
                 yield str(path)
 
 
-class _Watched(Collector):
-    """What the watcher refused never reaches a worker."""
+class _LastPoll(Collector):
+    """A model that the source poller refused never reaches a worker."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        look = self._control.last_look()
-        if look is not None:
-            meaning = "1: the watcher's last look at MODEL_URI failed, and the model before it serves."
-            yield GaugeMetricFamily("skdeploy_watcher_failing", meaning, float(look.failure is not None))
+        poll = self._control.last_poll()
+        if poll is not None:
+            meaning = "1: the last poll of MODEL_URI failed, and the model before it serves."
+            yield GaugeMetricFamily("skdeploy_reload_failing", meaning, float(poll.failure is not None))
 
 
 class _Families:

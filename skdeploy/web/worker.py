@@ -24,8 +24,8 @@ import uvloop
 from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
+from skdeploy.reload import ModelSwap
 from skdeploy.settings import Settings
-from skdeploy.watch import Follower
 from skdeploy.web.app import EXTENSION, Service, foreign_hooks
 from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
@@ -111,10 +111,10 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     settings: Settings
     shares = Shares()
-    follower: Follower | None = None
+    model_swap: ModelSwap | None = None
     service: Service | None = None
 
-    def follow(self, _slot: Slot, /) -> Follower | None:
+    def make_swap(self, _slot: Slot, /) -> ModelSwap | None:
         """What brings other models into the slot; nothing unless a service says so."""
         return None
 
@@ -125,9 +125,9 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.service = extensions.get(EXTENSION)
         if self.service is None:
             return
-        self.follower = self.follow(self.service.slot)
-        if self.follower is not None:
-            self.follower.catch_up()
+        self.model_swap = self.make_swap(self.service.slot)
+        if self.model_swap is not None:
+            self.model_swap.catch_up()
         # The first prediction of a process prepares what the others use: 100 ms with scikit-learn.
         self.service.ready()
 
@@ -285,8 +285,8 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Once a second: gunicorn's heartbeat, the date, metrics, another model."""
         self.notify()
         self._tails.renew()
-        if self.follower is not None:
-            self.follower.poll()
+        if self.model_swap is not None:
+            self.model_swap.poll()
         if self.service is not None and self.service.metrics is not None:
             self.service.metrics.beat()
         if self.ppid != os.getppid() and self.alive:

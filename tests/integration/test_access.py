@@ -168,7 +168,7 @@ def test_a_request_is_logged_with_its_id(guarded: Guarded) -> None:
 
 
 def test_every_line_of_the_log_is_json(guarded: Guarded) -> None:
-    """Ours, gunicorn's, the watcher's and the requests'; a path cannot forge one."""
+    """Ours, gunicorn's, the source poller's and the requests'; a path cannot forge one."""
     forged = '{"status":200,"request_id":"forged"}'
     guarded.ask(f"/%0A{quote(forged)}%0D%0A", X_Request_ID="forger")
     wait_until(lambda: bool(guarded.lines("forger")), "the line is written", 5)

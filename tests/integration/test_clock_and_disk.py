@@ -51,9 +51,9 @@ def test_a_clock_that_jumps_disturbs_nothing(
         workers = service.workers()
         with asking(service, 4) as asked:
             time.sleep(0.5)
-            looked = about(service)["watcher"]["looked"]
+            polled = about(service)["reload"]["polled"]
             set_clock(clock[0], jump)
-            wait_until(lambda: about(service)["watcher"]["looked"][:10] != looked[:10], "the day is another")
+            wait_until(lambda: about(service)["reload"]["polled"][:10] != polled[:10], "the day is another")
             serves(service, saved(model_file, 2.0).version)
             time.sleep(2)  # more than one heartbeat
         assert not asked.failed
@@ -104,7 +104,7 @@ def test_a_full_state_dir_leaves_the_model(tmp_path: Path, fact: Callable[..., N
         assert tally.lost.total() <= 8
         filler.unlink()
         wait_until(lambda: answers(service) == {new.version}, "the new model comes with the room")
-        assert "The watcher died" not in service.log()
+        assert "The source poller died" not in service.log()
         assert service.stop() == 0
     fact("the old model served on; the new one came with the room", tally.answered, tally.lost.total())
 

@@ -90,8 +90,8 @@ CASES = (
         {**ONE, "result": "failed"},
     ),
     Case("SkdeployModelRefused", {_web("skdeploy_model_reloads_total", ',result="ok"'): "0x25 1x20"}, None),
-    Case("SkdeployModelRefused", {_web("skdeploy_watcher_failing"): "0x25 1x20"}, ONE, why="by the watcher"),
-    Case("SkdeployModelRefused", {_web("skdeploy_watcher_failing"): "0x45"}, None, why="all is well"),
+    Case("SkdeployModelRefused", {_web("skdeploy_reload_failing"): "0x25 1x20"}, ONE, why="by the poller"),
+    Case("SkdeployModelRefused", {_web("skdeploy_reload_failing"): "0x45"}, None, why="all is well"),
     Case(
         "SkdeployRejectedRecords",
         {_records("predicted"): "0+80x240", _records("rejected"): "0+1x150 180+30x60"},

@@ -12,7 +12,7 @@ WEB = {
     "skdeploy_rejected_cells_total": {"column", "reason"},
     "skdeploy_model_info": {"model", "version", "sha256", "engine"},
     "skdeploy_model_reloads_total": {"result"},
-    "skdeploy_watcher_failing": set[str](),
+    "skdeploy_reload_failing": set[str](),
     "skdeploy_requests_in_flight": set[str](),
     "skdeploy_workers": set[str](),
     "skdeploy_drift_psi": {"column"},

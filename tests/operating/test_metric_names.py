@@ -11,10 +11,10 @@ import skdeploy.batch.metrics
 import skdeploy.stream.kafka.metrics
 import skdeploy.stream.kinesis.metrics
 from skdeploy.model import Model
+from skdeploy.reload import Control, PublishedState
+from skdeploy.reload.published import Poll
 from skdeploy.settings import Settings
 from skdeploy.stream import kafka, kinesis
-from skdeploy.watch import Control, State
-from skdeploy.watch.state import Look
 from skdeploy.web import create_app
 from tests.live import ROOT
 from tests.operating.metric_names import BATCH, STREAM, WEB
@@ -25,7 +25,7 @@ GOOD = {"size": 11.5, "kind": "elm", "age": 3}
 
 def exposed(model: Model, folder: Path) -> dict[str, set[str]]:
     """The samples of a web service that was asked, each with the names of its labels."""
-    State(folder).note(Look(looked="2013-11-05T08:00:00+00:00"))
+    PublishedState(folder).note(Poll(polled="2013-11-05T08:00:00+00:00"))
     settings = Settings.from_env({"STATE_DIR": str(folder), "WATCH_SECONDS": "1"})
     app = create_app(model, settings, Control.from_settings(settings))
     client = app.test_client()

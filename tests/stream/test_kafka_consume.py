@@ -309,6 +309,6 @@ def test_another_model_between_polls(broker: Broker, tmp_path: Path) -> None:
         assert process.wait(20) == 0, log.read_text()
     answers = {(one["model"]["version"], round(one["prediction"])) for one in found}
     assert answers == {(old.version, 6), (new.version, 15)}
-    watcher = re.search(r"The watcher's process is (\d+)", log.read_text())
-    assert watcher is not None
-    wait_until(lambda: not Path("/proc", watcher[1]).exists(), "the watcher has ended")
+    poller = re.search(r"The source poller's process is (\d+)", log.read_text())
+    assert poller is not None
+    wait_until(lambda: not Path("/proc", poller[1]).exists(), "the poller has ended")

@@ -65,7 +65,7 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
     Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
     """
     given = properties.read_properties(stream.kafka_config)
-    # The watcher is forked from this process.
+    # The poller is forked from this process.
     model = source.load_from_settings(settings, isolated=bool(settings.watch_seconds))
     for note in model.notes:
         _log.warning("%s: %s", model.passport.name, note)

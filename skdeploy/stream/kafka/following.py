@@ -1,4 +1,4 @@
-"""Another model without a restart: what a watcher publishes is the processor of the next poll."""
+"""Another model without a restart: what the source poller publishes scores the next poll."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skdeploy.model import Model
+from skdeploy.reload import ModelSwap, PublishedState, SourcePoller, process
 from skdeploy.settings import Settings
 from skdeploy.source import Source
 from skdeploy.stream.process import Processor
-from skdeploy.watch import Follower, State, Watcher, process
 
 # Between looks at whether something was published.
 _LOOK_SECONDS = 0.5
@@ -30,7 +30,7 @@ class Slot:
     ) -> None:
         self._made = made
         self._serves = serves
-        self.follower: Follower | None = None
+        self.model_swap: ModelSwap | None = None
         self._look = 0.0
         self.processor = made(model)
         serves(model)
@@ -42,15 +42,15 @@ class Slot:
 
     def current(self) -> Processor:
         """Asked between polls, also of no events."""
-        if self.follower is not None and time.monotonic() >= self._look:
+        if self.model_swap is not None and time.monotonic() >= self._look:
             self._look = time.monotonic() + _LOOK_SECONDS
-            self.follower.poll()
+            self.model_swap.poll()
         return self.processor
 
 
 @contextmanager
-def watched(settings: Settings, model: Model) -> Iterator[State | None]:
-    """A watcher while the block runs, and where it publishes; None without WATCH_SECONDS.
+def watched(settings: Settings, model: Model) -> Iterator[PublishedState | None]:
+    """A source poller while the block runs, and where it publishes; None without WATCH_SECONDS.
 
     It is forked: no thread may run yet.
     """
@@ -58,17 +58,17 @@ def watched(settings: Settings, model: Model) -> Iterator[State | None]:
         yield None
         return
     folder = settings.state_dir or process.own_folder()
-    source, state = Source.from_settings(settings), State(Path(folder))
+    source, state = Source.from_settings(settings), PublishedState(Path(folder))
     state.make()
     state.begin()
-    watcher = Watcher(
+    poller = SourcePoller(
         source,
         state,
         engine=settings.engine,
         interval=settings.watch_seconds,
         served=(model.digest, model.origin.version if model.origin else None),
     )
-    pid = process.start(watcher.run)
+    pid = process.start(poller.run)
     try:
         yield state
     finally:
@@ -77,10 +77,10 @@ def watched(settings: Settings, model: Model) -> Iterator[State | None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def follow(slot: Slot, settings: Settings, model: Model, state: State | None) -> None:
+def follow(slot: Slot, settings: Settings, model: Model, state: PublishedState | None) -> None:
     """Let the slot have what is published in `state`."""
     if state is not None:
-        slot.follower = Follower(
-            Source.from_settings(settings), state, engine=settings.engine, serves=model, swap=slot.swap
+        slot.model_swap = ModelSwap(
+            Source.from_settings(settings), state, engine=settings.engine, model=model, apply=slot.swap
         )
-        slot.follower.catch_up()
+        slot.model_swap.catch_up()

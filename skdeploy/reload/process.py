@@ -1,4 +1,4 @@
-"""The watcher's process: a child of gunicorn's main process, whose memory it shares."""
+"""The source poller's process: a child of the service's main process, whose memory it shares."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from skdeploy.forked import fork
 
 _log = logging.getLogger(__name__)
 
-_NAME = "The watcher's process"
-# Seconds before a watcher that died is started again: it may have been the model's doing.
+_NAME = "The source poller's process"
+# Seconds before a poller that died is started again: the model may have killed it.
 _PAUSE = 5.0
 
 
@@ -29,41 +29,40 @@ def own_folder() -> str:
 
 
 def end(pids: list[int]) -> None:
-    """End what `start` started; the watcher itself ends when it sees that."""
+    """End what `start` started; the poller itself ends when its parent has."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 
 
-def start(watch: Callable[[Callable[[], bool]], None], close: Sequence[Any] = ()) -> int:
-    """Fork a process that runs `watch` for as long as this one lives; its process id.
+def start(poll: Callable[[Callable[[], bool]], None], close: Sequence[Any] = ()) -> int:
+    """Fork a process that runs `poll` for as long as this one lives; its process id.
 
-    watch   called with a function that says whether it is still wanted
+    poll    called with a function that says whether it should go on
     close   sockets of the parent's, which must not stay open when it has ended
 
-    A watcher that dies, as a model can make it, is started again: what is forked is a process that
-    does nothing but that.
+    A poller that dies, as a model can make it, is started again: the forked process only supervises.
     """
     parent = os.getpid()
 
     def supervise() -> None:
         for one in close:
             os.close(one.fileno())
-        _supervise(parent, watch)
+        _supervise(parent, poll)
 
     pid = fork(supervise, _NAME)
-    _log.info("The watcher's process is %d", pid)
+    _log.info("The source poller's process is %d", pid)
     return pid
 
 
-def _supervise(parent: int, watch: Callable[[Callable[[], bool]], None]) -> None:
+def _supervise(parent: int, poll: Callable[[Callable[[], bool]], None]) -> None:
     me = os.getpid()
     while os.getppid() == parent:
-        pid = fork(lambda: watch(lambda: os.getppid() == me), _NAME)
+        pid = fork(lambda: poll(lambda: os.getppid() == me), _NAME)
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             if os.getppid() != parent:
                 return
             time.sleep(0.2)
         if os.getppid() == parent:
-            _log.error("The watcher died, and is started again in %d seconds", _PAUSE)
+            _log.error("The source poller died, and is started again in %d seconds", _PAUSE)
             time.sleep(_PAUSE)

@@ -1,4 +1,4 @@
-"""The watcher: sees that a source has another model, and publishes it once it has proved itself."""
+"""Polls a source for another model, and publishes it once it is proved."""
 
 from __future__ import annotations
 
@@ -8,58 +8,64 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from skdeploy.errors import SkdeployError, SourceUnreachable
+from skdeploy.reload.published import Poll, PublishedState
 from skdeploy.source import Source, Target, build, fetch, record_of, remember, resolve
-from skdeploy.watch.state import Look, State
 
 _log = logging.getLogger(__name__)
 
-# Seconds between looks at whether somebody asked for one, or the service has ended.
+# Seconds between checks whether a poll was requested, or the service has ended.
 _NAP = 0.2
 
 
-class Watcher:
-    """Looks at `source` every `interval` seconds (0: only when asked).
+class SourcePoller:
+    """Polls `source` every `interval` seconds (0: only on request).
 
     served   digest and registry version of the model that the service started with
     """
 
     def __init__(
-        self, source: Source, state: State, *, engine: str, interval: float, served: tuple[str, str | None]
+        self,
+        source: Source,
+        state: PublishedState,
+        *,
+        engine: str,
+        interval: float,
+        served: tuple[str, str | None],
     ) -> None:
         self._source = source
         self._state = state
         self._engine = engine
         self._interval = interval
         self._served = served
-        # The token of what is served, or of what was refused and why: both need no second look.
+        # The token of what is served, or of what was refused and why: neither is fetched again.
         self._seen: str | None = None
         self._refused: SkdeployError | None = None
         self._failure: str | None = None
 
-    def run(self, is_wanted: Callable[[], bool]) -> None:
-        """Look until it is no longer wanted."""
-        asked = self._state.asked()
+    def run(self, goes_on: Callable[[], bool]) -> None:
+        """Poll until `goes_on` says False."""
+        requested = self._state.requested()
         due = time.monotonic() + self._interval if self._interval else float("inf")
-        while is_wanted():
-            now_asked = self._state.asked()
-            if now_asked != asked:
-                asked, self._seen = now_asked, None
+        while goes_on():
+            last_request = self._state.requested()
+            if last_request != requested:
+                requested, self._seen = last_request, None
             elif time.monotonic() < due:
                 time.sleep(_NAP)
                 continue
-            self.look()
+            self.poll()
             due = time.monotonic() + self._interval if self._interval else float("inf")
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Whether another model was published. What goes wrong is logged, and the old one stays."""
         failure: str | None = None
         published = False
         try:
-            published = self._look()
+            published = self._poll()
         except SkdeployError as error:
             failure = str(error)
-        except Exception as error:  # a library's or the disk's; the next look may go well
-            _log.exception("The watcher could not look")
+        except Exception as error:  # a library's or the disk's; the next poll may go well
+            _log.exception("The source could not be polled")
             failure = f"{type(error).__name__} (the log says where)"
         if failure is not None and failure != self._failure:
             _log.error("The model stays as it is: %s", failure)
@@ -70,13 +76,13 @@ class Watcher:
         return published
 
     def _note(self, failure: str | None) -> None:
-        look = Look(looked=datetime.now(UTC).isoformat(timespec="seconds"), failure=failure)
+        poll = Poll(polled=datetime.now(UTC).isoformat(timespec="seconds"), failure=failure)
         try:
-            self._state.note(look)
-        except OSError as error:  # a full disk: the next look may be able to say so
+            self._state.note(poll)
+        except OSError as error:  # a full disk: the next poll may be able to say so
             _log.warning("STATE_DIR cannot be written: %s", error.strerror)
 
-    def _look(self) -> bool:
+    def _poll(self) -> bool:
         target = resolve(self._source)
         if target.token == self._seen:
             if self._refused is not None:

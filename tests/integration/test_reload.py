@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 import skdeploy
+from skdeploy.reload import PublishedState
 from skdeploy.source import Source, fetch, record_of
-from skdeploy.watch import State
 from skdeploy.writing import write
 from tests.following import RECORD, about, asking, failure, saved, serves, versions
 from tests.live import Service, children, served, started, wait_until
@@ -33,7 +33,7 @@ def model_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(tmp_path: Path, model_file: Path) -> Iterator[Service]:
-    """Two workers and a watcher that looks five times a second."""
+    """Two workers and a source poller that polls five times a second."""
     settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "WATCH_SECONDS": "0.2", "ADMIN_TOKEN": TOKEN}
     with served(tmp_path, **settings) as running:
         wait_until(lambda: len(about(running)["workers"]) == 2, "both workers say what they serve")
@@ -46,8 +46,8 @@ def prediction(service: Service) -> float:
     return float(json.loads(body)["prediction"])
 
 
-def watcher_of(service: Service) -> int:
-    pid = service.watcher()
+def poller_of(service: Service) -> int:
+    pid = service.poller()
     assert pid is not None
     return pid
 
@@ -122,26 +122,26 @@ def test_a_worker_that_starts_late_serves_what_the_others_do(service: Service, m
     serves(service, passport.version)
 
 
-@pytest.mark.robustness("fault", "the watcher is killed")
-def test_a_watcher_that_dies_is_started_again(
+@pytest.mark.robustness("fault", "the source poller is killed")
+def test_a_poller_that_dies_is_started_again(
     service: Service, model_file: Path, fact: Callable[..., None]
 ) -> None:
     """As a model's code can make it die."""
-    (watcher,) = children(watcher_of(service))
-    os.kill(watcher, signal.SIGKILL)
+    (poller,) = children(poller_of(service))
+    os.kill(poller, signal.SIGKILL)
     passport = saved(model_file, 6.0)
     serves(service, passport.version)
-    assert "The watcher died" in service.log()
+    assert "The source poller died" in service.log()
     fact("it is started again, and follows the source")
 
 
 def test_nothing_is_left_behind(tmp_path: Path, model_file: Path) -> None:
-    """The watcher and the temporary folder go with the service, and so they do if it is killed."""
+    """The poller and the temporary folder go with the service, and so they do if it is killed."""
     for sig in (signal.SIGTERM, signal.SIGKILL):
         with started(tmp_path, MODEL_URI=str(model_file), WORKERS="1", WATCH_SECONDS="0.2") as service:
             wait_until(service.is_ready, "it is ready", 60)
-            wait_until(lambda: "The watcher's process" in service.log(), "the watcher runs")
-            pid = watcher_of(service)
+            wait_until(lambda: "The source poller's process" in service.log(), "the poller runs")
+            pid = poller_of(service)
             wait_until(lambda pid=pid: bool(children(pid)), "it has forked")  # type: ignore[misc]
             pids = [pid, *children(pid)]
             service.send(sig)
@@ -191,7 +191,7 @@ def test_a_state_folder_of_an_earlier_run_decides_nothing(tmp_path: Path, model_
 
 def test_a_planted_model_is_not_served(tmp_path: Path, model_file: Path) -> None:
     """Files that are put into the folder of a running service: with another digest, they change nothing."""
-    state, other = State(tmp_path / "s"), tmp_path / "other.bin"
+    state, other = PublishedState(tmp_path / "s"), tmp_path / "other.bin"
     saved(other, 3.0)
     digest = hashlib.sha256(model_file.read_bytes()).hexdigest()
     settings = {
@@ -228,9 +228,9 @@ def reload(service: Service, headers: dict[str, str]) -> tuple[int, bytes]:
         return response.status, response.read()
 
 
-def test_nobody_watches_unless_asked(tmp_path: Path, model_file: Path) -> None:
-    """By default there is no watcher, and /admin/reload is no path."""
+def test_no_source_is_polled_unless_asked(tmp_path: Path, model_file: Path) -> None:
+    """By default there is no poller, and /admin/reload is no path."""
     with served(tmp_path, MODEL_URI=str(model_file), WORKERS="1") as service:
-        assert "watcher" not in about(service)
+        assert "reload" not in about(service)
         assert reload(service, {"Authorization": "Bearer x"})[0] == 404
-        assert "The watcher's process" not in service.log()
+        assert "The source poller's process" not in service.log()

@@ -1,4 +1,4 @@
-"""What was published, brought into one worker."""
+"""Puts a published model in the place of the one that a worker serves."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import threading
 from collections.abc import Callable
 
 from skdeploy.model import Model, measured
+from skdeploy.reload.published import PublishedState, Worker
 from skdeploy.source import Source, build, distrust, recalled
-from skdeploy.watch.state import State, Worker
 
 _log = logging.getLogger(__name__)
 
 
-class Follower:
-    """Loads what was published beside the requests, and gives it to `swap`.
+class ModelSwap:
+    """Loads published models beside the requests, and hands them to `apply`.
 
-    serves   the model that the worker has from its start
-    swap     takes a model; the next request has it. It may raise, and the old one stays
-    told     is told of each other model whether it was taken; nobody is if None
+    model      the worker's, from its start
+    apply      serves a model from the next request on; if it raises, the old one stays
+    on_swap    called for each other model with whether it is served now
     """
 
     def __init__(
         self,
         source: Source,
-        state: State,
+        state: PublishedState,
         *,
         engine: str,
-        serves: Model,
-        swap: Callable[[Model], None],
-        told: Callable[[bool], None] | None = None,
+        model: Model,
+        apply: Callable[[Model], None],
+        on_swap: Callable[[bool], None] | None = None,
     ) -> None:
         self._source = source
         self._state = state
         self._engine = engine
-        self._serves = serves
-        self._swap = swap
-        self._told = told
+        self._model = model
+        self._apply = apply
+        self._on_swap = on_swap
         self._stamp = 0
         self._loading: threading.Thread | None = None
 
@@ -48,13 +48,13 @@ class Follower:
         self._load()
 
     def poll(self) -> None:
-        """Called about once a second; costs one look at a file unless something was published."""
+        """Called about once a second; costs one `stat` of a file unless something was published."""
         if self._loading is not None and self._loading.is_alive():
             return
         stamp = self._state.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
-            self._loading = threading.Thread(target=self._load, name="follower", daemon=True)
+            self._loading = threading.Thread(target=self._load, name="reload", daemon=True)
             self._loading.start()
 
     def forget(self) -> None:
@@ -62,15 +62,15 @@ class Follower:
         self._state.forget(os.getpid())
 
     def _load(self) -> None:
-        failure, served = None, self._serves
+        failure, before = None, self._model
         try:
             self._take()
-        except Exception as error:  # it was proved by the watcher: memory, the disk, or a setting
+        except Exception as error:  # the poller proved it: memory, the disk, or a setting
             _log.exception("The worker keeps its model")
             failure = f"{type(error).__name__}: {error}"
         self._report(failure)
-        if self._told is not None and (failure or self._serves is not served):
-            self._told(failure is None)
+        if self._on_swap is not None and (failure or self._model is not before):
+            self._on_swap(failure is None)
 
     def _take(self) -> None:
         published = self._state.published()
@@ -80,23 +80,23 @@ class Follower:
         if reason := distrust(self._source, record):
             _log.warning("The model in STATE_DIR is ignored: %s", reason)
             return
-        origin = self._serves.origin
-        if (record.digest, record.version) == (self._serves.digest, origin and origin.version):
+        origin = self._model.origin
+        if (record.digest, record.version) == (self._model.digest, origin and origin.version):
             return
         model = measured(build(self._source, recalled(record, content), engine=self._engine))
-        self._swap(model)
-        self._serves = model
+        self._apply(model)
+        self._model = model
         # As at the start: no later collection walks the new model's objects.
         gc.collect()
         gc.freeze()
         _log.info("Now serving %s %s", model.passport.name, model.passport.version)
 
     def _report(self, failure: str | None) -> None:
-        origin = self._serves.origin
+        origin = self._model.origin
         worker = Worker(
             pid=os.getpid(),
-            version=self._serves.passport.version,
-            sha256=self._serves.digest,
+            version=self._model.passport.version,
+            sha256=self._model.digest,
             registry_version=origin.version if origin else None,
             failure=failure,
         )

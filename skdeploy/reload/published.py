@@ -3,8 +3,8 @@
 published.json        which model is to be served
 <sha256>.model        its file
 worker-<pid>.json     what each worker serves
-look.json             when the watcher looked last, and what went wrong
-asked                 its time of change: when somebody asked the watcher to look now
+poll.json             the outcome of the last poll
+requested             its time of change: when a poll was requested
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from skdeploy.trusted_folder import TrustedFolder
 _log = logging.getLogger(__name__)
 
 _PUBLISHED = "published.json"
-_LOOK = "look.json"
-_ASKED = "asked"
+_POLL = "poll.json"
+_REQUESTED = "requested"
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,14 +50,14 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """The watcher's last look: when, RFC 3339, and what went wrong."""
+class Poll(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a poll: when it was, RFC 3339, and what went wrong."""
 
-    looked: str
+    polled: str
     failure: str | None = None
 
 
-class State:
+class PublishedState:
     """Reads and writes that folder. Every file is the old one or the new one, never half of it."""
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class State:
         """Remove what an earlier run left: this one serves what its source names. Raises OSError."""
         if (self.folder / _PUBLISHED).exists():
             _log.warning("STATE_DIR=%s holds the model of an earlier run, which is ignored", self.folder)
-        for pattern in (_PUBLISHED, "*.model", "worker-*.json", _LOOK, _ASKED):
+        for pattern in (_PUBLISHED, "*.model", "worker-*.json", _POLL, _REQUESTED):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
@@ -123,22 +123,22 @@ class State:
             (worker for worker in found if worker and _is_alive(worker.pid)), key=lambda worker: worker.pid
         )
 
-    def note(self, look: Look) -> None:
-        """Say how the watcher's look went. Raises OSError."""
-        self._files.write(_LOOK, msgspec.json.encode(look))
+    def note(self, poll: Poll) -> None:
+        """Record the outcome of a poll. Raises OSError."""
+        self._files.write(_POLL, msgspec.json.encode(poll))
 
-    def last_look(self) -> Look | None:
-        """How the watcher's last look went; None before the first."""
-        look: Look | None = self._read(_LOOK, Look)
-        return look
+    def last_poll(self) -> Poll | None:
+        """The outcome of the last poll; None before the first."""
+        poll: Poll | None = self._read(_POLL, Poll)
+        return poll
 
-    def ask(self) -> None:
-        """Ask the watcher to look now. Raises OSError."""
-        self._files.write(_ASKED, b"")
+    def request_poll(self) -> None:
+        """Have the source polled now. Raises OSError."""
+        self._files.write(_REQUESTED, b"")
 
-    def asked(self) -> int:
-        """Changes when the watcher is asked to look."""
-        return _changed(self.folder / _ASKED)
+    def requested(self) -> int:
+        """Changes when a poll is requested."""
+        return _changed(self.folder / _REQUESTED)
 
     def _read(self, name: str, kind: type[Any]) -> Any:
         with contextlib.suppress(OSError, msgspec.DecodeError):

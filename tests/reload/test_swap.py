@@ -12,8 +12,8 @@ import pytest
 import skdeploy
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
+from skdeploy.reload import ModelSwap, SourcePoller
 from skdeploy.source import Source, fetch, record_of
-from skdeploy.watch import Follower, Watcher
 from tests.following import saved, state_in
 from tests.stores import sha256
 
@@ -23,22 +23,22 @@ def test_it_tells_of_each_other_model_whether_it_was_taken(regressor_file: Path,
     path = Path(shutil.copy(regressor_file, tmp_path / "served.bin"))
     source, serves = Source(uri=str(path)), skdeploy.load(path)
     state = state_in(tmp_path / "state")
-    watcher = Watcher(source, state, engine="sklearn", interval=1, served=(serves.digest, None))
+    poller = SourcePoller(source, state, engine="sklearn", interval=1, served=(serves.digest, None))
     told: list[bool] = []
     taken: list[Model] = []
 
-    def swap(model: Model) -> None:
+    def apply(model: Model) -> None:
         if not told:
             raise SettingsError("ID_FIELD is a column of the model.")
         taken.append(model)
 
-    follower = Follower(source, state, engine="sklearn", serves=serves, swap=swap, told=told.append)
-    follower.catch_up()
+    model_swap = ModelSwap(source, state, engine="sklearn", model=serves, apply=apply, on_swap=told.append)
+    model_swap.catch_up()
     assert told == []
     passport = saved(path, 2.0)
-    watcher.look()
+    poller.poll()
     for _ in range(3):
-        follower.catch_up()
+        model_swap.catch_up()
     assert told == [False, True]
     assert [model.passport.version for model in taken] == [passport.version]
 
@@ -49,7 +49,7 @@ def kept(regressor_file: Path, tmp_path: Path) -> Kept:
 
 
 class Kept:
-    """A follower of a file, in whose folder any model can be published under any record."""
+    """A swap for a file, in whose folder any model can be published under any record."""
 
     def __init__(self, regressor_file: Path, tmp_path: Path) -> None:
         self.path = Path(shutil.copy(regressor_file, tmp_path / "served.bin"))
@@ -65,14 +65,14 @@ class Kept:
 
     def catch_up(self, sha256: str | None = None) -> list[str]:
         """The versions that a new worker takes over."""
-        follower = Follower(
+        swap = ModelSwap(
             Source(uri=str(self.path), sha256=sha256),
             self.state,
             engine="sklearn",
-            serves=skdeploy.load(self.path),
-            swap=lambda model: self.taken.append(model.passport.version),
+            model=skdeploy.load(self.path),
+            apply=lambda model: self.taken.append(model.passport.version),
         )
-        follower.catch_up()
+        swap.catch_up()
         return self.taken
 
 
