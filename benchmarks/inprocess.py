@@ -17,6 +17,7 @@ from typing import Any, cast
 import skdeploy
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
+from skdeploy.web.arrival import Reads
 from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
 from skdeploy.web.http import HttpProtocol, Limits, Tails
@@ -52,9 +53,10 @@ class InProcess:
         limits = Limits(settings.client_timeout, settings.keepalive, settings.max_body, lambda _: False)
         tails, memory, opened = Tails(), BodyMemory(), set[HttpProtocol]()
         tails.renew()
+        reads = Reads(None)
         self._open: list[tuple[HttpProtocol, Wire]] = []
         for _ in range(connections):
-            protocol = HttpProtocol(self._loop, limits, tails, memory, opened, self.front.handle)
+            protocol = HttpProtocol(self._loop, limits, tails, memory, opened, self.front.handle, reads)
             wire = Wire()
             protocol.connection_made(cast(asyncio.BaseTransport, wire))
             self._open.append((protocol, wire))
@@ -70,7 +72,8 @@ class InProcess:
         for (protocol, wire), request in zip(self._open[first:], requests, strict=False):
             wire.written.clear()
             wire.waits = True
-            protocol.data_received(request)
+            protocol.get_buffer(-1)[: len(request)] = request
+            protocol.buffer_updated(len(request))
 
     def leave(self, place: int) -> None:
         """Let a client go away."""

@@ -45,7 +45,7 @@ def measure(_chosen: Sequence[str], rounds: int, seconds: int) -> Document:
 
 def _measure_looks(session: Session, rates: dict[str, Any], number: int) -> None:
     """In turns, in one process: a start's rate differs from the next one's by more than what is measured."""
-    server = _server("skdeploy", {}, "benchmarks.looks:switch()")
+    server = ours("skdeploy", {}, "benchmarks.looks:switch()")
     with session.up(dataclasses.replace(server, path=looks.path(1))) as up:
         for _ in range(_TURNS):
             for place, name in enumerate(looks.LOOKS):
@@ -70,7 +70,7 @@ def _measure_crowd(session: Session, crowd: dict[str, Any], number: int) -> None
 
 
 def _crowded(session: Session, settings: dict[str, str], connections: int) -> load.Goodput:
-    with session.up(_server("skdeploy-sklearn", settings)) as up:
+    with session.up(ours("skdeploy-sklearn", settings)) as up:
         return _goodput(session, up, up.server.path, connections)
 
 
@@ -79,7 +79,7 @@ def _goodput(session: Session, up: Running, path: str, connections: int) -> load
     return load.goodput(url, up.bodies[1], connections=connections, seconds=session.seconds, cpu=up.cpus.load)
 
 
-def _server(key: str, settings: dict[str, str], application: str = "predict:app") -> Server:
+def ours(key: str, settings: dict[str, str], application: str = "predict:app") -> Server:
     """Ours, in the environment that the benchmark itself runs in."""
     gunicorn = (sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", application)
     server = SERVERS[key]

@@ -45,6 +45,7 @@ from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
 from skdeploy.web import logs, metrics, worker  # noqa: E402
 from skdeploy.web.app import EXTENSION  # noqa: E402
+from skdeploy.web.deaths import Deaths, say_farewell  # noqa: E402
 from skdeploy.web.serving import Slot  # noqa: E402
 
 try:
@@ -79,6 +80,9 @@ class Worker(worker.EventLoopWorker):
 
 address = settings.bind_address
 
+if settings.metrics:
+    metrics_folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    deaths = Deaths(metrics_folder)
 
 pollers: list[int] = []
 
@@ -111,11 +115,16 @@ def on_exit(_server: object) -> None:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def child_exit(_server: object, ended: Worker) -> None:
+def child_exit(server: Any, ended: Worker) -> None:
     """Gunicorn's hook, called in the main process when a worker has ended."""
     Worker.shares.leave(ended.age)
-    if settings.metrics:
-        metrics.forget(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), ended.pid)
+    if not settings.metrics:
+        return
+    metrics.forget(metrics_folder, ended.pid)
+    reason = deaths.reason(ended.pid, timed_out=ended.aborted)
+    service = getattr(server.app.wsgi(), "extensions", {}).get(EXTENSION)
+    if reason is not None and service is not None:
+        service.metrics.died(reason)
 
 
 def worker_exit(_server: object, ending: Worker) -> None:
@@ -132,7 +141,10 @@ def worker_exit(_server: object, ending: Worker) -> None:
         if ending.service.metrics is not None:
             ending.service.metrics.flush()
         ending.service.middleware.end()
-    end_process(code if isinstance(code, int) else 1)
+    code = code if isinstance(code, int) else 1
+    if settings.metrics:
+        say_farewell(metrics_folder, ending.pid, code)
+    end_process(code)
 
 
 bind = f"[{address}]:{settings.port}" if ":" in address else f"{address}:{settings.port}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy as np
 from skdeploy.drift.binning import Counts, counter
 from skdeploy.drift.psi import records
 from skdeploy.drift.sketch import Sketch
-from skdeploy.schema import Table
+from skdeploy.schema import Table, as_list
 
 # Of a large table so many records are looked at: enough for a share, and a few percent of its scoring.
 _MOST_OF_A_TABLE = 1024
+# Records of a table that is joined with others before it is binned.
+_SMALL = 1000
 
 
 class Meter:
@@ -34,6 +37,15 @@ class Meter:
         """
         pairs = zip(self._counters, table.cells, strict=True)
         return np.concatenate([count(column) for count, column in pairs])
+
+    def counting(self, tables: Sequence[Table]) -> Iterator[Counts]:
+        """The counts of several such tables together, one column after the other."""
+        small = [table for table in tables if table.count <= _SMALL]
+        large = [table for table in tables if table.count > _SMALL]
+        for place, count in enumerate(self._counters):
+            # Binning each small table by itself would cost more than the join.
+            joined = [*chain.from_iterable(as_list(table.cells[place]) for table in small)]
+            yield sum((count(table.cells[place]) for table in large), count(joined))
 
     def by_column(self, counts: Counts) -> dict[str, Counts]:
         """The counts of each column and output, by its name."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,12 @@ from skdeploy.drift.binning import Counts
 from skdeploy.drift.meter import Meter, with_outputs
 from skdeploy.drift.psi import Drifted, drifted
 from skdeploy.drift.sketch import Sketch
-from skdeploy.schema import Table, as_list
+from skdeploy.schema import Table
 
 # Cells between two folds; of more records than have so many, a sample is looked at.
 _MOST_CELLS = 15_000
 _LEAST_RECORDS = 50
 _SECONDS = 1.0
-# Records of a table that is joined with others before it is binned.
-_SMALL = 1000
 
 
 class Window:
@@ -105,6 +102,11 @@ class Window:
         return drifted(self.meter.sketch, self.counts)
 
     def _fold(self) -> None:
+        for _ in self.folding():
+            pass
+
+    def folding(self) -> Iterator[None]:
+        """As `fold`, in pieces, a column each, between which the calling thread may do other things."""
         with self._folding:
             self._due = time.monotonic() + _SECONDS
             with self._lock:
@@ -114,22 +116,16 @@ class Window:
                     self._every //= 2
             if not pending:
                 return
-            newer = self._newer + self._counted(pending)
+            counted: list[Counts] = []
+            for counts in self.meter.counting(pending):
+                counted.append(counts)
+                yield
+            newer = self._newer + np.concatenate(counted)
             self._newer_records += waited
             if self._newer_records * 2 < self._size:
                 self._newer = newer
             else:
                 self._older, self._newer, self._newer_records = newer, np.zeros(self.meter.size), 0
-
-    def _counted(self, pending: list[Table]) -> Counts:
-        counted: Counts = np.zeros(self.meter.size)
-        small: list[Table] = []
-        for table in pending:
-            if table.count <= _SMALL:
-                small.append(table)
-            else:
-                counted += self.meter.count(table)
-        return counted + self.meter.count(_joined(small)) if small else counted
 
     def _sampled(self, table: Table) -> Table:
         """Of a table some record of which is looked at, those that are: evenly spaced.
@@ -157,10 +153,3 @@ class Window:
                 kept.append(table if table.count == 1 else table.rows(places))
                 self._waiting += len(places)
         self._pending = kept
-
-
-def _joined(tables: Sequence[Table]) -> Table:
-    """One table of many small ones: binning each by itself would cost more than the join."""
-    columns = zip(*(table.cells for table in tables), strict=True)
-    cells = [list(chain.from_iterable(map(as_list, column))) for column in columns]
-    return Table(cells, sum(table.count for table in tables))

@@ -26,7 +26,8 @@ class RequestContext:
     remote     the client's address
     body       the whole body; None while it has not been read, or where it is larger than MAX_BODY
     body_size  bytes that came, or that Content-Length announces
-    began      time.monotonic() when the request had arrived
+    began      time.monotonic() when its first byte was there, read or not
+    arrived    the same when it had been read to its end
     waited     seconds from then until it was taken up
     shed       it came when as many requests waited as may
     options    what the query of a prediction asks for
@@ -42,14 +43,14 @@ class RequestContext:
     bad        the bad cells
     route      the path, if the service has it
     status     of the answer
-    seconds    from its arrival to its answer
+    seconds    from its first byte to its answer
     answer     the answer's body
     """
 
     __slots__ = (
-        "answer", "bad", "began", "body", "body_size", "encode", "headers", "host", "identity", "key",
-        "method", "model", "options", "parse", "path", "predict", "predicted", "query", "records", "rejected",
-        "remote", "route", "scheme", "seconds", "shed", "status", "unscorable", "waited",
+        "answer", "arrived", "bad", "began", "body", "body_size", "encode", "headers", "host", "identity",
+        "key", "method", "model", "options", "parse", "path", "predict", "predicted", "query", "records",
+        "rejected", "remote", "route", "scheme", "seconds", "shed", "status", "unscorable", "waited",
     )  # fmt: skip
 
     identity: Identity
@@ -64,7 +65,7 @@ class RequestContext:
         self.remote = ""
         self.body: bytes | None = None
         self.body_size = 0
-        self.began = 0.0
+        self.began = self.arrived = 0.0
         self.waited = 0.0
         self.shed = False
         self.options: Any = None
@@ -106,7 +107,7 @@ class WsgiContext(RequestContext):
     def __init__(self, environ: dict[str, Any]) -> None:
         super().__init__()
         self.environ = environ
-        self.began = time.monotonic()
+        self.began = self.arrived = time.monotonic()
         self.method = environ["REQUEST_METHOD"]
         self.path = environ.get("PATH_INFO", "")
         self.query = environ.get("QUERY_STRING", "")

@@ -47,12 +47,12 @@ class Board(Collector):
         self._written = b""
         self._failed = False
 
-    def publish(self, pid: int) -> None:
-        """Write what the worker of this number has seen; it does so about once a second, in one thread."""
+    def publish(self, pid: int) -> Iterator[None]:
+        """Write what the worker of this number has seen; about once a second, in pieces."""
         serving = self._slot.current
         if serving.drift is None or self._folder is None:
             return
-        serving.drift.fold()
+        yield from serving.drift.folding()
         seen = _Seen(serving.model.digest, serving.drift.total.tolist())
         content = msgspec.json.encode(seen)
         if content == self._written:

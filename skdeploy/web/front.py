@@ -171,7 +171,7 @@ class Front:
             def run() -> Any:
                 if request.gone:
                     return problems.CLIENT_GONE
-                if time.monotonic() > request.began + patience:
+                if time.monotonic() > request.arrived + patience:
                     return problems.respond(too_late())
                 return work(request)
 
@@ -203,10 +203,10 @@ class Front:
             else:
                 headers = pages.JSON if answered.status == 200 else problems.HEADERS
                 self._finish(answered.context, (answered.status, headers, answered.body))
-        middleware.record([answered.context for answered in usual])
         for request, _, body in usual:
             head = self._heads[request.scheme] + request.identity.lines()
             request.protocol.respond(request, head, body)
+        middleware.record([answered.context for answered in usual])
 
     # Everything else
 
@@ -237,7 +237,7 @@ class Front:
         environ = wsgi.environ_of(request, multiprocess=self._settings.workers != 1)
 
         def run() -> Answer:
-            request.waited = time.monotonic() - request.began
+            request.waited = time.monotonic() - request.arrived
             try:
                 status, headers, body = wsgi.call(self._app, environ)
             except Exception:  # an application's own errors are answered by itself

@@ -41,6 +41,9 @@ from skdeploy.web.rules import (
 )
 
 if TYPE_CHECKING:
+    import socket
+
+    from skdeploy.web.arrival import Reads
     from skdeploy.web.bodies import BodyMemory
 
 # Bytes that are parsed in one go: what is pipelined behind them may have to wait unparsed.
@@ -95,6 +98,7 @@ class LoopRequest(RequestContext):
         super().__init__()
         self.method = self.path = ""
         self.protocol = protocol
+        self.began = protocol.came
         self.version = "1.1"
         self.port = 0
         self.keep_alive = True
@@ -143,12 +147,14 @@ class Tails:
         self.close = date + b"Connection: close\r\n\r\n"
 
 
-class HttpProtocol(asyncio.Protocol):
+class HttpProtocol(asyncio.BufferedProtocol):
     """One connection.
 
     handle       is given each request when it is complete; `respond` takes its answer
     connections  of this worker; this one is in it while it is open
     memory       counts the bodies that this worker holds
+    reads        what the worker's connections are read into, and how late
+    connection   its socket, which is asked when bytes came; None: they come when they are read
     """
 
     def __init__(
@@ -159,9 +165,14 @@ class HttpProtocol(asyncio.Protocol):
         memory: BodyMemory,
         connections: set[HttpProtocol],
         handle: Callable[[LoopRequest], None],
+        reads: Reads,
+        connection: socket.socket | None = None,
     ) -> None:
         self._loop, self._limits, self._tails, self._memory = loop, limits, tails, memory
         self._connections, self._handle = connections, handle
+        self._reads, self._socket = reads, connection
+        # time.monotonic() when the bytes that were read last had come.
+        self.came = 0.0
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
         # Requests in their order, from the end of their head until their answer is written; and those of them
@@ -219,8 +230,14 @@ class HttpProtocol(asyncio.Protocol):
         self._ready.clear()
         self._request = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Bytes are about to be read: see since when they have been there."""
+        self.came = max(self.came, self._reads.came(self._socket, self._scheme))
+        return self._reads.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes of one or several requests."""
+        data = bytes(self._reads.buffer[:nbytes])
         self._received_at = self._loop.time()
         if self._unparsed:  # TLS delivers what it has, paused or not
             data = bytes(self._unparsed) + data
@@ -495,7 +512,7 @@ class HttpProtocol(asyncio.Protocol):
     # Requests and their answers
 
     def _complete(self, request: LoopRequest) -> None:
-        request.began = time.monotonic()
+        request.arrived = time.monotonic()
         if not request.keep_alive:
             self._ended = True
         self._ready.append(request)

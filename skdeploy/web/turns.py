@@ -126,7 +126,7 @@ class Turns:
             pending.popleft()
             if request.gone:
                 self._refuse(request, problems.CLIENT_GONE)
-            elif not self.is_quick and time.monotonic() > request.began + self._patience:
+            elif not self.is_quick and time.monotonic() > request.arrived + self._patience:
                 self._refuse(request, problems.respond(too_late()))
             else:
                 taken.append(request)

@@ -17,7 +17,7 @@ import ssl
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvloop
@@ -27,6 +27,7 @@ from gunicorn.workers.base import Worker
 from skdeploy.reload import ModelSwap
 from skdeploy.settings import Settings
 from skdeploy.web.app import EXTENSION, Service, foreign_hooks
+from skdeploy.web.arrival import BusyTime, Reads, stamp
 from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
 from skdeploy.web.http import LINGER, HttpProtocol, Limits, Tails
@@ -49,6 +50,8 @@ _STEP_BACK = 0.01
 _HANDSHAKE = 0.05
 # Seconds for which a connection is not called idle.
 _NEW = 0.1
+# Seconds that a piece of the bookkeeping takes, about, and that requests have until the next one.
+_PIECE, _BETWEEN_PIECES = 0.0003, 0.005
 # Seconds without accepting after the process ran out of file descriptors and had none to give back.
 _EXHAUSTED = 0.1
 
@@ -157,6 +160,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._front = Front(loop, self.wsgi, self._answering_service(), self.settings)
         self._tails = Tails()
         self._tails.renew()
+        self._busy = BusyTime()
         self._make_protocol = self._protocol_factory()
         for sig in _ENDING:
             loop.add_signal_handler(sig, self._told_to_end, sig)
@@ -164,6 +168,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         _release_signals()
         for listener in self.sockets:
             listener.setblocking(False)
+            stamp(listener)
             loop.add_reader(listener.fileno(), self._accept, listener)
         self._sweep()
         self._beat()
@@ -187,7 +192,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         )
         return None
 
-    def _protocol_factory(self) -> Callable[[], HttpProtocol]:
+    def _protocol_factory(self) -> Callable[[socket.socket], HttpProtocol]:
         settings = self.settings
         limits = Limits(
             settings.client_timeout,
@@ -196,10 +201,19 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             _trust(self.cfg.forwarded_allow_ips),
         )
         memory = BodyMemory()
+        metrics = self.service.metrics if self.service is not None else None
+        reads = Reads(metrics.lag if metrics is not None else None)
 
-        def make() -> HttpProtocol:
+        def make(connection: socket.socket) -> HttpProtocol:
             return HttpProtocol(
-                self._loop, limits, self._tails, memory, self._connections, self._front.handle
+                self._loop,
+                limits,
+                self._tails,
+                memory,
+                self._connections,
+                self._front.handle,
+                reads,
+                connection,
             )
 
         return make
@@ -230,7 +244,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 self._pause_accepting(listener, _EXHAUSTED)
             return False
         connection.setblocking(False)
-        protocol = self._make_protocol()
+        protocol = self._make_protocol(connection)
         self._connecting[protocol] = self._loop.create_task(self._connect(protocol, connection))
         return True
 
@@ -288,11 +302,19 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self.model_swap is not None:
             self.model_swap.poll()
         if self.service is not None and self.service.metrics is not None:
-            self.service.metrics.beat()
+            self._run_in_pieces(self.service.metrics.beat(self._busy.passed()))
         if self.ppid != os.getppid() and self.alive:
             self.log.info("The main process has gone: the worker ends")
             self._told_to_end(signal.SIGTERM)
         self._loop.call_later(1.0, self._beat)
+
+    def _run_in_pieces(self, work: Iterator[None]) -> None:
+        """Let requests pass between pieces of what has time."""
+        deadline = time.monotonic() + _PIECE
+        for _ in work:
+            if time.monotonic() > deadline:
+                self._loop.call_later(_BETWEEN_PIECES, self._run_in_pieces, work)
+                return
 
     # The end
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -76,7 +77,7 @@ def test_any_worker_tells_the_sum_of_all(service: Service) -> None:
 
 
 def test_a_killed_worker_takes_no_count_along(service: Service) -> None:
-    """What it had told stays, its gauges go, and there are two workers again."""
+    """What it had told stays, its gauges go, there are two workers again, and its death is counted."""
     ask(service, 40)
     settled(service, 40)
     killed = service.workers()[0]
@@ -86,8 +87,34 @@ def test_a_killed_worker_takes_no_count_along(service: Service) -> None:
     assert predicted(service) == 40
     time.sleep(1.1)
     assert workers(service) == 2
+    assert deaths(service) == {"killed": 1}
     ask(service, 5)
     settled(service, 45)
+
+
+def deaths(service: Service) -> dict[str, float]:
+    """Those that there were, by reason."""
+    found = {
+        name: value for name, value in samples(service).items() if name[0] == "skdeploy_worker_deaths_total"
+    }
+    return {labels[0]: value for (_, labels), value in found.items() if value}
+
+
+def test_a_worker_that_was_told_to_end_is_no_death(service: Service) -> None:
+    """SIGTERM to a worker: another one takes its place, and nobody is woken."""
+    told = service.workers()[0]
+    os.kill(told, signal.SIGTERM)
+    wait_until(lambda: len({*service.workers()} - {told}) == 2, "another worker runs")
+    wait_until(lambda: workers(service) == 2, "two workers are counted")
+    assert deaths(service) == {}
+
+
+def test_a_worker_that_shows_no_life_is_a_death(tmp_path: Path, model_file: Path) -> None:
+    """One that is stopped is ended by gunicorn after its time-out."""
+    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "GUNICORN_CMD_ARGS": "--timeout 2"}
+    with served(tmp_path, **settings) as service:
+        os.kill(service.workers()[0], signal.SIGSTOP)
+        wait_until(lambda: deaths(service) == {"timeout": 1}, "the death is counted")
 
 
 def test_a_reload_of_gunicorn_takes_no_count_along(service: Service) -> None:
@@ -117,6 +144,55 @@ def test_another_model_is_told(service: Service, model_file: Path) -> None:
         return [key[1][3] for key, value in found if value == 1]
 
     wait_until(lambda: served_now() == [passport.version], "one model is served")
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["a new connection", "a connection that is kept"])
+def test_a_wait_in_the_kernel_is_told(tmp_path: Path, model_file: Path, kept: bool) -> None:
+    """A worker that is stopped for a second reads nothing: the request's time holds that second."""
+    with served(tmp_path, MODEL_URI=str(model_file), WORKERS="1") as service:
+        (worker,) = service.workers()
+        with contextlib.closing(service.connection()) as connection:
+            if kept:
+                connection.request("POST", "/predict", RECORD)
+                connection.getresponse().read()
+            os.kill(worker, signal.SIGSTOP)
+            connection.request("POST", "/predict", RECORD)
+            time.sleep(1)
+            os.kill(worker, signal.SIGCONT)
+            assert connection.getresponse().read()
+        found = samples(service)
+        assert found["skdeploy_request_duration_seconds_count", ("/predict",)] == 1 + kept
+        assert 1 <= found["skdeploy_request_duration_seconds_sum", ("/predict",)] < 10
+        wait_until(
+            lambda: samples(service)["skdeploy_loop_lag_seconds_sum", ()] >= 1, "the loop's lag is told"
+        )
+
+
+def test_requests_that_wait_are_in_flight(service: Service) -> None:
+    """The sum of all durations is the area under the gauge: here of requests that a stopped worker held."""
+    workers = service.workers()
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(contextlib.closing(service.connection())) for _ in range(8)]
+        for connection in connections:
+            connection.request("POST", "/predict", RECORD)
+            connection.getresponse().read()
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        for connection in connections:
+            connection.request("POST", "/predict", RECORD)
+        time.sleep(2)
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        for connection in connections:
+            assert connection.getresponse().read()
+    most = 0.0
+
+    def seen() -> bool:
+        nonlocal most
+        most = max(most, samples(service)["skdeploy_requests_in_flight", ()])
+        return most > 2
+
+    wait_until(seen, lambda: f"requests in flight: {most} at most", 5)
 
 
 def test_keys_are_for_metrics_too(tmp_path: Path, model_file: Path) -> None:

@@ -41,6 +41,16 @@ def _buckets(fast: str, slow: str) -> dict[str, str]:
     }
 
 
+def _lag(fast: str, slow: str) -> dict[str, str]:
+    name = "skdeploy_loop_lag_seconds_bucket"
+    edges = {"0.1": fast, "0.25": slow, "+Inf": slow}
+    return {_web(name, f',le="{edge}"'): values for edge, values in edges.items()}
+
+
+def _deaths(reason: str) -> str:
+    return _web("skdeploy_worker_deaths_total", f',reason="{reason}"')
+
+
 def _web(name: str, labels: str = "") -> str:
     return f'{name}{{job="skdeploy",instance="a"{labels}}}'
 
@@ -82,8 +92,13 @@ CASES = (
     Case("SkdeployShedding", {_requests("200"): "0+90x60", _requests("503", "/ready"): "0+10x60"}, None),
     Case("SkdeployWorkersMissing", {_web("skdeploy_workers"): "4x20 3x20"}, ONE),
     Case("SkdeployWorkersMissing", {_web("skdeploy_workers"): "4x60"}, None),
-    Case("SkdeployWorkersFlapping", {_web("skdeploy_workers"): "4 3 4 3 4 3 4 3 4"}, ONE, 8),
-    Case("SkdeployWorkersFlapping", {_web("skdeploy_workers"): "4x10 3 4x40"}, None),
+    Case("SkdeployRefusing", {_requests("200"): "0+50x60", _requests("422"): "0+50x60"}, WEB),
+    Case("SkdeployRefusing", {_requests("200"): "0+99x60", _requests("422"): "0+1x60"}, None),
+    Case("SkdeployRefusing", {_requests("200"): "0+50x60", _requests("429"): "0+50x60"}, None, why="shed"),
+    Case("SkdeployLoopLag", _lag("0+90x60", "0+100x60"), ONE),
+    Case("SkdeployLoopLag", _lag("0+100x60", "0+100x60"), None),
+    Case("SkdeployWorkersDying", {_deaths("killed"): "0x25 1x20"}, {**ONE, "reason": "killed"}),
+    Case("SkdeployWorkersDying", {_deaths("killed"): "6x60"}, None, why="long ago"),
     Case(
         "SkdeployModelRefused",
         {_web("skdeploy_model_reloads_total", ',result="failed"'): "0x25 1x20"},

@@ -32,7 +32,8 @@ def exposed(model: Model, folder: Path) -> dict[str, set[str]]:
     client.post("/predict", json=[GOOD] * 600)
     client.post("/predict", json={})
     app.extensions["skdeploy"].metrics.reloaded(True)
-    app.extensions["skdeploy"].metrics.beat()
+    for _ in app.extensions["skdeploy"].metrics.beat(0.5):
+        pass
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {one.name: set(one.labels) for family in families for one in family.samples}
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import re
+import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +162,23 @@ def test_sigterm_ends_a_service_whose_clients_are_in_a_handshake(
         assert status(service, trusted, "/health") == 200
         assert service.stop() == 0
         assert "cut off" not in service.log()
+
+
+def test_a_wait_in_the_kernel_is_told(service: Service, trusted: ssl.SSLContext) -> None:
+    """Over TLS as well, to a tick of the kernel: a worker that is stopped for a second reads nothing."""
+    (worker,) = service.workers()
+    with secured(service, trusted) as connection:
+        connection.sendall(request(GOOD))
+        assert connection.recv(64 * 1024)
+        os.kill(worker, signal.SIGSTOP)
+        connection.sendall(request(GOOD))
+        time.sleep(1)
+        os.kill(worker, signal.SIGCONT)
+        assert connection.recv(64 * 1024)
+        connection.sendall(head("Connection: close", method="GET", path="/metrics", kind=None))
+        told = taken(connection).decode()
+    longer = re.search(r'skdeploy_request_duration_seconds_bucket{le="0.82",route="/predict"} (.*)', told)
+    every = re.search(r'skdeploy_request_duration_seconds_count{route="/predict"} (.*)', told)
+    assert longer is not None
+    assert every is not None
+    assert float(longer[1]) < float(every[1])

@@ -28,6 +28,12 @@ def asked(model: Model, records: int, **settings: str) -> Slot:
     return slot
 
 
+def publish(board: Board, pid: int) -> None:
+    """All of it."""
+    for _ in board.publish(pid):
+        pass
+
+
 def shown(board: Board) -> dict[str, float]:
     """What Prometheus gets, by name and column."""
     registry = CollectorRegistry()
@@ -55,7 +61,7 @@ def test_the_workers_windows_are_one(regressor: Model, tmp_path: Path) -> None:
     boards = []
     for pid in (11, 12):
         boards.append(Board(tmp_path, asked(regressor, 300)))
-        boards[-1].publish(pid)
+        publish(boards[-1], pid)
     found = shown(boards[0])
     assert found == shown(boards[1])
     assert found.pop("skdeploy_drift_window_records") == 600
@@ -74,10 +80,10 @@ def test_another_model_begins_with_nothing(regressor: Model, classifier: Model, 
     """What was asked of the other one is not counted against its training data."""
     slot = asked(regressor, 60)
     board = Board(tmp_path, slot)
-    board.publish(7)
+    publish(board, 7)
     slot.swap(classifier)
     assert shown(board) == {"skdeploy_drift_window_records": 0}
-    board.publish(7)
+    publish(board, 7)
     assert shown(board) == {"skdeploy_drift_window_records": 0}
 
 
@@ -86,7 +92,7 @@ def test_who_does_not_look_for_drift_has_none(regressor: Model, tmp_path: Path) 
     slot = asked(regressor, 1, DRIFT_WINDOW="0")
     assert slot.current.drift is None
     board = Board(tmp_path, slot)
-    board.publish(7)
+    publish(board, 7)
     assert shown(board) == {}
     assert not list(tmp_path.iterdir())
 
@@ -97,8 +103,8 @@ def test_a_full_disk_is_said_once(regressor: Model, tmp_path: Path, caplog: pyte
     slot = asked(regressor, 1)
     board = Board(folder, slot)
     for _ in range(3):
-        board.publish(7)
+        publish(board, 7)
     assert caplog.text.count("Drift is not told") == 1
     folder.mkdir()
-    board.publish(7)
+    publish(board, 7)
     assert shown(board)["skdeploy_drift_window_records"] == 1

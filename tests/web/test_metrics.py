@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,12 @@ def client(regressor: Model) -> FlaskClient:
 
 
 def samples(client: FlaskClient, name: str) -> dict[tuple[str, ...], float]:
-    """The values of a sample, by those of its labels in order of the labels' names."""
+    """The values of a sample that are not 0, by those of its labels in order of the labels' names."""
+    return {labels: value for labels, value in exposed(client, name).items() if value}
+
+
+def exposed(client: FlaskClient, name: str) -> dict[tuple[str, ...], float]:
+    """The same of all."""
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {
         tuple(value for _, value in sorted(one.labels.items())): one.value
@@ -101,6 +107,45 @@ def test_bad_cells_are_counted_by_column_and_reason(client: FlaskClient, reason:
     assert samples(client, "rejected_cells_total") == {(column, reason): 1}
 
 
+def test_counters_stand_at_0_from_the_start(client: FlaskClient) -> None:
+    """A first failure is an increase, whatever fails first."""
+    assert {("POST", "/predict", str(status)) for status in (200, 400, 422, 500, 503)} <= {
+        *exposed(client, "requests_total")
+    }
+    for name, values in (
+        ("records_total", ("predicted", "rejected", "unscorable", "unanswered")),
+        ("model_reloads_total", ("ok", "failed")),
+        ("worker_deaths_total", ("exit", "killed", "out_of_memory", "timeout")),
+        ("phase_duration_seconds_count", ("parse", "predict", "encode")),
+        ("request_duration_seconds_count", ("/predict",)),
+    ):
+        found = exposed(client, name)
+        found.pop(("/metrics",), None)
+        assert found == {(value,): 0 for value in values}
+    cells = exposed(client, "rejected_cells_total")
+    assert set(cells.values()) == {0}
+    assert {("kind", "category"), ("age", "range"), (UNKNOWN, "unknown_column"), (RECORD, "type")} <= {*cells}
+
+
+def test_the_edges_of_durations_are_at_most_a_quarter_apart(client: FlaskClient) -> None:
+    """From 0.1 ms to 30 s."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    edges = [
+        float(one.labels["le"])
+        for family in families
+        for one in family.samples
+        if one.name == "skdeploy_request_duration_seconds_bucket"
+    ][:-1]
+    assert (edges[0], edges[-1] >= 30) == (0.0001, True)
+    assert all(after <= before * 1.2501 for before, after in pairwise(edges))
+
+
+def test_good_records_of_a_refused_list_are_unanswered(client: FlaskClient) -> None:
+    """A list is refused for one record: the others are neither predicted nor rejected."""
+    assert client.post("/predict", json=[GOOD, GOOD, GOOD | {"age": "3"}]).status_code == 422
+    assert samples(client, "records_total") == {("unanswered",): 2, ("rejected",): 1}
+
+
 def test_a_record_that_is_none_has_no_column(client: FlaskClient) -> None:
     """An element of a list that is no object is a bad record, not a column that a caller named."""
     assert client.post("/predict", json=[GOOD, 7]).status_code == 422
@@ -117,7 +162,7 @@ def test_the_model_is_told(client: FlaskClient, regressor: Model) -> None:
 
 def test_requests_in_flight_are_a_mean_of_time(client: FlaskClient) -> None:
     """The scrape is in flight itself, and nobody else: between nobody and one."""
-    assert 0 <= samples(client, "requests_in_flight")[()] <= 1
+    assert 0 <= exposed(client, "requests_in_flight")[()] <= 1
 
 
 def test_openmetrics_by_accept(client: FlaskClient) -> None:

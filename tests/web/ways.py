@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from skdeploy.model import Model
 from skdeploy.settings import Settings
 from skdeploy.web import create_app
+from skdeploy.web.arrival import Reads
 from skdeploy.web.bodies import BodyMemory
 from skdeploy.web.front import Front
 from skdeploy.web.http import HttpProtocol, Limits, Tails
@@ -39,7 +40,8 @@ class Loop:
         limits = Limits(settings.client_timeout, settings.keepalive, settings.max_body, lambda _: False)
         tails, memory, connections = Tails(), BodyMemory(), set[HttpProtocol]()
         tails.renew()
-        self._make = lambda: HttpProtocol(loop, limits, tails, memory, connections, self.front.handle)
+        reads = Reads(None)
+        self._make = lambda: HttpProtocol(loop, limits, tails, memory, connections, self.front.handle, reads)
         self._close = weakref.finalize(self, _close, self.front, self._runner)
 
     def __enter__(self) -> Self:
