@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
+import shutil
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import skdeploy
 from skdeploy.reload import PublishedState
@@ -77,6 +85,69 @@ def test_twenty_models_under_load(service: Service, model_file: Path, fact: Call
     assert dict(asked.answers.keys()) == {version: made[version] for version, _ in asked.answers}
     assert len(asked.answers) > 15
     fact("every answer is that of the version it names", asked.answers.total(), 0)
+
+
+# By the name of a model: what a record of `a` and `b` predicts. Their columns are in opposite orders.
+FORMULAS: dict[str, Callable[[float, float], float]] = {
+    "ab": lambda a, b: a + 10 * b,
+    "ba": lambda a, b: 100 * b + 1000 * a,
+}
+
+
+def permuted(folder: Path) -> list[Path]:
+    """Files with the models of FORMULAS."""
+    generator = np.random.default_rng(7)
+    frame = pd.DataFrame({"a": generator.uniform(0, 9, 60), "b": generator.uniform(0, 9, 60)})
+    paths = []
+    for name, formula in FORMULAS.items():
+        target = formula(frame["a"], frame["b"])  # type: ignore[arg-type]
+        columns = frame[[*name]]
+        skdeploy.save(LinearRegression().fit(columns, target), columns, target, folder / name, name=name)
+        paths.append(folder / name)
+    return paths
+
+
+def test_no_request_is_scored_by_a_model_that_did_not_decode_it(tmp_path: Path) -> None:
+    """Each answer is right by the model that it names: lone records, which share a call, and long lists."""
+    models = permuted(tmp_path)
+    source = Path(shutil.copy(models[0], tmp_path / "served.bin"))
+    done, seen, wrong = threading.Event(), Counter[str](), list[Any]()
+
+    def ask(service: Service, seed: int) -> None:
+        generator = random.Random(seed)
+        with closing(service.connection()) as connection:
+            while not done.is_set():
+                count = generator.choice((1, 1, 1, 40, 2500))
+                records = [{"b": generator.uniform(0, 9), "a": generator.uniform(0, 9)} for _ in range(count)]
+                connection.request("POST", "/predict", json.dumps(records))
+                response = connection.getresponse()
+                answer = json.loads(response.read())
+                if response.status != 200:
+                    wrong.append(answer)
+                    return
+                name = answer["model"]["name"]
+                expected = [FORMULAS[name](record["a"], record["b"]) for record in records]
+                got = answer["predictions"]
+                seen[name] += 1
+                if got != pytest.approx(expected, rel=1e-9):
+                    wrong.append((name, records[0], got[0]))
+
+    settings = {"MODEL_URI": str(source), "WORKERS": "2", "WATCH_SECONDS": "0.2"}
+    with served(tmp_path, **settings) as service:
+        clients = [threading.Thread(target=ask, args=(service, seed)) for seed in range(16)]
+        for client in clients:
+            client.start()
+        try:
+            for turn in range(10):
+                aside = Path(shutil.copy(models[(turn + 1) % 2], tmp_path / "aside.bin"))
+                aside.replace(source)
+                serves(service, skdeploy.load(source).passport.version)
+        finally:
+            done.set()
+            for client in clients:
+                client.join()
+    assert not wrong
+    assert set(seen) == set(FORMULAS)
 
 
 @pytest.mark.robustness("fault", "the source holds half a model, and one that fails its proof")
