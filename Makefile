@@ -26,8 +26,8 @@ help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
 	  || grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
 
-serve: .venv/serve.done ## serve model.bin on port 9696
-	$(BIN)/gunicorn -c web-service/gunicorn.conf.py predict:app
+serve: .venv/serve.done ## serve model.bin on port 9696 (ARGS="other.bin --port 9797")
+	$(BIN)/python -m skdeploy serve $(ARGS)
 
 train: .venv/dev.done ## train on the flights of 2013 and write model.bin (ARGS="--help" lists the options)
 	$(BIN)/python train.py $(ARGS)

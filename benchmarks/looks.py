@@ -43,13 +43,13 @@ class Switch:
 
 
 def switch() -> Switch:
-    """All of them on the model that predict.py loads, as it does."""
-    import predict
+    """All of them on the model that skdeploy.web.wsgi loads, as it does."""
+    from skdeploy.web.wsgi import model
 
     shared = metrics.shared_folder(os.environ)
     return Switch(
         [
-            create_app(predict.model, Settings.from_env({**os.environ, **more}), shared=shared)
+            create_app(model, Settings.from_env({**os.environ, **more}), shared=shared)
             for more in LOOKS.values()
         ]
     )

@@ -49,14 +49,14 @@ def parse(content: str, where: str) -> tuple[tuple[str, bytes], ...]:
         if len(words) != 2 or not _NAME.fullmatch(words[0]) or not _DIGEST.fullmatch(words[1]):
             raise SettingsError(
                 f"{where}: line {number} is not a name and a SHA-256 of 64 hexadecimal digits, as "
-                "`python -m skdeploy key NAME` prints them."
+                "`skdeploy key NAME` prints them."
             )
         digest = bytes.fromhex(words[1])
         if digest in entries:
             raise SettingsError(f"{where}: line {number} repeats a key: one key has one line.")
         entries[digest] = words[0]
     if not entries:
-        raise SettingsError(f"{where} holds no key: add the line that `python -m skdeploy key NAME` prints.")
+        raise SettingsError(f"{where} holds no key: add the line that `skdeploy key NAME` prints.")
     return tuple((name, digest) for digest, name in entries.items())
 
 

@@ -33,11 +33,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+# What a command's exit code means, for all commands. An error says which is its own (`exit_code`).
+EXIT_CODES = {
+    0: "done; a service: stopped as it was told to",
+    1: "it failed; the message says how",
+    2: "the command line or a setting is wrong; the message says which",
+    3: "there is no model",
+    4: "the input or the output cannot be used",
+    5: "another run is doing the same",
+    6: "more records were rejected than is allowed",
+    143: "a run was told to stop",
+}
 
 
 class SkdeployError(Exception):
-    """Base of everything that skdeploy raises on purpose."""
+    """Base of everything that skdeploy raises on purpose.
+
+    exit_code   a command that ends because of it ends with this
+    """
+
+    exit_code: ClassVar[int] = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle of Exception's own would give `args` to constructors that have other parameters.
@@ -150,6 +167,8 @@ def _counted(number: int, noun: str) -> str:
 class SettingsError(SkdeployError):
     """A setting has a value that it cannot have; the message names variable, value and remedy."""
 
+    exit_code = 2
+
 
 class SaveError(SkdeployError):
     """The pipeline cannot be saved as a model; the message says what to change."""
@@ -161,6 +180,8 @@ class ExportError(SkdeployError):
 
 class ModelUnavailable(SkdeployError):
     """There is no model to predict with. A service must not start."""
+
+    exit_code = 3
 
 
 class SourceError(ModelUnavailable):
@@ -226,13 +247,19 @@ class BatchError(SkdeployError):
 class InputError(BatchError):
     """Records cannot be read; the message says what is missing or wrong, and what to do."""
 
+    exit_code = 4
+
 
 class OutputError(BatchError):
     """Predictions cannot be written; the message says why, and what to do."""
 
+    exit_code = 4
+
 
 class IntervalHeld(BatchError):
     """Another run is scoring this interval; only one may write it."""
+
+    exit_code = 5
 
 
 class IntervalCompleted(BatchError):

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from skdeploy.__main__ import main
+from tests.command import command
 from tests.stores import sha256
 
 
-def test_a_good_file_is_well(
-    regressor_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_good_file_is_well(regressor_file: Path, tmp_path: Path) -> None:
     """Every part is ok, the digest and the model are named, and the exit code is 0."""
     environment = {"MODEL_SHA256": sha256(regressor_file.read_bytes()), "MODEL_CACHE": str(tmp_path / "new")}
-    assert main(["doctor", str(regressor_file)], environment) == 0
-    lines = capsys.readouterr().out.splitlines()
+    done = command("doctor", str(regressor_file), **environment)
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == [
         f"ok    {part}" for part in ("file", "digest", "model", "cache")
     ]
@@ -24,8 +23,8 @@ def test_a_good_file_is_well(
 
 def test_the_uri_may_come_from_the_settings(regressor_file: Path) -> None:
     """Without a URI the doctor examines MODEL_URI."""
-    assert main(["doctor"], {"MODEL_URI": str(regressor_file)}) == 0
-    assert main(["doctor"], {"MODEL_URI": "none.bin"}) == 1
+    assert command("doctor", MODEL_URI=str(regressor_file)).exit_code == 0
+    assert command("doctor", MODEL_URI="none.bin").exit_code == 3
 
 
 @pytest.mark.parametrize(
@@ -44,17 +43,17 @@ def test_the_uri_may_come_from_the_settings(regressor_file: Path) -> None:
 def test_what_is_wrong_is_named_with_its_remedy(
     regressor_file: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     uri: str,
     environment: dict[str, str],
     part: str,
     remedy: str,
 ) -> None:
-    """The part that is wrong comes last, with what to do; the exit code is 1; no credential is shown."""
+    """The part that is wrong comes last, with what to do; the exit code is 2 or 3; no credential is shown."""
     (tmp_path / "broken.bin").write_bytes(regressor_file.read_bytes()[:-9])
     where = uri.format(file=regressor_file, broken=tmp_path / "broken.bin")
-    assert main(["doctor", where], environment) == 1
-    said = capsys.readouterr().out
+    done = command("doctor", where, **environment)
+    assert done.exit_code == (2 if part == "settings" else 3)
+    said = done.stdout
     last = said[said.index("WRONG") :]
     assert last.startswith(f"WRONG {part}: ")
     assert remedy in last

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from skdeploy.schema import Checked
 from skdeploy.settings import Settings
-from skdeploy.web import pages, problems, wsgi
+from skdeploy.web import pages, problems, wsgi_adapter
 from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import PREDICTION, TLS
 from skdeploy.web.http import LoopRequest, head_of
@@ -234,12 +234,12 @@ class Front:
         if request.shed:
             self._refuse(request, overloaded())
             return
-        environ = wsgi.environ_of(request, multiprocess=self._settings.workers != 1)
+        environ = wsgi_adapter.environ_of(request, multiprocess=self._settings.workers != 1)
 
         def run() -> Answer:
             request.waited = time.monotonic() - request.arrived
             try:
-                status, headers, body = wsgi.call(self._app, environ)
+                status, headers, body = wsgi_adapter.call(self._app, environ)
             except Exception:  # an application's own errors are answered by itself
                 _log.exception("The application raised")
                 return problems.INTERNAL

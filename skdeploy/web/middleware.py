@@ -23,7 +23,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from skdeploy.settings import Settings
-from skdeploy.web import problems, wsgi
+from skdeploy.web import problems, wsgi_adapter
 from skdeploy.web.access import OPEN_PATHS, KeyRing, refusal
 from skdeploy.web.context import CONTEXT, RequestContext, WsgiContext
 from skdeploy.web.headers import PREDICTION, SECURE, Cors, Headers, missing
@@ -84,7 +84,7 @@ class Middleware:
         context: RequestContext = environ.get(CONTEXT) or WsgiContext(environ)
         answer = self.begin(context)
         if answer is None:
-            status, headers, body = wsgi.call(self.app, environ)
+            status, headers, body = wsgi_adapter.call(self.app, environ)
             code = int(status[:3])
         else:
             code, headers, body = answer

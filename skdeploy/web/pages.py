@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import threading
 from typing import Any
+
+import msgspec
 
 from skdeploy import __version__
 from skdeploy.model import Model
@@ -16,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 # Set when this process has been told to end.
 draining = threading.Event()
+
+# Characters; a terminal takes no line longer than 4,096 bytes.
+_LONGEST_RECORD = 3500
 
 JSON: Headers = [("Content-Type", "application/json")]
 LINKS = {
@@ -57,6 +63,52 @@ def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, A
         "output": passport.output,
         "links": LINKS,
     }
+
+
+def first_steps(about: dict[str, Any], socket_name: Any, *, tls: bool, keys: bool) -> tuple[str, str, str]:
+    """What a service says when it has started: its address, a request that it answers, its documentation.
+
+    about         what `GET /` says
+    socket_name   of the listening socket, as `getsockname` gives it
+    tls, keys     whether it speaks TLS, and whether it asks for API keys
+    """
+    model, command = about["model"], ["curl"]
+    if isinstance(socket_name, str):
+        listens, url = f"unix:{socket_name}", "http://localhost"
+        command += ["--unix-socket", shlex.quote(socket_name)]
+    else:
+        host, port = socket_name[:2]
+        scheme = "https" if tls else "http"
+        listens, url = (
+            f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+            for name in (host, {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
+        )
+    record = {name: _example(column) for name, column in about["schema"]["properties"].items()}
+    data = msgspec.json.encode(record).decode()
+    command += [f"{url}/predict", "-H 'Content-Type: application/json'"]
+    if keys:
+        command.append('-H "X-API-Key: $API_KEY"')
+    command += ["-d", shlex.quote(data if len(data) <= _LONGEST_RECORD else "@record.json")]
+    return (
+        f"Serving {model['name']} {model['version']} on {listens}",
+        f"Try it: {' '.join(command)}",
+        f"API reference: {url}/docs",
+    )
+
+
+def _example(column: dict[str, Any]) -> Any:
+    """A value that fits a column's JSON Schema: one seen in training if the schema shows any."""
+    kinds = column["type"] if isinstance(column["type"], list) else [column["type"]]
+    for values in ("examples", "enum", "x-known-categories"):
+        if column.get(values):
+            return column[values][0]
+    if "null" in kinds:
+        return None
+    if column.get("format") == "date-time":
+        return "2026-01-31T12:00:00Z"
+    if "pattern" in column:
+        return "2026-01-31T12:00:00"
+    return {"integer": 0, "number": 0.0, "boolean": False}.get(kinds[0], "")
 
 
 def health() -> tuple[int, Headers, bytes]:

@@ -12,9 +12,9 @@ import pytest
 import skdeploy
 from examples.servers.mlflow_server import MlflowServer, mlflow_server
 from examples.servers.s3 import S3
-from skdeploy.__main__ import main
 from skdeploy.source.registry import TAG
 from tests import stores
+from tests.command import command
 
 pytestmark = pytest.mark.heavy
 
@@ -51,21 +51,18 @@ class Doctor(Protocol):
 
 
 @pytest.fixture
-def doctor(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> Doctor:
-    """Exit code and lines of `python -m skdeploy doctor` in an environment."""
+def doctor(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Doctor:
+    """Exit code and lines of `skdeploy doctor` in an environment."""
 
     def ask(uri: str, environment: Mapping[str, str]) -> tuple[int, list[str]]:
         for name in [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_", "MODEL_"))]:
             monkeypatch.delenv(name)
         stores.enter(monkeypatch, environment)
         with stores.within(30):
-            code = main(["doctor", uri], os.environ)
-        said = capsys.readouterr()
+            done = command("doctor", uri)
         for secret in ("geheim", "AKIAXYZ"):
-            assert secret not in said.out + said.err + caplog.text
-        return code, said.out.splitlines()
+            assert secret not in done.output + caplog.text
+        return done.exit_code, done.stdout.splitlines()
 
     return ask
 
@@ -100,7 +97,7 @@ def test_the_wrong_part_of_s3_is_named(
 ) -> None:
     """Credentials, endpoint, region, key or digest: the one that is wrong comes last, with its remedy."""
     code, lines = doctor(f"s3://{s3.bucket}/{key}", {**s3.environment, **changed})
-    assert code == 1
+    assert code == 3
     wrong = [index for index, line in enumerate(lines) if line.startswith("WRONG")]
     assert lines[wrong[0]].startswith(f"WRONG {part}: ")
     assert remedy in " ".join(lines[wrong[0] :])
@@ -110,7 +107,7 @@ def test_the_wrong_part_of_s3_is_named(
 def test_a_missing_bucket_is_named(s3: S3, doctor: Doctor) -> None:
     """What came before it is ok."""
     code, lines = doctor("s3://no-such-bucket/m.bin", s3.environment)
-    assert code == 1
+    assert code == 3
     assert lines[4].startswith("WRONG bucket: ")
 
 
@@ -119,7 +116,7 @@ def test_an_unreachable_store_is_named(doctor: Doctor) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
     with stores.refusing_server() as endpoint, stores.within(20):
         code, lines = doctor("s3://bucket/m.bin", {**keys, "AWS_ENDPOINT_URL_S3": endpoint})
-    assert code == 1
+    assert code == 3
     assert lines[1].startswith(f"WRONG endpoint: S3 at {endpoint} did not answer")
 
 
@@ -150,7 +147,7 @@ def test_the_wrong_part_of_the_registry_is_named(
 ) -> None:
     """Address, model, alias, version or tag: the one that is wrong comes last, with its remedy."""
     code, lines = doctor(uri, {**mlflow.environment, **changed})
-    assert code == 1
+    assert code == 3
     wrong = [index for index, line in enumerate(lines) if line.startswith("WRONG")]
     assert lines[wrong[0]].startswith(f"WRONG {part}: ")
     assert remedy in " ".join(lines[wrong[0] :])
@@ -161,7 +158,7 @@ def test_an_unreachable_registry_is_named(doctor: Doctor) -> None:
     with stores.refusing_server() as address, stores.within(20):
         there = address.replace("//", "//anna:geheim-xyz@")
         code, lines = doctor("models:/tree@champion", {"MLFLOW_TRACKING_URI": there})
-    assert code == 1
+    assert code == 3
     assert lines[2].startswith(f"WRONG tracking server: The tracking server at {address} did not answer")
 
 
@@ -172,6 +169,6 @@ def test_a_registry_that_lets_nobody_in_is_named(doctor: Doctor, status: int) ->
         code, lines = doctor(
             "models:/tree@champion", {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_TOKEN": "geheim-xyz"}
         )
-    assert code == 1
+    assert code == 3
     assert lines[-2].startswith("WRONG credentials: ")
     assert "MLFLOW_TRACKING_TOKEN" in lines[-1]

@@ -21,7 +21,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import skdeploy
-from skdeploy.__main__ import main
 from skdeploy.errors import (
     DigestMismatch,
     ExportError,
@@ -34,6 +33,7 @@ from skdeploy.model.exported import load_exported
 from skdeploy.model.exporting import export
 from skdeploy.schema import RecordReader
 from tests import pipelines
+from tests.command import command
 from tests.conftest import small_frame, small_pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -208,16 +208,13 @@ def test_a_model_without_passport_is_refused(tmp_path: Path) -> None:
         exported(tmp_path / "model.bin", tmp_path / "out")
 
 
-def test_the_command_exports_and_says_what(
-    regressor_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`export` writes the folder, which the doctor finds well; what is wrong ends in 1."""
-    assert main(["export", str(regressor_file), str(tmp_path / "out")], {}) == 0
-    assert "golden records predict" in capsys.readouterr().out
-    assert main(["doctor", str(tmp_path / "out")], {}) == 0
-    assert capsys.readouterr().out.startswith("ok    model: Model(tree")
-    assert main(["export", "none.bin", str(tmp_path / "no")], {}) == 1
-    assert "There is no model" in capsys.readouterr().err
+def test_the_command_exports_and_says_what(regressor_file: Path, tmp_path: Path) -> None:
+    """`export` writes the folder, which the doctor finds well; a model that is not there ends in 3."""
+    assert "golden records predict" in command("export", str(regressor_file), str(tmp_path / "out")).stdout
+    assert command("doctor", str(tmp_path / "out")).stdout.startswith("ok    model: Model(tree")
+    missing = command("export", "none.bin", str(tmp_path / "no"))
+    assert missing.exit_code == 3
+    assert "There is no model" in missing.stderr
 
 
 def test_scikit_learn_cannot_be_asked_for(folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import skdeploy
-from skdeploy.__main__ import main
 from skdeploy.engines.graph import Analyzer, Words
 from skdeploy.errors import DigestMismatch, ModelUnavailable, ProofFailed, SourceUnreachable, UnreadableModel
 from skdeploy.model import Model
@@ -25,6 +24,7 @@ from skdeploy.model.exported import load_exported
 from skdeploy.model.isolated import in_child
 from skdeploy.model.loading import load_model
 from tests import pipelines
+from tests.command import command
 from tests.conftest import small_frame, small_pipeline
 from tests.live import children, running, wait_until
 from tests.parallel import PARALLEL, save
@@ -233,7 +233,7 @@ def test_an_exported_model_is_the_same_as_in_this_process(tmp_path: Path) -> Non
     """A child predicts its golden records, too, and measures it."""
     pipeline, X, y = pipelines.mixed_regression()
     skdeploy.save(pipeline, X, y, tmp_path / "model.bin")
-    assert main(["export", str(tmp_path / "model.bin"), str(tmp_path / "exported")], {}) == 0
+    assert command("export", str(tmp_path / "model.bin"), str(tmp_path / "exported")).exit_code == 0
     here, there = (load_exported(tmp_path / "exported", isolated=isolated) for isolated in (False, True))
     assert (there.passport, there.probe, there.digest) == (here.passport, here.probe, here.digest)
     assert there.predict(there.probe) == here.predict(here.probe)

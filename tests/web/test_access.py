@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from skdeploy import api_keys
-from skdeploy.__main__ import main
 from skdeploy.errors import SettingsError
 from skdeploy.settings import Settings
 from skdeploy.web import access
 from skdeploy.web.access import KeyRing
+from tests.command import command
 from tests.web.contexts import asked
 
 OLD, NEW = api_keys.new_key(), api_keys.new_key()
@@ -195,19 +195,18 @@ def test_the_refusal_is_a_problem_with_a_challenge_per_scheme() -> None:
     assert b"urn:skdeploy:problem:unauthorized" in body
 
 
-def test_a_key_is_made_and_its_line_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_is_made_and_its_line_added(tmp_path: Path) -> None:
     """`key NAME --file` prints the key alone; the file gets its line, and is not for everybody."""
     path = tmp_path / "api-keys"
     path.write_text("# no end of line")
-    assert main(["key", "backend", "--file", str(path)], {}) == 0
-    assert main(["key", "phone", "--file", str(path)], {}) == 0
-    keys = capsys.readouterr().out.split()
+    keys = [command("key", name, "--file", str(path)).stdout.strip() for name in ("backend", "phone")]
     ring = KeyRing(path)
     assert [ring.name_of(asked(sent(key))) for key in keys] == ["backend", "phone"]
-    assert main(["key", "backend", "--file", str(tmp_path / "new")], {}) == 0
+    assert command("key", "backend", "--file", str(tmp_path / "new")).exit_code == 0
     assert not (tmp_path / "new").stat().st_mode & 0o007
-    assert main(["key", "b d"], {}) == 1
-    assert "'b d' cannot name a key" in capsys.readouterr().err
+    refused = command("key", "b d")
+    assert refused.exit_code == 2
+    assert "'b d' cannot name a key" in refused.stderr
 
 
 def test_standard_output_is_the_key_and_standard_error_the_line(tmp_path: Path) -> None:

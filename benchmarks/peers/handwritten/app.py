@@ -1,6 +1,6 @@
 """The model served by hand: what an engineer writes who knows the model and has time for one service.
 
-It runs the exported graph (`python -m skdeploy export`) with onnxruntime. The records are decoded into a
+It runs the exported graph (`skdeploy export`) with onnxruntime. The records are decoded into a
 Struct, which checks their types and nothing else; passport.json says how a cell becomes a number.
 """
 

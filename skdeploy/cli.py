@@ -1,0 +1,215 @@
+"""The command line, `skdeploy` or `python -m skdeploy`.
+
+skdeploy serve model.bin                       the model over HTTP
+skdeploy doctor s3://bucket/model.bin          is everything there that a service needs to start?
+skdeploy export s3://bucket/model.bin out      the model for where scikit-learn is too large
+skdeploy key backend --file api-keys           a new API key, and its line in API_KEYS_FILE
+
+What a command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skdeploy import __version__, api_keys
+from skdeploy.errors import EXIT_CODES, ModelUnavailable, SettingsError, SkdeployError
+from skdeploy.settings import SETTINGS, Settings
+from skdeploy.variables import Setting, flag
+
+if TYPE_CHECKING:
+    from skdeploy.doctor import Finding
+    from skdeploy.source import Source
+
+# Where SageMaker puts a model.
+MODEL_FOLDER = Path("/opt/ml/model")
+_MODEL_SUFFIXES = (".bin", ".joblib", ".pkl", ".skdeploy", ".skops")
+
+
+class _Failure(click.ClickException):
+    """Ends the command with a message on standard error and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click's own subclasses set the class's
+
+
+class _Group(click.Group):
+    """Errors become messages and exit codes, here for all commands."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SkdeployError as error:
+            raise _Failure(str(error), error.exit_code) from error
+        except OSError as error:
+            raise _Failure(str(error), 4) from error
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("skdeploy"):
+                raise
+            raise _Failure(f"{error.name} is not installed: run pip install 'skdeploy[serve]'.", 1) from error
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="skdeploy")
+def cli() -> None:
+    """One fitted scikit-learn pipeline, one prediction, every way to reach it."""
+
+
+def _option(setting: Setting) -> click.Option:
+    """A setting's flag, checked as its variable is."""
+    name = setting.name.removeprefix("SKDEPLOY_").lower().replace("_", "-")
+
+    def check(_context: click.Context, _parameter: click.Parameter, value: Any) -> str | None:
+        if value is None:
+            return None
+        text = str(int(value)) if isinstance(value, bool) else str(value)
+        try:
+            setting.parse(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{text!r} is not {error}.") from None
+        return text
+
+    switch = setting.parse is flag
+    meaning = setting.meaning
+    if switch:
+        meaning = meaning.removeprefix("1: ").replace("0: ", f"--no-{name}: ", 1)
+    return click.Option(
+        [setting.name, f"--{name}/--no-{name}" if switch else f"--{name}"],
+        default=None,
+        metavar=None if switch else "VALUE",
+        callback=check,
+        help=f"{meaning}  [{setting.name}{f', {setting.default}' if setting.default else ''}]",
+    )
+
+
+_FLAGS = [_option(setting) for setting in SETTINGS if not setting.secret and setting.name != "MODEL_URI"]
+
+
+@cli.command(params=_FLAGS)
+@click.argument("model", required=False)
+def serve(model: str | None, **flags: str | None) -> None:
+    """Serve MODEL over HTTP.
+
+    MODEL is a file, s3://bucket/key, models:/name@alias, models:/name/version or runs:/id/model; without it,
+    the model of MODEL_URI, or else the one in /opt/ml/model. Each flag is also a variable of the environment,
+    which the flag beats; secrets are variables only. On SIGTERM the service answers what is under way, and
+    ends.
+    """
+    os.environ.update({name: value for name, value in flags.items() if value is not None})
+    if model is not None:
+        os.environ["MODEL_URI"] = model
+    elif not os.environ.get("MODEL_URI") and MODEL_FOLDER.is_dir():
+        os.environ["MODEL_URI"] = model_in(MODEL_FOLDER)
+    # Last, for the modules of the model's own classes: nothing in it may take the place of another module.
+    folder = str(Path.cwd())
+    sys.path[:] = [*(entry for entry in sys.path if entry not in ("", folder)), folder]
+    from skdeploy.server import Server
+
+    Server().run()
+
+
+def model_in(folder: Path) -> str:
+    """The only model in a folder. Raises SettingsError if it holds none, or several."""
+    found = sorted(str(path) for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES)
+    if len(found) != 1:
+        raise SettingsError(
+            f"{folder} holds {'several models' if found else 'no model'}: say which, as in skdeploy serve "
+            f"{found[0] if found else 'model.bin'}. A model's file ends in {', '.join(_MODEL_SUFFIXES)}."
+        )
+    return found[0]
+
+
+@cli.command()
+@click.argument("uri", required=False)
+def doctor(uri: str | None) -> None:
+    """Say what is missing between here and a model.
+
+    URI is where the model comes from, by default MODEL_URI. The doctor goes the way of a service that starts,
+    and names the first part that is wrong, with a remedy.
+    """
+    from skdeploy.doctor import Finding, examine
+
+    try:
+        source, engine = _source(uri)
+    except SettingsError as error:
+        _say(Finding("settings", well=False, what=str(error)))
+        raise SystemExit(error.exit_code) from error
+    all_well = True
+    for finding in examine(source, engine):
+        _say(finding)
+        all_well &= finding.well
+    if not all_well:
+        raise SystemExit(ModelUnavailable.exit_code)
+
+
+def _say(finding: Finding) -> None:
+    said = f": {finding.what}" if finding.what else ""
+    click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.part}{said}")
+    if finding.remedy:
+        click.echo(f"      remedy: {finding.remedy}")
+
+
+@cli.command()
+@click.argument("uri")
+@click.argument("folder", type=click.Path(path_type=Path))
+def export(uri: str, folder: Path) -> None:
+    """Compile a model for where scikit-learn is too large.
+
+    The model at URI becomes model.onnx and passport.json in FOLDER, which are loaded without scikit-learn.
+    """
+    from skdeploy.model.exporting import export as export_model
+    from skdeploy.source import fetch
+
+    source, _ = _source(uri)
+    fetched = fetch(source)
+    model = export_model(
+        fetched.content,
+        folder,
+        digest=fetched.digest,
+        where=fetched.where,
+        version=__version__,
+        trusted=source.trusted,
+    )
+    golden = len(model.passport.golden.predictions)
+    click.echo(f"{folder}: {model!r}; {golden} golden records predict what they should")
+
+
+def _source(uri: str | None) -> tuple[Source, str]:
+    """The place that the argument or else the settings name, and the engine."""
+    from skdeploy.source import Source
+
+    settings = Settings.from_env(os.environ)
+    if uri:
+        settings = dataclasses.replace(settings, model_uri=uri)
+    return Source.from_settings(settings), settings.engine
+
+
+@cli.command()
+@click.argument("name")
+@click.option(
+    "--file", type=click.Path(path_type=Path), help="Add the line to this file, not to standard error."
+)
+def key(name: str, file: Path | None) -> None:
+    """Print a new API key.
+
+    It is shown this once; its line for API_KEYS_FILE goes to --file, or to standard error. NAME says in the
+    request log whose key it is.
+    """
+    new = api_keys.new_key()
+    line = api_keys.line_for(name, new)
+    if file is None:
+        click.echo(line, nl=False, err=True)
+    else:
+        api_keys.append(file, line)
+    click.echo(new)

@@ -1,0 +1,149 @@
+"""`skdeploy serve`, live: from a wheel in an empty folder, and what it does about its port."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live import ROOT, free_port, served, started, wait_until
+
+SERVE = ("-m", "skdeploy", "serve", "model.bin")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script `skdeploy` of an environment that holds the built wheel, and the packages of ours."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("skdeploy", "pyproject.toml", "README.md", "LICENSE"):
+        (source / name).symlink_to(ROOT / name)
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    build = [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(build, check=True, cwd=folder)
+    (wheel,) = folder.glob("skdeploy-*.whl")
+    environment = folder / "venv"
+    venv.create(environment, symlinks=True)
+    python = environment / "bin" / "python"
+    install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, cwd=folder)
+    ours = [path for path in sys.path if path.endswith("site-packages")]
+    (site,) = environment.glob("lib/python3*/site-packages")
+    (site / "ours.pth").write_text("\n".join(ours))
+    return environment / "bin" / "skdeploy"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, and files that are named like modules which a service imports."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for name in ("predict.py", "flask.py", "msgspec.py", "signal.py"):
+        (folder / name).write_text("raise SystemExit('the current folder took the place of a module')\n")
+    (folder / "batch").mkdir()
+    (folder / "batch" / "__init__.py").touch()
+    (folder / "flights.bin").symlink_to(ROOT / "model.bin")
+    return folder
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], folder: Path, **environ: str
+) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A command that serves, and what it said up to the last line of its start."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environ},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if "API reference: " in line:
+                break
+        yield process, said
+    finally:
+        process.terminate()
+        process.communicate(timeout=45)
+
+
+def test_an_installed_package_serves_from_any_folder(installed: Path, hostile: Path, expected: bytes) -> None:
+    """It says where it is, a request that is answered with 200, and where its documentation is."""
+    port = free_port()
+    command = [str(installed), "serve", "flights.bin", "--port", str(port), "--workers", "2"]
+    with running(command, hostile) as (process, said):
+        first, curl, docs = (line.partition("[INFO] ")[2].strip() for line in said[-3:])
+        assert first == f"Serving flight-air-time e64b23e37332 on http://127.0.0.1:{port}"
+        assert docs == f"API reference: http://127.0.0.1:{port}/docs"
+        done = subprocess.run(
+            ["sh", "-c", f"{curl.removeprefix('Try it: ')} -sw '\\n%{{http_code}}'"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        body, status = done.stdout.splitlines()
+        assert status == "200"
+        assert isinstance(json.loads(body)["prediction"], float)
+        process.terminate()
+        assert process.wait(45) == 0
+
+
+def test_the_module_leaves_the_current_folder_to_the_last(hostile: Path) -> None:
+    """`python -m` puts the folder first; nothing that lies there is imported in place of a package."""
+    command = [sys.executable, "-m", "skdeploy", "serve", "flights.bin", "--port", str(free_port())]
+    with running(command, hostile, PYTHONPATH=str(ROOT), WORKERS="1") as (_, said):
+        assert "API reference: " in said[-1]
+
+
+def test_a_taken_port_is_said_before_the_model_is_loaded(installed: Path, tmp_path: Path) -> None:
+    """There is not even a model; the message names the port and another one."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [str(installed), "serve", "none.bin", "--port", str(port)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"Port {port} of 127.0.0.1 is taken" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_of_two_that_start_at_once_one_has_the_port(tmp_path: Path) -> None:
+    """Also before the first one listens, which it does not do before its model is proved."""
+    port = str(free_port())
+    with served(tmp_path, SERVE, PORT=port, WORKERS="1") as first:
+        assert first.stop() == 0
+    with started(tmp_path, SERVE, PORT=port, WORKERS="1") as first:
+        wait_until(lambda: holds(first.pid, int(port)), "the first one has the port", 30)
+        with pytest.raises(ConnectionRefusedError):
+            first.get("/health")
+        with started(tmp_path / "second", SERVE, PORT=port, WORKERS="1") as second:
+            assert second.wait() == 1
+        wait_until(first.is_ready, "the first one serves", 60)
+
+
+def holds(pid: int, port: int) -> bool:
+    """Whether a port is bound by a process, which need not listen."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

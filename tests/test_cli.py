@@ -1,0 +1,71 @@
+"""The command line in this process: flags, messages, exit codes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from skdeploy.cli import model_in
+from skdeploy.errors import EXIT_CODES, SettingsError
+from skdeploy.settings import SETTINGS
+from tests.command import command
+
+
+def test_the_help_lists_the_exit_codes() -> None:
+    """All commands have one table."""
+    said = command("--help").stdout
+    for code, meaning in EXIT_CODES.items():
+        assert re.search(rf"^  {code} +{re.escape(meaning)}$", said, re.MULTILINE)
+
+
+def test_every_setting_but_a_secret_is_a_flag() -> None:
+    """A secret on a command line would be in the list of processes; the model is the argument."""
+    flags = set(re.findall(r"^  (--[a-z0-9-]+)", command("serve", "--help").stdout, re.MULTILINE))
+    expected = {
+        "--" + setting.name.removeprefix("SKDEPLOY_").lower().replace("_", "-")
+        for setting in SETTINGS
+        if not setting.secret and setting.name != "MODEL_URI"
+    }
+    assert flags == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("serve", "--port", "abc"),
+            "Invalid value for '--port': 'abc' is not a whole number from 1 to 65535.",
+        ),
+        (("serve", "--max-body", "ten"), "'ten' is not a size in bytes above 0, such as 10485760 or 10M."),
+        (("serve", "--prot", "1"), "Did you mean '--port'?"),
+        (("serve", "a.bin", "b.bin"), "unexpected extra argument"),
+        (("predict",), "No such command"),
+        (("export", "model.bin"), "Missing argument"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(arguments: tuple[str, ...], said: str) -> None:
+    """Before anything is loaded or bound; the message names the argument."""
+    done = command(*arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_folder_of_one_model_names_it(tmp_path: Path) -> None:
+    """As SageMaker fills /opt/ml/model; with none or several, the message asks for one."""
+    (tmp_path / "requirements.txt").touch()
+    with pytest.raises(SettingsError, match="holds no model"):
+        model_in(tmp_path)
+    (tmp_path / "a.bin").touch()
+    assert model_in(tmp_path) == str(tmp_path / "a.bin")
+    (tmp_path / "b.skdeploy").touch()
+    with pytest.raises(SettingsError, match=r"holds several models.*a\.bin"):
+        model_in(tmp_path)
+
+
+def test_the_exit_codes_are_documented() -> None:
+    """web-service/README.md has the table that the help shows."""
+    document = (Path(__file__).parent.parent / "web-service" / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", document, re.MULTILINE)
+    assert [(int(code), meaning) for code, meaning in rows] == list(EXIT_CODES.items())
