@@ -46,7 +46,7 @@ LABEL org.opencontainers.image.title="skdeploy" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="${BASE}"
 # Without --no-log-init the first entry of a large uid makes a large /var/log/lastlog.
-# The folder is for a volume, which takes its owner over: MODEL_CACHE=/var/cache/skdeploy.
+# The folder is for a volume, which takes its owner over: SKDEPLOY_MODEL_CACHE=/var/cache/skdeploy.
 RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
     --shell /usr/sbin/nologin app \
     && install -d -o app -g app /var/cache/skdeploy
@@ -54,7 +54,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    BIND_ADDRESS=0.0.0.0 \
+    SKDEPLOY_BIND_ADDRESS=0.0.0.0 \
     MLFLOW_DISABLE_TELEMETRY=true
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
@@ -71,7 +71,7 @@ EXPOSE 9696
 # http.client, because urllib would follow a proxy that the environment names.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python3", "-c", \
     "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 9696), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
-# gunicorn drains on SIGTERM: give `docker stop -t` more seconds than GRACEFUL_TIMEOUT.
+# gunicorn drains on SIGTERM: give `docker stop -t` more seconds than SKDEPLOY_GRACEFUL_TIMEOUT.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app"]
 

@@ -41,7 +41,7 @@ batch-demo: .venv/dev.done ## load the flights into SQLite, score a month by day
 screenshots: .venv/dev.done ## the page of the worked example in a headless Chromium, into docs/
 	$(BIN)/python -m examples.screenshots
 
-lambda-zip: .venv/streaming.done ## the model of MODEL_URI as a zip for AWS Lambda, dist/lambda.zip (ARGS="--python 3.12")
+lambda-zip: .venv/streaming.done ## the model of SKDEPLOY_MODEL_URI as a zip for AWS Lambda, dist/lambda.zip (ARGS="--python 3.12")
 	$(BIN)/python -m streaming.package $(ARGS)
 
 stream-demo: .venv/dev.done ## a broker, a producer and two consumers: predictions as they arrive (ARGS="--bootstrap host:port")

@@ -10,8 +10,7 @@ from skdeploy.signals import STOPPED, leave_when_told
 if __name__ == "__main__":
     leave_when_told(STOPPED)
     from skdeploy.batch.command import main
-    from skdeploy.command_line import log_to_stderr
+    from skdeploy.command_line import run
     from skdeploy.ending import end_process
 
-    log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
-    end_process(main(sys.argv[1:], os.environ))
+    end_process(run(main, sys.argv[1:], os.environ))

@@ -1,7 +1,7 @@
 """Score the records of an interval on a cluster of Apache Spark.
 
 `spark-submit --master spark://host:7077 batch/spark_score.py --interval daily --at 2013-11-05`, or, with
-SPARK_MASTER set, `python -m batch.spark_score ...` of an environment that has pyspark.
+SKDEPLOY_SPARK_MASTER set, `python -m batch.spark_score ...` of an environment that has pyspark.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ if __name__ == "__main__":
     # spark-submit runs this file, and puts its folder on the path rather than the one above.
     sys.path.append(str(Path(__file__).resolve().parents[1]))
     from skdeploy.batch.spark.command import main
-    from skdeploy.command_line import log_to_stderr
+    from skdeploy.command_line import run
 
-    log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
     # Of every call to the JVM.
     logging.getLogger("py4j").setLevel(logging.WARNING)
-    raise SystemExit(main(sys.argv[1:], os.environ))
+    raise SystemExit(run(main, sys.argv[1:], os.environ))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import skdeploy
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import create_app
 from skdeploy.web.arrival import Reads
 from skdeploy.web.bodies import BodyMemory
@@ -46,7 +46,7 @@ class Wire:
 class InProcess:
     """Connections of one worker; `ask` sends a request on each of them in one turn of the loop."""
 
-    def __init__(self, app: Any, settings: Settings, connections: int) -> None:
+    def __init__(self, app: Any, settings: WebSettings, connections: int) -> None:
         # asyncio's own loop: uvloop's passes cannot be run one by one.
         self._loop = asyncio.new_event_loop()
         self.front = Front(self._loop, app.wsgi_app, app.extensions["skdeploy"], settings)
@@ -113,7 +113,7 @@ def request(body: bytes) -> bytes:
 
 def serving(model_file: str | Path, connections: int) -> InProcess:
     """The service's own application with a model, set up as its workers are."""
-    settings = Settings.from_env({})
+    settings = WebSettings.from_env({})
     served = InProcess(create_app(skdeploy.load(model_file), settings), settings, connections)
     # As predict.py does for the service.
     gc.collect()

@@ -12,14 +12,14 @@ from typing import Any
 
 from flask import Flask
 
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import create_app, metrics
 
 # What looks into a service, and the settings that make it; the first is what the others are compared with.
 LOOKS: dict[str, dict[str, str]] = {
-    "METRICS=0": {"METRICS": "0"},
+    "SKDEPLOY_METRICS=0": {"SKDEPLOY_METRICS": "0"},
     "metrics, the default": {},
-    "metrics and ACCESS_LOG=1": {"ACCESS_LOG": "1"},
+    "metrics and SKDEPLOY_ACCESS_LOG=1": {"SKDEPLOY_ACCESS_LOG": "1"},
 }
 
 
@@ -49,7 +49,7 @@ def switch() -> Switch:
     shared = metrics.shared_folder(os.environ)
     return Switch(
         [
-            create_app(model, Settings.from_env({**os.environ, **more}), shared=shared)
+            create_app(model, WebSettings.from_env({**os.environ, **more}), shared=shared)
             for more in LOOKS.values()
         ]
     )

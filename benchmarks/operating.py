@@ -4,8 +4,8 @@ python -m benchmarks.operating run       measure, print, keep operating.json, wr
 python -m benchmarks.operating report    write the table from operating.json
 
 One worker, one record per request, connections kept open, closed loop. The first part asks the services of
-`benchmarks.looks` in turns. The second has ENGINE=sklearn and clients that ask again at once when they are
-refused.
+`benchmarks.looks` in turns. The second has SKDEPLOY_ENGINE=sklearn and clients that ask again at once when
+they are refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONNECTIONS = 16
 # Times that each kind is asked in a round.
 _TURNS = 5
 _SATURATING = (4, 8, 16, 32)
-_CROWD = {"overload": {}, "overload, MAX_WAITING=8": {"MAX_WAITING": "8"}}
+_CROWD = {"overload": {}, "overload, SKDEPLOY_MAX_WAITING=8": {"SKDEPLOY_MAX_WAITING": "8"}}
 
 
 def measure(_chosen: Sequence[str], rounds: int, seconds: int) -> Document:
@@ -83,7 +83,7 @@ def ours(key: str, settings: dict[str, str], application: str = "predict:app") -
     """Ours, in the environment that the benchmark itself runs in."""
     gunicorn = (sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", application)
     server = SERVERS[key]
-    environment = {**server.environment, **settings, "STATE_DIR": ""}
+    environment = {**server.environment, **settings, "SKDEPLOY_STATE_DIR": ""}
     return dataclasses.replace(server, command=gunicorn, environment=environment)
 
 
@@ -100,7 +100,7 @@ def _looks_table(looked: dict[str, list[int]]) -> str:
         shares = sorted(rate / base for rate, base in zip(rates, first, strict=True))
         spread = f"{shares[0]:.2f} to {shares[-1]:.2f}"
         rows.append((name, f"{statistics.median(rates):,.0f}", f"{statistics.median(shares):.2f}", spread))
-    return report.markdown(("16 connections", "requests/s", "of METRICS=0", "least and most"), rows)
+    return report.markdown(("16 connections", "requests/s", "of SKDEPLOY_METRICS=0", "least and most"), rows)
 
 
 def _crowd_table(crowd: dict[str, list[dict[str, Any]]]) -> str:
@@ -117,7 +117,7 @@ def _crowd_table(crowd: dict[str, list[dict[str, Any]]]) -> str:
                 f"{middle['p99']:,.0f}" if "p99" in middle else "",
             )
         )
-    head = ("ENGINE=sklearn", "connections", "answered/s", "of the most", "refused/s", "p99, ms")
+    head = ("SKDEPLOY_ENGINE=sklearn", "connections", "answered/s", "of the most", "refused/s", "p99, ms")
     return report.markdown(head, rows)
 
 

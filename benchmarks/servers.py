@@ -58,7 +58,12 @@ def _ours(key: str, label: str, engine: str, workers: int = 1) -> Server:
         _GUNICORN,
         ROOT,
         "skdeploy",
-        environment={"MODEL_URI": "{model}", "PORT": "{port}", "WORKERS": str(workers), "ENGINE": engine},
+        environment={
+            "SKDEPLOY_MODEL_URI": "{model}",
+            "PORT": "{port}",
+            "WEB_CONCURRENCY": str(workers),
+            "SKDEPLOY_ENGINE": engine,
+        },
         kind="ours",
     )
 
@@ -102,7 +107,7 @@ _HANDWRITTEN = Server(
 )
 _OURS = (
     _ours(OURS, "skdeploy", "auto"),
-    _ours("skdeploy-sklearn", "skdeploy, ENGINE=sklearn", "sklearn"),
+    _ours("skdeploy-sklearn", "skdeploy, SKDEPLOY_ENGINE=sklearn", "sklearn"),
     Server(
         "skdeploy-granian",
         "skdeploy under granian",
@@ -110,7 +115,7 @@ _OURS = (
         (*_GRANIAN, "--host", "127.0.0.1", "--port", "{port}", "predict:app"),
         ROOT,
         "skdeploy",
-        environment={"MODEL_URI": "{model}"},
+        environment={"SKDEPLOY_MODEL_URI": "{model}"},
         kind="alternative",
     ),
 )

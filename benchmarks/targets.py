@@ -61,7 +61,7 @@ def targets(document: Document) -> list[Target]:
         _of_best_batching(document, table),
         of("1,000 records a request: records/s of naive Flask", "flask", "many", 3.2),
         of(
-            "`ENGINE=sklearn`, 16 connections: requests/s of naive Flask",
+            "`SKDEPLOY_ENGINE=sklearn`, 16 connections: requests/s of naive Flask",
             "flask",
             "one16",
             8.5,

@@ -30,8 +30,7 @@ from typing import Any, Never
 import pandas as pd
 
 from examples.flights import baselines, data
-from skdeploy.batch.settings import BATCH_SETTINGS
-from skdeploy.settings import SETTINGS
+from skdeploy.config import DECLARED
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SECONDS = 600
@@ -148,12 +147,12 @@ def _sql_type(kind: Any) -> str:
 def settings(database: Path) -> dict[str, str]:
     """The job's environment."""
     return {
-        "MODEL_URI": "model.bin",
-        "INPUT_URL": f"sqlite:///{database}",
-        "INPUT_TABLE": "flights",
-        "KEY_COLUMNS": data.KEY,
-        "TIME_COLUMN": data.EVENT_TIME,
-        "EVENT_TZ": _ZONE,
+        "SKDEPLOY_MODEL_URI": "model.bin",
+        "SKDEPLOY_INPUT_URL": f"sqlite:///{database}",
+        "SKDEPLOY_INPUT_TABLE": "flights",
+        "SKDEPLOY_KEY_COLUMNS": data.KEY,
+        "SKDEPLOY_TIME_COLUMN": data.EVENT_TIME,
+        "SKDEPLOY_EVENT_TZ": _ZONE,
     }
 
 
@@ -191,8 +190,7 @@ def score(database: Path, first: date, last: date) -> Run:
 
 def _environment(database: Path) -> dict[str, str]:
     # Whatever the environment of the demo says, the job has these settings and no others.
-    ours = {setting.name for setting in (*SETTINGS, *BATCH_SETTINGS)}
-    return {name: value for name, value in os.environ.items() if name not in ours} | settings(database)
+    return {name: value for name, value in os.environ.items() if name not in DECLARED} | settings(database)
 
 
 def with_actual(database: Path, X_train: pd.DataFrame, y_train: pd.Series) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from typing import Any, Never
 from examples.servers.mlflow_server import MlflowServer, mlflow_server
 from examples.servers.process import Process, ServerError, answers, free_ports
 from examples.servers.s3 import s3_server
-from skdeploy.settings import SETTINGS
+from skdeploy.config import DECLARED
 
 _ROOT = Path(__file__).resolve().parents[1]
 MODEL_URI = "models:/flight-air-time@champion"
@@ -131,11 +131,16 @@ def service(server: MlflowServer, folder: Path) -> Iterator[int]:
 
 
 def _service_environment(found_by: Mapping[str, str], folder: Path, port: int) -> dict[str, str]:
-    # An empty value is the default, whatever the environment of the demo says.
-    neutral = {setting.name: "" for setting in SETTINGS}
-    own = {"MODEL_URI": MODEL_URI, "MODEL_CACHE": str(folder / "cache"), "PORT": str(port), "WORKERS": "1"}
-    own["WATCH_SECONDS"] = "1"
-    return {**os.environ, **neutral, **found_by, **own, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # Whatever the environment of the demo says, the service has these settings and no others.
+    inherited = {name: value for name, value in os.environ.items() if name not in DECLARED}
+    own = {
+        "SKDEPLOY_MODEL_URI": MODEL_URI,
+        "SKDEPLOY_MODEL_CACHE": str(folder / "cache"),
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "1",
+    }
+    own["SKDEPLOY_WATCH_SECONDS"] = "1"
+    return {**inherited, **found_by, **own, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def predict(port: int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def main() -> None:
     """Write page-light.png, page-dark.png, page-error.png and page-phone.png."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        served(Path(folder), WORKERS="1") as service,
+        served(Path(folder), WEB_CONCURRENCY="1") as service,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])

@@ -29,8 +29,7 @@ from typing import Any
 
 from examples.servers.kafka import embedded_server
 from examples.servers.process import Process, ServerError, answers, free_ports
-from skdeploy.settings import SETTINGS
-from skdeploy.stream.settings import STREAM_SETTINGS
+from skdeploy.config import DECLARED
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PARTITIONS = 4
@@ -132,8 +131,12 @@ def consumers(bootstrap: str, topics: list[str], group: str, folder: Path) -> It
     command = [sys.executable, "-m", "streaming.consume", "--topics", topics[0], "--output", topics[1]]
     started = []
     for number, port in enumerate(free_ports(2), 1):
-        settings = {"MODEL_URI": str(_ROOT / "model.bin"), "METRICS_PORT": str(port)}
-        settings |= {"GROUP": group, "INSTANCE": f"demo-{number}", "KAFKA_BOOTSTRAP": bootstrap}
+        settings = {"SKDEPLOY_MODEL_URI": str(_ROOT / "model.bin"), "SKDEPLOY_METRICS_LISTEN": str(port)}
+        settings |= {
+            "SKDEPLOY_GROUP": group,
+            "SKDEPLOY_INSTANCE": f"demo-{number}",
+            "SKDEPLOY_KAFKA_BOOTSTRAP": bootstrap,
+        }
         log_file = folder / f"consumer-{number}.log"
 
         def is_ready(port: int = port) -> bool:
@@ -256,8 +259,7 @@ def about(seen: Seen, producer: subprocess.Popen[str]) -> str:
 
 def _environment() -> dict[str, str]:
     # Whatever the environment of the demo says, consumers have these settings and no others.
-    ours = {setting.name for setting in (*SETTINGS, *STREAM_SETTINGS)}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    return {name: value for name, value in os.environ.items() if name not in DECLARED}
 
 
 def _options() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 skdeploy serve model.bin                       the model over HTTP
 skdeploy doctor s3://bucket/model.bin          is everything there that a service needs to start?
 skdeploy export s3://bucket/model.bin out      the model for where scikit-learn is too large
-skdeploy key backend --file api-keys           a new API key, and its line in API_KEYS_FILE
+skdeploy key backend --file api-keys           a new API key, and its line in SKDEPLOY_API_KEYS_FILE
 
 What a command needs is imported when it runs.
 """
@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skdeploy import __version__, api_keys
+from skdeploy.config import ModelSettings, Setting, WebSettings, declared, flag
 from skdeploy.errors import EXIT_CODES, ModelUnavailable, SettingsError, SkdeployError
-from skdeploy.settings import SETTINGS, Settings
-from skdeploy.variables import Setting, flag
 
 if TYPE_CHECKING:
     from skdeploy.doctor import Finding
@@ -68,7 +67,7 @@ def cli() -> None:
 
 def _option(setting: Setting) -> click.Option:
     """A setting's flag, checked as its variable is."""
-    name = setting.name.removeprefix("SKDEPLOY_").lower().replace("_", "-")
+    name = setting.name.replace("_", "-")
 
     def check(_context: click.Context, _parameter: click.Parameter, value: Any) -> str | None:
         if value is None:
@@ -85,15 +84,17 @@ def _option(setting: Setting) -> click.Option:
     if switch:
         meaning = meaning.removeprefix("1: ").replace("0: ", f"--no-{name}: ", 1)
     return click.Option(
-        [setting.name, f"--{name}/--no-{name}" if switch else f"--{name}"],
+        [setting.variable, f"--{name}/--no-{name}" if switch else f"--{name}"],
         default=None,
         metavar=None if switch else "VALUE",
         callback=check,
-        help=f"{meaning}  [{setting.name}{f', {setting.default}' if setting.default else ''}]",
+        help=f"{meaning}  [{setting.variable}{f', {setting.default}' if setting.default else ''}]",
     )
 
 
-_FLAGS = [_option(setting) for setting in SETTINGS if not setting.secret and setting.name != "MODEL_URI"]
+_FLAGS = [
+    _option(setting) for setting in declared(WebSettings) if setting.flag and setting.name != "model_uri"
+]
 
 
 @cli.command(params=_FLAGS)
@@ -102,15 +103,15 @@ def serve(model: str | None, **flags: str | None) -> None:
     """Serve MODEL over HTTP.
 
     MODEL is a file, s3://bucket/key, models:/name@alias, models:/name/version or runs:/id/model; without it,
-    the model of MODEL_URI, or else the one in /opt/ml/model. Each flag is also a variable of the environment,
-    which the flag beats; secrets are variables only. On SIGTERM the service answers what is under way, and
-    ends.
+    the model of SKDEPLOY_MODEL_URI, or else the one in /opt/ml/model. Each flag is also a variable of the
+    environment, which the flag beats; secrets are variables only. On SIGTERM the service answers what is
+    under way, and ends.
     """
     os.environ.update({name: value for name, value in flags.items() if value is not None})
     if model is not None:
-        os.environ["MODEL_URI"] = model
-    elif not os.environ.get("MODEL_URI") and MODEL_FOLDER.is_dir():
-        os.environ["MODEL_URI"] = model_in(MODEL_FOLDER)
+        os.environ["SKDEPLOY_MODEL_URI"] = model
+    elif not os.environ.get("SKDEPLOY_MODEL_URI") and MODEL_FOLDER.is_dir():
+        os.environ["SKDEPLOY_MODEL_URI"] = model_in(MODEL_FOLDER)
     # Last, for the modules of the model's own classes: nothing in it may take the place of another module.
     folder = str(Path.cwd())
     sys.path[:] = [*(entry for entry in sys.path if entry not in ("", folder)), folder]
@@ -135,8 +136,8 @@ def model_in(folder: Path) -> str:
 def doctor(uri: str | None) -> None:
     """Say what is missing between here and a model.
 
-    URI is where the model comes from, by default MODEL_URI. The doctor goes the way of a service that starts,
-    and names the first part that is wrong, with a remedy.
+    URI is where the model comes from, by default SKDEPLOY_MODEL_URI. The doctor goes the way of a
+    service that starts, and names the first part that is wrong, with a remedy.
     """
     from skdeploy.doctor import Finding, examine
 
@@ -189,7 +190,7 @@ def _source(uri: str | None) -> tuple[Source, str]:
     """The place that the argument or else the settings name, and the engine."""
     from skdeploy.source import Source
 
-    settings = Settings.from_env(os.environ)
+    settings = ModelSettings.from_env(os.environ)
     if uri:
         settings = dataclasses.replace(settings, model_uri=uri)
     return Source.from_settings(settings), settings.engine
@@ -203,8 +204,8 @@ def _source(uri: str | None) -> tuple[Source, str]:
 def key(name: str, file: Path | None) -> None:
     """Print a new API key.
 
-    It is shown this once; its line for API_KEYS_FILE goes to --file, or to standard error. NAME says in the
-    request log whose key it is.
+    It is shown this once; its line for SKDEPLOY_API_KEYS_FILE goes to --file, or to standard error. NAME
+    says in the request log whose key it is.
     """
     new = api_keys.new_key()
     line = api_keys.line_for(name, new)

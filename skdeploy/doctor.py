@@ -75,10 +75,10 @@ class _Visit:
     def fetch(self) -> str:
         self._fetched = fetch(self._uncached, self._target)
         if self._source.sha256:
-            return f"{self._fetched.digest}, as MODEL_SHA256 says"
+            return f"{self._fetched.digest}, as SKDEPLOY_MODEL_SHA256 says"
         if self._target.digest:
             return f"{self._fetched.digest}, as {self._target.authority} says"
-        return f"{self._fetched.digest}, compared with nothing: MODEL_SHA256 is not set"
+        return f"{self._fetched.digest}, compared with nothing: SKDEPLOY_MODEL_SHA256 is not set"
 
     def prove(self) -> str:
         return _proved(build(self._uncached, self._fetched, engine=self._engine))
@@ -98,7 +98,7 @@ class _Visit:
         except OSError as error:
             raise SourceError(
                 "cache",
-                f"MODEL_CACHE={str(folder)!r} cannot be written: {error.strerror}.",
+                f"SKDEPLOY_MODEL_CACHE={str(folder)!r} cannot be written: {error.strerror}.",
                 "Give another folder.",
             ) from None
         return str(folder)

@@ -210,7 +210,7 @@ class UnverifiedModel(SourceError):
 class DigestMismatch(ModelUnavailable):
     """The file's SHA-256 is not the one that `authority` says; nothing of it was unpickled."""
 
-    def __init__(self, what: str, expected: str, got: str, authority: str = "MODEL_SHA256") -> None:
+    def __init__(self, what: str, expected: str, got: str, authority: str = "SKDEPLOY_MODEL_SHA256") -> None:
         super().__init__(
             f"{what} has the SHA-256 {got}, but {authority} says {expected}. It was not loaded: "
             "give the file that was meant, or the digest of this one."

@@ -22,7 +22,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # Before prometheus_client is imported: the folder in which the workers' metrics are added up, empty at the
 # start. A folder of our own that SIGUSR2's new process inherits is the old one's.
 _OWN_METRICS = "_SKDEPLOY_OWN_METRICS_DIR"
-if os.environ.get("METRICS") != "0":
+if os.environ.get("SKDEPLOY_METRICS") != "0":
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder and folder != os.environ.get(_OWN_METRICS):
         for old in (*Path(folder).glob("*.db"), *Path(folder).glob("drift-*.json")):
@@ -39,11 +39,11 @@ if os.environ.get("METRICS") != "0":
 # own only once the model is loaded.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
+from skdeploy.config import WebSettings  # noqa: E402
 from skdeploy.cpus import usable_cpus  # noqa: E402
 from skdeploy.ending import end_process  # noqa: E402
 from skdeploy.errors import SettingsError  # noqa: E402
 from skdeploy.reload import ModelSwap, PublishedState, SourcePoller, follows_source, process  # noqa: E402
-from skdeploy.settings import Settings  # noqa: E402
 from skdeploy.source import Source  # noqa: E402
 from skdeploy.web import logs, metrics, worker  # noqa: E402
 from skdeploy.web.app import EXTENSION  # noqa: E402
@@ -53,12 +53,12 @@ from skdeploy.web.serving import Slot  # noqa: E402
 
 _OWN_STATE = "_SKDEPLOY_OWN_STATE_DIR"
 try:
-    settings = Settings.from_env(os.environ)
+    settings = WebSettings.from_env(os.environ)
     own_state = settings.state_dir in ("", os.environ.get(_OWN_STATE))
     if follows_source(settings) and own_state:
         # skdeploy.web.wsgi reads it as well.
-        os.environ["STATE_DIR"] = os.environ[_OWN_STATE] = process.own_folder()
-        settings = Settings.from_env(os.environ)
+        os.environ["SKDEPLOY_STATE_DIR"] = os.environ[_OWN_STATE] = process.own_folder()
+        settings = WebSettings.from_env(os.environ)
     source, state = Source.from_settings(settings), PublishedState(Path(settings.state_dir))
     if follows_source(settings):
         state.make()
@@ -147,7 +147,7 @@ def worker_exit(_server: object, ending: Worker) -> None:
     """Gunicorn's hook, called by a worker that is done: leave at once.
 
     An interpreter that ends in the ordinary way waits for threads which a client still holds, though
-    their GRACEFUL_TIMEOUT is over, and for those of libraries, which did not survive the fork.
+    their SKDEPLOY_GRACEFUL_TIMEOUT is over, and for those of libraries, which did not survive the fork.
     """
     reason = sys.exc_info()[1]
     code = reason.code if isinstance(reason, SystemExit) else 0
@@ -176,7 +176,7 @@ graceful_timeout = math.ceil(settings.graceful_timeout + settings.drain_delay) +
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # A second socket that could command the service is not needed.
 control_socket_disable = True
-# ACCESS_LOG is skdeploy.web.request_log's affair: it knows what a request was about.
+# SKDEPLOY_ACCESS_LOG is skdeploy.web.request_log's affair: it knows what a request was about.
 accesslog = None
 errorlog = "-"
 logger_class = logs.JsonLogger if settings.log_format == "json" else logs.Logger

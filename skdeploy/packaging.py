@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skdeploy import __version__
+from skdeploy.config import ModelSettings
 from skdeploy.errors import ExportError, SettingsError, SkdeployError
 from skdeploy.model.exporting import export
-from skdeploy.settings import Settings
 from skdeploy.source import Source, fetch
 from skdeploy.writing import write
 
@@ -32,7 +32,7 @@ from skdeploy.writing import write
 MOST_BYTES = 262_144_000
 # What is imported. onnxruntime names others as well (protobuf, flatbuffers, packaging), for its tools.
 PACKAGES = ("msgspec", "numpy", "onnxruntime")
-# Where the model is in the zip: what the function's MODEL_URI says.
+# Where the model is in the zip: what the function's SKDEPLOY_MODEL_URI says.
 MODEL_FOLDER = "model"
 # Parts of the package that no function needs.
 _LEFT_OUT = (
@@ -96,14 +96,16 @@ def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = Path()) -
     parser = argparse.ArgumentParser(
         prog="python -m streaming.package", description="A model as a zip for AWS Lambda."
     )
-    parser.add_argument("--model", metavar="URI", help="where the model comes from; default MODEL_URI")
+    parser.add_argument(
+        "--model", metavar="URI", help="where the model comes from; default SKDEPLOY_MODEL_URI"
+    )
     parser.add_argument("--output", metavar="FILE", type=Path, default=Path("dist/lambda.zip"))
     parser.add_argument(
         "--python", metavar="3.x", default=_PYTHON, help="the function's; default %(default)s"
     )
     options = parser.parse_args(argv)
     try:
-        settings = Settings.from_env(environ)
+        settings = ModelSettings.from_env(environ)
         settings = dataclasses.replace(settings, model_uri=options.model or settings.model_uri)
         source, target = Source.from_settings(settings), Target.of_lambda(options.python)
         sizes = _package(source, options.output, root, target)
@@ -115,7 +117,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = Path()) -
         return 1
     print(f"{options.output}: {sizes.packed:,} bytes, unpacked {sizes.unpacked:,} of {MOST_BYTES:,}")
     print(f"runtime python{target.python}, x86_64; handler streaming.lambda_function.handler; ", end="")
-    print(f"MODEL_URI={MODEL_FOLDER}")
+    print(f"SKDEPLOY_MODEL_URI={MODEL_FOLDER}")
     return 0
 
 

@@ -101,7 +101,7 @@ class Scorer:
         passport = self.model.passport
         if not passport.output.probabilities:
             raise SettingsError(
-                f"PROBA is 1, but the model {passport.name} has no probabilities: remove PROBA."
+                f"SKDEPLOY_PROBA is 1, but the model {passport.name} has no probabilities: unset it."
             )
 
     def score(self, checked: Checked, *, proba: bool = False, patient: bool = False) -> Scored:

@@ -12,8 +12,7 @@ if __name__ == "__main__":
     # Before numpy is imported: the poller is forked, and does not survive a pool of native threads.
     # More consumers, not threads, are how more is scored.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    from skdeploy.command_line import log_to_stderr
+    from skdeploy.command_line import run
     from skdeploy.stream.kafka.command import main
 
-    log_to_stderr()
-    raise SystemExit(main(sys.argv[1:], os.environ))
+    raise SystemExit(run(main, sys.argv[1:], os.environ))

@@ -18,8 +18,7 @@ if __name__ == "__main__":
     leave_when_told()
     # Before numpy is imported: a poll is scored in one call, and threads would wait for each other.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    from skdeploy.command_line import log_to_stderr
+    from skdeploy.command_line import run
     from skdeploy.stream.kinesis.command import main
 
-    log_to_stderr()
-    raise SystemExit(main(sys.argv[1:], os.environ))
+    raise SystemExit(run(main, sys.argv[1:], os.environ))

@@ -1,4 +1,4 @@
-"""`make lambda-zip`: the model that MODEL_URI names, as a zip for AWS Lambda."""
+"""`make lambda-zip`: the model that SKDEPLOY_MODEL_URI names, as a zip for AWS Lambda."""
 
 from __future__ import annotations
 

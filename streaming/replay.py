@@ -9,8 +9,7 @@ from skdeploy.signals import leave_when_told
 
 if __name__ == "__main__":
     leave_when_told()
-    from skdeploy.command_line import log_to_stderr
+    from skdeploy.command_line import run
     from skdeploy.stream.kafka.replay_command import main
 
-    log_to_stderr(os.environ.get("LOG_LEVEL") or "info")
-    raise SystemExit(main(sys.argv[1:], os.environ))
+    raise SystemExit(run(main, sys.argv[1:], os.environ))

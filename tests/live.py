@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from examples.servers.process import free_ports
-from skdeploy.settings import SETTINGS
+from skdeploy.config import DECLARED
 
 ROOT = Path(__file__).resolve().parent.parent
 GUNICORN = ("-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app")
@@ -179,18 +179,18 @@ def started(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) ->
 
 @contextlib.contextmanager
 def served(folder: Path, command: Sequence[str] = GUNICORN, **settings: str) -> Generator[Service]:
-    """A service that is ready, with as many workers as WORKERS says; stopped in the end."""
+    """A service that is ready, with as many workers as WEB_CONCURRENCY says; stopped in the end."""
     with started(folder, command, **settings) as service:
         wait_until(service.is_ready, "/ready answers 200", _START_SECONDS)
-        if "WORKERS" in settings:
-            wait_until(lambda: len(service.workers()) == int(settings["WORKERS"]), "all workers run")
+        if "WEB_CONCURRENCY" in settings:
+            wait_until(lambda: len(service.workers()) == int(settings["WEB_CONCURRENCY"]), "all workers run")
         yield service
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without the settings that it may hold: an empty value is the default."""
-    neutral = {setting.name: "" for setting in SETTINGS}
-    return {**os.environ, **neutral, "GUNICORN_CMD_ARGS": "", "PYTHONUNBUFFERED": "1", **settings}
+    """Ours, without the settings that it may hold."""
+    inherited = {name: value for name, value in os.environ.items() if name not in DECLARED}
+    return {**inherited, "GUNICORN_CMD_ARGS": "", "PYTHONUNBUFFERED": "1", **settings}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -30,7 +30,12 @@ from tests.wire import Wire, chunked, request
 
 CLIENTS = 4
 # Few threads: all of them have started by the time that a process counts as warm.
-SETTINGS = {"WORKERS": "2", "THREADS": "2", "WATCH_SECONDS": "0.2", "CLIENT_TIMEOUT": "5"}
+SETTINGS = {
+    "WEB_CONCURRENCY": "2",
+    "SKDEPLOY_THREADS": "2",
+    "SKDEPLOY_WATCH_SECONDS": "0.2",
+    "SKDEPLOY_CLIENT_TIMEOUT": "5",
+}
 SAMPLE_SECONDS = 0.5
 # The reloads come in the first quarter, so that the last workers are looked at for the rest.
 RELOADS = (0.05, 0.1, 0.15, 0.2)
@@ -123,7 +128,7 @@ def soak(folder: Path, seconds: float) -> Soak:
     model_file = folder / "served.bin"
     save_model(model_file, 3.5)
     seen = Soak(seconds)
-    with served(folder, MODEL_URI=str(model_file), **SETTINGS) as service:
+    with served(folder, SKDEPLOY_MODEL_URI=str(model_file), **SETTINGS) as service:
         with _clients(service, seen):
             _run(service, model_file, seen)
         assert service.stop() == 0, service.log()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from skdeploy.cli import model_in
+from skdeploy.config import WebSettings, declared
 from skdeploy.errors import EXIT_CODES, SettingsError
-from skdeploy.settings import SETTINGS
 from tests.command import command
 
 
@@ -23,12 +23,7 @@ def test_the_help_lists_the_exit_codes() -> None:
 def test_every_setting_but_a_secret_is_a_flag() -> None:
     """A secret on a command line would be in the list of processes; the model is the argument."""
     flags = set(re.findall(r"^  (--[a-z0-9-]+)", command("serve", "--help").stdout, re.MULTILINE))
-    expected = {
-        "--" + setting.name.removeprefix("SKDEPLOY_").lower().replace("_", "-")
-        for setting in SETTINGS
-        if not setting.secret and setting.name != "MODEL_URI"
-    }
-    assert flags == expected
+    assert flags == {setting.flag for setting in declared(WebSettings)} - {None, "--model-uri"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from skdeploy.settings import SETTINGS, Settings
+from skdeploy.config import DECLARED, WebSettings
 
 FOLDER = Path(__file__).parents[1] / "web-service-mlflow"
 TEXT = (FOLDER / "compose.yaml").read_text()
@@ -29,23 +29,22 @@ def variables(name: str) -> dict[str, str]:
 
 def test_every_variable_is_one_of_ours_or_of_the_servers(compose: Any) -> None:
     """Nothing is set that nobody reads."""
-    ours = {setting.name for setting in SETTINGS}
     named = set(variables("settings.env"))
     for service in compose["services"].values():
         named |= set(service.get("environment", {}))
-    assert {name for name in named - ours if not FOREIGN.fullmatch(name)} == set()
+    assert {name for name in named - set(DECLARED) if not FOREIGN.fullmatch(name)} == set()
 
 
 def test_the_service_reads_its_settings() -> None:
     """settings.env is accepted, and names a cache, without which a registry that is down is an outage."""
-    settings = Settings.from_env(variables("settings.env"))
+    settings = WebSettings.from_env(variables("settings.env"))
     assert settings.model_uri == "models:/flight-air-time@champion"
     assert settings.model_cache
 
 
 def test_the_cache_is_a_volume(compose: Any) -> None:
-    """MODEL_CACHE is where the volume is mounted, in a folder that the image makes for it."""
-    cache = variables("settings.env")["MODEL_CACHE"]
+    """SKDEPLOY_MODEL_CACHE is where the volume is mounted, in a folder that the image makes for it."""
+    cache = variables("settings.env")["SKDEPLOY_MODEL_CACHE"]
     assert f"model-cache:{cache}" in compose["services"]["service"]["volumes"]
     assert cache in (FOLDER.parent / "Dockerfile").read_text()
 

@@ -12,7 +12,7 @@ import joblib
 import pytest
 
 import skdeploy
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import create_app
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ def close(answer: Any, documented: Any) -> bool:
 @pytest.mark.parametrize("document", ["README.md", "web-service/README.md"])
 def test_every_documented_answer_is_the_real_one(document: str) -> None:
     """Each curl command of the document, posted to the committed model, gives what it shows."""
-    client = create_app(skdeploy.load(ROOT / "model.bin"), Settings.from_env({})).test_client()
+    client = create_app(skdeploy.load(ROOT / "model.bin"), WebSettings.from_env({})).test_client()
     found = curls((ROOT / document).read_text())
     assert found
     for path, body, documented in found:

@@ -10,33 +10,41 @@ from tests.stores import sha256
 
 def test_a_good_file_is_well(regressor_file: Path, tmp_path: Path) -> None:
     """Every part is ok, the digest and the model are named, and the exit code is 0."""
-    environment = {"MODEL_SHA256": sha256(regressor_file.read_bytes()), "MODEL_CACHE": str(tmp_path / "new")}
+    environment = {
+        "SKDEPLOY_MODEL_SHA256": sha256(regressor_file.read_bytes()),
+        "SKDEPLOY_MODEL_CACHE": str(tmp_path / "new"),
+    }
     done = command("doctor", str(regressor_file), **environment)
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == [
         f"ok    {part}" for part in ("file", "digest", "model", "cache")
     ]
-    assert environment["MODEL_SHA256"] in lines[1]
+    assert environment["SKDEPLOY_MODEL_SHA256"] in lines[1]
     assert "golden records predict" in lines[2]
 
 
 def test_the_uri_may_come_from_the_settings(regressor_file: Path) -> None:
-    """Without a URI the doctor examines MODEL_URI."""
-    assert command("doctor", MODEL_URI=str(regressor_file)).exit_code == 0
-    assert command("doctor", MODEL_URI="none.bin").exit_code == 3
+    """Without a URI the doctor examines SKDEPLOY_MODEL_URI."""
+    assert command("doctor", SKDEPLOY_MODEL_URI=str(regressor_file)).exit_code == 0
+    assert command("doctor", SKDEPLOY_MODEL_URI="none.bin").exit_code == 3
 
 
 @pytest.mark.parametrize(
     ("uri", "environment", "part", "remedy"),
     [
-        ("none.bin", {}, "file", "MODEL_URI"),
-        ("{file}", {"MODEL_SHA256": "0" * 64}, "digest", "0" * 64),
-        ("{file}", {"MODEL_CACHE": "/proc/cache"}, "cache", "folder"),
-        ("{file}", {"PORT": "abc"}, "settings", "PORT"),
+        ("none.bin", {}, "file", "SKDEPLOY_MODEL_URI"),
+        ("{file}", {"SKDEPLOY_MODEL_SHA256": "0" * 64}, "digest", "0" * 64),
+        ("{file}", {"SKDEPLOY_MODEL_CACHE": "/proc/cache"}, "cache", "folder"),
+        ("{file}", {"SKDEPLOY_ENGINE": "fast"}, "settings", "SKDEPLOY_ENGINE"),
         ("gopher://m", {}, "settings", "s3://bucket/key"),
         ("s3://AKIA4711:geheim4711@bucket/m.bin", {}, "settings", "AWS_ACCESS_KEY_ID"),
-        ("models:/tree@champion", {"MODEL_SHA256": "0" * 64}, "settings", "Unset MODEL_SHA256"),
+        (
+            "models:/tree@champion",
+            {"SKDEPLOY_MODEL_SHA256": "0" * 64},
+            "settings",
+            "Unset SKDEPLOY_MODEL_SHA256",
+        ),
         ("{broken}", {}, "model", "cannot be unpickled"),
     ],
 )

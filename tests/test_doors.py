@@ -12,8 +12,8 @@ import pytest
 import skdeploy
 from skdeploy.batch.chunks import Chunk
 from skdeploy.batch.scoring import ChunkScorer
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.stream import Event, Position, process
 from skdeploy.web import create_app
 from tests.live import ROOT
@@ -37,7 +37,7 @@ BAD_TREES: list[dict[str, Any]] = [
 def by_web(model: Model, records: Records, *, proba: bool = False) -> Answers:
     """What POST /predict says of each record."""
     query = "?errors=partial" + ("&proba=true" if proba else "")
-    client = create_app(model, Settings.from_env({})).test_client()
+    client = create_app(model, WebSettings.from_env({})).test_client()
     answer = client.post(f"/predict{query}", data=json.dumps(records))
     items = json.loads(answer.data)["predictions"]
     return [

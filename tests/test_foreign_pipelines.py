@@ -30,13 +30,13 @@ from threadpoolctl import threadpool_limits
 
 import skdeploy
 from benchmarks.inprocess import InProcess, request
+from skdeploy.config import WebSettings
 from skdeploy.drift import Meter, psi
 from skdeploy.drift.meter import with_outputs
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable, SaveError, UnreadableModel
 from skdeploy.model import Model, measured
 from skdeploy.schema import RecordReader
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from tests import pipelines
 from tests.own_transformers import calendar
@@ -222,7 +222,7 @@ def test_requests_that_arrive_together_are_answered_as_if_alone(case: Case) -> N
     assert served.together
     records = records_of(case.X)
     requests = [request(json.dumps(records[row]).encode()) for row in posted_rows(case)[:10]]
-    settings = Settings.from_env({})
+    settings = WebSettings.from_env({})
     with closing(InProcess(create_app(served, settings), settings, len(requests))) as loop:
         together = [_prediction(answer) for answer in loop.ask(requests)]
         alone = [_prediction(loop.ask([one])[0]) for one in requests]

@@ -60,7 +60,7 @@ def test_importing_the_package_is_light() -> None:
 def test_an_exported_model_needs_neither_pandas_nor_scikit_learn() -> None:
     """What scores events with an exported model imports nothing that is too large for Lambda's zip."""
     code = (
-        "import sys, skdeploy.stream, skdeploy.source, skdeploy.settings, skdeploy.model.exported\n"
+        "import sys, skdeploy.stream, skdeploy.source, skdeploy.config, skdeploy.model.exported\n"
         f"print([name for name in {TOO_LARGE} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -112,7 +112,7 @@ def test_a_runtime_on_an_old_system_is_refused(capsys: pytest.CaptureFixture[str
     assert main(["--python", "3.11"], {}) == 1
     assert "Amazon Linux 2" in capsys.readouterr().err
     assert main(["--python", "three"], {}) == 2
-    assert main([], {"PORT": "abc"}) == 2
+    assert main([], {"SKDEPLOY_ENGINE": "fast"}) == 2
 
 
 def test_the_locked_versions_are_asked_for() -> None:

@@ -209,7 +209,7 @@ def test_integers_that_may_be_null_are_scored_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", ["dicts", "array"])
 def test_strictness_reaches_every_container(container: str, tmp_path: Path) -> None:
-    """STRICT_CATEGORIES refuses an unseen text wherever an encoder shows what it learned."""
+    """SKDEPLOY_STRICT_CATEGORIES refuses an unseen text wherever an encoder shows what it learned."""
     texts = ["ash", "elm"] * 20
     inputs: dict[str, tuple[Any, Any, str]] = {
         "dicts": (DictVectorizer(), [{"kind": text} for text in texts], "kind"),

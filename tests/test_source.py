@@ -14,8 +14,8 @@ import joblib
 import pytest
 
 import skdeploy
+from skdeploy.config import WebSettings
 from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, SourceError, UnreadableModel
-from skdeploy.settings import Settings
 from skdeploy.source import Source, fetch, resolve
 from skdeploy.source.place import LocalFile, Place, RegisteredModel, RunModel, S3Object
 from skdeploy.source.target import quiet_transport, required
@@ -135,7 +135,9 @@ def test_half_a_uri_is_a_wrong_setting(uri: str) -> None:
 
 def test_credentials_in_a_uri_are_refused_and_not_shown() -> None:
     """They would end up in logs; the message says where they belong."""
-    with pytest.raises(SettingsError, match=r"MODEL_URI='s3://bucket/m.bin'.*AWS_ACCESS_KEY_ID") as caught:
+    with pytest.raises(
+        SettingsError, match=r"SKDEPLOY_MODEL_URI='s3://bucket/m.bin'.*AWS_ACCESS_KEY_ID"
+    ) as caught:
         Source(uri="s3://AKIA4711:geheim4711@bucket/m.bin")
     assert "4711" not in str(caught.value)
 
@@ -143,14 +145,14 @@ def test_credentials_in_a_uri_are_refused_and_not_shown() -> None:
 def test_the_settings_make_a_source() -> None:
     """Each setting of a source arrives there."""
     source = Source.from_settings(
-        Settings.from_env(
+        WebSettings.from_env(
             {
-                "MODEL_URI": "models:/tree/3",
-                "MODEL_SHA256": "AB" * 32,
-                "MODEL_CACHE": "/var/cache",
-                "SOURCE_TIMEOUT": "1.5",
-                "ALLOW_UNVERIFIED": "1",
-                "SKOPS_TRUSTED": "numpy.dtype, a.B",
+                "SKDEPLOY_MODEL_URI": "models:/tree/3",
+                "SKDEPLOY_MODEL_SHA256": "AB" * 32,
+                "SKDEPLOY_MODEL_CACHE": "/var/cache",
+                "SKDEPLOY_SOURCE_TIMEOUT": "1.5",
+                "SKDEPLOY_ALLOW_UNVERIFIED": "1",
+                "SKDEPLOY_SKOPS_TRUSTED": "numpy.dtype, a.B",
             }
         )
     )
@@ -207,7 +209,7 @@ def transport() -> Iterator[logging.Logger]:
     [(logging.DEBUG, logging.DEBUG, logging.INFO), (logging.ERROR, logging.WARNING, logging.ERROR)],
 )
 def test_what_is_sent_is_never_logged(transport: logging.Logger, root: int, silent: int, heard: int) -> None:
-    """LOG_LEVEL=debug does not reach the libraries whose debugging holds secrets; others are obeyed."""
+    """SKDEPLOY_LOG_LEVEL=debug does not reach libraries whose debugging holds secrets; others are obeyed."""
     logging.getLogger().setLevel(root)
     quiet_transport()
     assert not transport.isEnabledFor(silent)

@@ -16,7 +16,7 @@ STRANGER = 65534
 @pytest.fixture
 def folder(tmp_path: Path) -> TrustedFolder:
     """It holds the file `name`."""
-    made = TrustedFolder(tmp_path / "folder", "STATE_DIR")
+    made = TrustedFolder(tmp_path / "folder", "SKDEPLOY_STATE_DIR")
     made.make()
     made.write("name", b"content")
     return made
@@ -31,7 +31,9 @@ def give_away(path: Path) -> None:
 def require_refusal(folder: TrustedFolder, match: str) -> None:
     with pytest.raises(Untrusted, match=match):
         folder.read("name")
-    with pytest.raises(SettingsError, match=rf"STATE_DIR: .*{match}.*let this user alone.*STATE_DIR=.*/own"):
+    with pytest.raises(
+        SettingsError, match=rf"SKDEPLOY_STATE_DIR: .*{match}.*let this user alone.*SKDEPLOY_STATE_DIR=.*/own"
+    ):
         folder.make()
 
 
@@ -59,7 +61,7 @@ def test_a_folder_of_a_group_is_warned_of(folder: TrustedFolder, caplog: pytest.
     assert not caplog.text
     folder.path.chmod(0o2770)
     folder.make()
-    assert "STATE_DIR: the group of" in caplog.text
+    assert "SKDEPLOY_STATE_DIR: the group of" in caplog.text
     assert folder.read("name") == b"content"
 
 

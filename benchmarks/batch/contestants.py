@@ -12,11 +12,9 @@ from pathlib import Path
 from benchmarks.batch import naive
 from benchmarks.batch.tables import FIRST_MONTH, MONTH, YEARS, last_month
 from examples.flights import data
-from skdeploy.batch.settings import BATCH_SETTINGS
-from skdeploy.settings import SETTINGS
+from skdeploy.config import DECLARED
 
 OUTPUT = "batch_predictions"
-_SETTINGS = {setting.name for setting in (*SETTINGS, *BATCH_SETTINGS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +46,15 @@ class Contestant:
 
     def environment(self, url: str) -> dict[str, str]:
         """Our own, with a job's settings, and none of the user's."""
-        inherited = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
+        inherited = {name: value for name, value in os.environ.items() if name not in DECLARED}
         job = {
-            "MODEL_URI": "model.bin",
-            "INPUT_URL": url,
-            "INPUT_TABLE": self.table,
-            "OUTPUT_TABLE": OUTPUT,
-            "KEY_COLUMNS": data.KEY,
-            "TIME_COLUMN": data.EVENT_TIME,
-            "INTERVAL": "monthly",
+            "SKDEPLOY_MODEL_URI": "model.bin",
+            "SKDEPLOY_INPUT_URL": url,
+            "SKDEPLOY_INPUT_TABLE": self.table,
+            "SKDEPLOY_OUTPUT_TABLE": OUTPUT,
+            "SKDEPLOY_KEY_COLUMNS": data.KEY,
+            "SKDEPLOY_TIME_COLUMN": data.EVENT_TIME,
+            "SKDEPLOY_INTERVAL": "monthly",
         }
         return inherited | job | self.settings
 
@@ -72,7 +70,7 @@ def _ours(key: str, label: str, table: str, **settings: str) -> Contestant:
 def _spark(key: str, label: str) -> Contestant:
     """Driver and executors are one process of Java, and two of Python beside it."""
     python = str(Path(__file__).parents[2] / ".venv-spark" / "bin" / "python")
-    settings = {"SPARK_MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python}
+    settings = {"SKDEPLOY_SPARK_MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python}
 
     def arguments(_url: str, _rows: int) -> list[str]:
         return ["-m", "batch.spark_score", "--at", f"{FIRST_MONTH}-01"]
@@ -103,9 +101,9 @@ CONTESTANTS = {
             lambda url, _rows: ["-m", "benchmarks.batch.naive", url, MONTH],
         ),
         _ours("interval", "skdeploy, one interval", MONTH),
-        _ours("staged", "skdeploy, one interval, staged", MONTH, LARGE_INTERVAL="0"),
+        _ours("staged", "skdeploy, one interval, staged", MONTH, SKDEPLOY_LARGE_INTERVAL="0"),
         # In UTC the year's last evening belongs to the next one.
-        _ours("months", "skdeploy, by months", YEARS, EVENT_TZ="America/New_York"),
+        _ours("months", "skdeploy, by months", YEARS, SKDEPLOY_EVENT_TZ="America/New_York"),
         _spark("spark", "skdeploy on Spark, local, one interval"),
         _stage("read", "reading alone"),
         _stage("predict", "predicting alone"),

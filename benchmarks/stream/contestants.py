@@ -6,12 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skdeploy.settings import SETTINGS
-from skdeploy.stream.settings import STREAM_SETTINGS
-
 MODEL = "model.bin"
-# Names that the environment of whoever runs the benchmark may hold.
-SETTING_NAMES = {setting.name for setting in (*SETTINGS, *STREAM_SETTINGS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,12 @@ def _ours(key: str, label: str, *flags: str, few: bool = False, **settings: str)
         return [*line, "--output", output, "--group", output, *flags]
 
     return Contestant(
-        key, label, "ours", arguments, few, {"MODEL_URI": MODEL, "METRICS_PORT": "0"} | settings
+        key,
+        label,
+        "ours",
+        arguments,
+        few,
+        {"SKDEPLOY_MODEL_URI": MODEL, "SKDEPLOY_METRICS_LISTEN": "0"} | settings,
     )
 
 
@@ -56,7 +56,7 @@ CONTESTANTS = {
         _module("floor", "floor: consume and produce, no model", "floor"),
         _ours("skdeploy", "skdeploy"),
         _ours("exactly-once", "skdeploy, exactly once", "--exactly-once"),
-        _ours("sklearn", "skdeploy, ENGINE=sklearn", ENGINE="sklearn"),
+        _ours("sklearn", "skdeploy, SKDEPLOY_ENGINE=sklearn", SKDEPLOY_ENGINE="sklearn"),
         _module("naive", "naive loop: one event at a time", "naive", few=True),
     )
 }

@@ -60,9 +60,12 @@ def _way(aws: AWS, folder: Path, model: Path) -> dict[str, Any]:
 
 @contextmanager
 def _function(aws: AWS, folder: Path, model: Path) -> Iterator[Function]:
-    names = {"OUTPUT_STREAM": aws.create_stream(), "DEAD_LETTER_STREAM": aws.create_stream()}
+    names = {
+        "SKDEPLOY_OUTPUT_STREAM": aws.create_stream(),
+        "SKDEPLOY_DEAD_LETTER_STREAM": aws.create_stream(),
+    }
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    ours = {"MODEL_URI": str(model), "PYTHONPATH": str(_ROOT), "LOG_LEVEL": "warning"}
+    ours = {"SKDEPLOY_MODEL_URI": str(model), "PYTHONPATH": str(_ROOT), "SKDEPLOY_LOG_LEVEL": "warning"}
     variables = environment(aws.endpoint) | names | threads | ours
     with lambda_function(folder / f"lambda-{time.monotonic_ns()}", variables) as function:
         yield function

@@ -15,10 +15,11 @@ from benchmarks import session
 from benchmarks.documents import Document
 from benchmarks.processes import Command, started
 from benchmarks.stream import function, latency, topics
-from benchmarks.stream.contestants import CONTESTANTS, SETTING_NAMES, Contestant
+from benchmarks.stream.contestants import CONTESTANTS, Contestant
 from benchmarks.stream.measuring import Measured, measure
 from benchmarks.workbench import Cpus
 from examples.servers.kafka import kafka_server
+from skdeploy.config import DECLARED
 
 _ROOT = Path(__file__).parents[2]
 _MANY, _FEW, _PACED = "flights", "few-flights", "paced-flights"
@@ -39,7 +40,7 @@ class Session:
     def running(self, contestant: Contestant, events: str, output: str) -> Iterator[Popen[bytes]]:
         """A contestant that writes a topic, which is gone afterwards, as is the contestant."""
         topics.make(self.bootstrap, output)
-        inherited = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+        inherited = {name: value for name, value in os.environ.items() if name not in DECLARED}
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         command = Command(
             contestant.command(self.bootstrap, events, output),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from examples.flights import data
 
-# The key that comes back with a prediction: the default of ID_FIELD.
+# The key that comes back with a prediction: the default of SKDEPLOY_ID_FIELD.
 ID = "id"
 _CHUNK = 10_000
 _encode = msgspec.json.Encoder().encode

@@ -136,7 +136,7 @@ def _sender(options: argparse.Namespace) -> Sender:
 
 
 def _options(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
-    parser = _parser(environ.get("KAFKA_BOOTSTRAP") or "localhost:9092")
+    parser = _parser(environ.get("SKDEPLOY_KAFKA_BOOTSTRAP") or "localhost:9092")
     options = parser.parse_args(argv)
     if options.stream and options.event_time == "flight":
         parser.error("--event-time flight needs --topic: Kinesis itself says when a record came")
@@ -155,7 +155,7 @@ def _parser(bootstrap: str) -> argparse.ArgumentParser:
     target.add_argument(
         "--stream", help="a stream of Kinesis; AWS's own variables say where, and who you are"
     )
-    add("--bootstrap", default=bootstrap, help="Kafka's brokers (KAFKA_BOOTSTRAP, %(default)s)")
+    add("--bootstrap", default=bootstrap, help="Kafka's brokers (SKDEPLOY_KAFKA_BOOTSTRAP, %(default)s)")
     add("--endpoint-url", metavar="URL", help="Kinesis, where it is not AWS's")
     add("--rate", type=_positive, default=0.0, metavar="N", help="events per second (as fast as they go)")
     add("--count", type=_count, metavar="N", help="events (all flights once); 0: until it is told to stop")

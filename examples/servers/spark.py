@@ -29,7 +29,7 @@ _SUBMIT = {
 class Cluster:
     """A master and workers that run; each process can be stopped, killed and started again.
 
-    url           of the master, for `spark-submit --master` or SPARK_MASTER
+    url           of the master, for `spark-submit --master` or SKDEPLOY_SPARK_MASTER
     python        of drivers and executors alike
     spark_submit  the program
     environment   all variables that a driver on this machine needs
@@ -82,7 +82,7 @@ def spark_cluster(folder: Path, workers: int = 2, cores: int = 1, memory: str = 
         python = _VENV / "bin" / "python"
         options = [f"--conf={name}={value}" for name, value in _SUBMIT.items()]
         submit = {"PYSPARK_SUBMIT_ARGS": shlex.join([*options, "pyspark-shell"])}
-        driver = {**environment, "SPARK_MASTER": url, **submit}
+        driver = {**environment, "SKDEPLOY_SPARK_MASTER": url, **submit}
         yield Cluster(url, python, home / "bin" / "spark-submit", driver, master, started, folder)
 
 

@@ -98,7 +98,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "batch/README.md lists them.",
         MEANINGS,
     )
-    parser.add_argument("--interval", choices=KINDS, help="the length of intervals (INTERVAL)")
+    parser.add_argument("--interval", choices=KINDS, help="the length of intervals (SKDEPLOY_INTERVAL)")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--at", metavar="MOMENT", help="the interval that contains this date or date-time")
     which.add_argument("--latest", action="store_true", help="the latest interval that has ended")

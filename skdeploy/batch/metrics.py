@@ -30,7 +30,7 @@ from urllib.parse import unquote, urlsplit
 from skdeploy import writing
 from skdeploy.batch.chunks import Outcome
 from skdeploy.batch.job import Job
-from skdeploy.batch.settings import BatchSettings
+from skdeploy.config import BatchSettings
 from skdeploy.drift import drifted
 from skdeploy.redacting import redacted
 
@@ -55,7 +55,7 @@ _Values = Mapping[tuple[str, ...], float]
 
 
 def publish(batch: BatchSettings, job: Job, outcomes: Sequence[Outcome], code: int) -> None:
-    """Write METRICS_FILE and tell PUSHGATEWAY_URL, where they are set.
+    """Write SKDEPLOY_METRICS_FILE and tell SKDEPLOY_PUSHGATEWAY_URL, where they are set.
 
     code   the run's exit code
     """
@@ -125,7 +125,7 @@ def _write(path: Path, job: str, families: Sequence[Metric]) -> None:
         kept = _kept(path, job, _KEPT - {family.name for family in families})
         writing.write(path, generate_latest(_registry([*families, *kept])), _READABLE)
     except OSError as error:
-        _log.error("METRICS_FILE: %s cannot be written: %s", path, error.strerror or error)
+        _log.error("SKDEPLOY_METRICS_FILE: %s cannot be written: %s", path, error.strerror or error)
 
 
 def _kept(path: Path, job: str, names: set[str]) -> list[Metric]:
@@ -165,7 +165,7 @@ def _push(url: str, job: str, families: Sequence[Metric]) -> None:
         pushadd_to_gateway(gateway, job, _registry(families), timeout=_TIMEOUT, handler=handler)
     except Exception as error:
         # Whatever a gateway or a URL may do; the predictions are written.
-        _log.error("PUSHGATEWAY_URL: the metrics could not be pushed: %s", _said(error))
+        _log.error("SKDEPLOY_PUSHGATEWAY_URL: the metrics could not be pushed: %s", _said(error))
 
 
 def _addressed(url: str) -> tuple[str, Callable[..., Any]]:

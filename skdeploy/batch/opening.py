@@ -14,12 +14,11 @@ from skdeploy.batch.files import is_files, open_file_input, open_file_output
 from skdeploy.batch.intervals import Calendar
 from skdeploy.batch.job import Job
 from skdeploy.batch.scoring import ChunkScorer
-from skdeploy.batch.settings import BatchSettings
+from skdeploy.config import BatchSettings
 from skdeploy.cpus import usable_cpus
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
 from skdeploy.schema import Schema
-from skdeploy.settings import Settings
 
 _UTC = ZoneInfo("UTC")
 
@@ -42,24 +41,24 @@ def open_job(
 ) -> Opened:
     """Load the model, look at the input, make the output's tables.
 
-    interval      comes before INTERVAL
+    interval      comes before SKDEPLOY_INTERVAL
     make_tables   False where nothing may be changed
 
     Raises SettingsError, ModelUnavailable, InputError or OutputError.
     """
-    settings, batch = Settings.from_env(environ), BatchSettings.from_env(environ)
+    batch = BatchSettings.from_env(environ)
     kind = interval or batch.interval
     if not kind:
-        raise SettingsError("No interval is given: say --interval daily, or set INTERVAL.")
-    model = source.load_from_settings(settings)
+        raise SettingsError("No interval is given: say --interval daily, or set SKDEPLOY_INTERVAL.")
+    model = source.load_from_settings(batch)
     records = open_input(batch, model.schema)
     calendar = _calendar(batch, kind, records)
     scorer = ChunkScorer(
         model,
         records.key_types,
         proba=batch.proba,
-        strict=settings.strict_categories,
-        drift=settings.drift_window > 0,
+        strict=batch.strict_categories,
+        drift=batch.drift_window > 0,
     )
     output = open_output(batch)
     output.prepare(records.key_types, scorer.predicted, make=make_tables)
@@ -78,20 +77,21 @@ def open_job(
 
 
 def open_input(batch: BatchSettings, schema: Schema) -> Input:
-    """Files or a database, as INPUT_URL says."""
+    """Files or a database, as SKDEPLOY_INPUT_URL says."""
     return (open_file_input if is_files(batch.input_url) else open_database_input)(batch, schema)
 
 
 def open_output(batch: BatchSettings) -> Output:
-    """Files or a database, as OUTPUT_URL says."""
+    """Files or a database, as SKDEPLOY_OUTPUT_URL says."""
     return (open_file_output if is_files(batch.output_url) else open_database_output)(batch)
 
 
 def _calendar(batch: BatchSettings, kind: str, records: Input) -> Calendar:
     if batch.event_tz is None and records.wall:
         raise SettingsError(
-            f"EVENT_TZ is not set, and {batch.time_column} has no time zone: say in which one its days "
-            "begin, such as EVENT_TZ=America/New_York."
+            f"SKDEPLOY_EVENT_TZ is not set, and {batch.time_column} has no time zone: say in which one its "
+            "days "
+            "begin, such as SKDEPLOY_EVENT_TZ=America/New_York."
         )
     return Calendar(kind, batch.event_tz or _UTC, wall=records.wall)
 

@@ -79,7 +79,8 @@ def _same(first: Any, second: Any) -> bool:
 def _no_key(keys: Sequence[str], size: int) -> InputError:
     named = ", ".join(keys)
     return InputError(
-        f"More than {size} records have the same {named}: that is no key. Correct KEY_COLUMNS so that they "
+        f"More than {size} records have the same {named}: that is no key. Correct SKDEPLOY_KEY_COLUMNS so "
+        "that they "
         "tell records apart; a few that they do not are rejected."
     )
 

@@ -56,7 +56,7 @@ def tick(environ: Mapping[str, str], stop: threading.Event, now: datetime) -> No
 
 
 def _round(opened: Opened, now: datetime, back: int) -> int:
-    """Score MAX_CATCHUP intervals at most; how many more are due."""
+    """Score SKDEPLOY_MAX_CATCHUP intervals at most; how many more are due."""
     before = opened.job.output.last(opened.job.name)
     found = _due(opened, now, before)
     if not found.intervals:
@@ -102,9 +102,9 @@ def _due(opened: Opened, now: datetime, last: Entry | None) -> Due:
 
 
 def _start(opened: Opened) -> datetime | None:
-    """SCHEDULE_START in the calendar's zone; SettingsError if its clock never showed that."""
+    """SKDEPLOY_SCHEDULE_START in the calendar's zone; SettingsError if its clock never showed that."""
     text = opened.batch.schedule_start
     try:
         return None if text is None else opened.calendar.parse(text)
     except ValueError as error:
-        raise SettingsError(f"SCHEDULE_START: {error}") from None
+        raise SettingsError(f"SKDEPLOY_SCHEDULE_START: {error}") from None

@@ -10,7 +10,7 @@ from typing import Any
 from skdeploy.batch.chunks import Outcome
 from skdeploy.batch.job import Job
 from skdeploy.batch.metrics import publish
-from skdeploy.batch.settings import BatchSettings
+from skdeploy.config import BatchSettings
 from skdeploy.drift import drifted
 from skdeploy.errors import BatchError, ModelUnavailable, SettingsError
 from skdeploy.signals import STOPPED
@@ -32,7 +32,7 @@ MEANINGS = {
     NO_MODEL: "there is no model, and nothing was written",
     NO_DATABASE: "the input or the output cannot be used at all, and nothing was written",
     HELD: "another run is scoring an interval",
-    REJECTED: "the intervals are scored, but more records were rejected than MAX_REJECTED allows",
+    REJECTED: "the intervals are scored, but more records were rejected than SKDEPLOY_MAX_REJECTED allows",
     STOPPED: "told to stop; the interval under way is undone, or can be gone on with",
 }
 

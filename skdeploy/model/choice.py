@@ -52,7 +52,7 @@ def choose_engine(pipeline: Any, passport: Passport, golden: Table, wanted: str)
     except NotCompiled as error:
         if wanted == "onnx":
             raise ModelUnavailable(
-                f"ENGINE=onnx, but {error}. Unset it to serve with scikit-learn."
+                f"SKDEPLOY_ENGINE=onnx, but {error}. Unset it to serve with scikit-learn."
             ) from error
         _log.info("The engine is sklearn: %s", error)
         return Chosen(reference, fallback=str(error))

@@ -90,6 +90,6 @@ def _skops(content: bytes, where: str, trusted: Sequence[str]) -> Any:
     if unknown:
         raise UnreadableModel(
             f"{where} holds types that skops does not trust: {', '.join(unknown)}. If they are what you "
-            f"saved, set SKOPS_TRUSTED={','.join([*trusted, *unknown])}"
+            f"saved, set SKDEPLOY_SKOPS_TRUSTED={','.join([*trusted, *unknown])}"
         )
     return skops.io.loads(content, trusted=list(trusted))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from skdeploy.config import WebSettings
 from skdeploy.reload.published import Poll, PublishedState
-from skdeploy.settings import Settings
 from skdeploy.source import Source, resolve
 
 
-def follows_source(settings: Settings) -> bool:
-    """Whether the service needs a source poller: every WATCH_SECONDS, or for POST /admin/reload."""
+def follows_source(settings: WebSettings) -> bool:
+    """Whether the service needs a source poller: every SKDEPLOY_WATCH_SECONDS, or for POST /admin/reload."""
     return bool(settings.watch_seconds or settings.admin_token)
 
 
@@ -23,7 +23,7 @@ class Control:
         self._state = state
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Control | None:
+    def from_settings(cls, settings: WebSettings) -> Control | None:
         """None if the service does not follow its source: gunicorn's configuration file names the folder."""
         if not (settings.state_dir and follows_source(settings)):
             return None

@@ -80,7 +80,7 @@ class SourcePoller:
         try:
             self._state.note(poll)
         except OSError as error:  # a full disk: the next poll may be able to say so
-            _log.warning("STATE_DIR cannot be written: %s", error.strerror)
+            _log.warning("SKDEPLOY_STATE_DIR cannot be written: %s", error.strerror)
 
     def _poll(self) -> bool:
         target = resolve(self._source)

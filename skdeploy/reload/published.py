@@ -62,19 +62,23 @@ class PublishedState:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = TrustedFolder(folder, "STATE_DIR")
+        self._files = TrustedFolder(folder, "SKDEPLOY_STATE_DIR")
 
     def make(self) -> None:
         """Make the folder if it is missing. Raises SettingsError if it cannot be, or others may write."""
         try:
             self._files.make()
         except OSError as error:
-            raise SettingsError(f"STATE_DIR={str(self.folder)!r} cannot be made: {error.strerror}.") from None
+            raise SettingsError(
+                f"SKDEPLOY_STATE_DIR={str(self.folder)!r} cannot be made: {error.strerror}."
+            ) from None
 
     def begin(self) -> None:
         """Remove what an earlier run left: this one serves what its source names. Raises OSError."""
         if (self.folder / _PUBLISHED).exists():
-            _log.warning("STATE_DIR=%s holds the model of an earlier run, which is ignored", self.folder)
+            _log.warning(
+                "SKDEPLOY_STATE_DIR=%s holds the model of an earlier run, which is ignored", self.folder
+            )
         for pattern in (_PUBLISHED, "*.model", "worker-*.json", _POLL, _REQUESTED):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
@@ -101,10 +105,12 @@ class PublishedState:
         except FileNotFoundError:  # none yet, or another one at this moment
             return None
         except (OSError, msgspec.DecodeError) as error:
-            _log.warning("What was published in STATE_DIR cannot be read, and is ignored: %s", error)
+            _log.warning("What was published in SKDEPLOY_STATE_DIR cannot be read, and is ignored: %s", error)
             return None
         if hashlib.sha256(content).hexdigest() != published.digest:
-            _log.warning("The model in STATE_DIR has not the SHA-256 %s, and is ignored", published.digest)
+            _log.warning(
+                "The model in SKDEPLOY_STATE_DIR has not the SHA-256 %s, and is ignored", published.digest
+            )
             return None
         return published, content
 

@@ -78,7 +78,7 @@ class ModelSwap:
             return
         record, content = published[0].source, published[1]
         if reason := distrust(self._source, record):
-            _log.warning("The model in STATE_DIR is ignored: %s", reason)
+            _log.warning("The model in SKDEPLOY_STATE_DIR is ignored: %s", reason)
             return
         origin = self._model.origin
         if (record.digest, record.version) == (self._model.digest, origin and origin.version):
@@ -103,4 +103,4 @@ class ModelSwap:
         try:
             self._state.report(worker)
         except OSError as error:
-            _log.warning("STATE_DIR cannot be written: %s", error.strerror)
+            _log.warning("SKDEPLOY_STATE_DIR cannot be written: %s", error.strerror)

@@ -68,7 +68,7 @@ class Logged:
 
     @property
     def uri(self) -> str:
-        """What MODEL_URI takes."""
+        """What SKDEPLOY_MODEL_URI takes."""
         return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.version}"
 
 

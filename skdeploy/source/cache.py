@@ -41,7 +41,7 @@ class Cache:
     setting   the variable that names the folder, for messages
     """
 
-    def __init__(self, folder: Path, setting: str = "MODEL_CACHE") -> None:
+    def __init__(self, folder: Path, setting: str = "SKDEPLOY_MODEL_CACHE") -> None:
         self._folder = TrustedFolder(folder, setting)
 
     def make(self) -> None:

@@ -34,7 +34,9 @@ def _unreadable(path: Path, error: OSError) -> SourceError:
         )
     if isinstance(error, FileNotFoundError):
         return SourceError(
-            "file", f"There is no model at {path.absolute()}:", "train one (make train), or set MODEL_URI."
+            "file",
+            f"There is no model at {path.absolute()}:",
+            "train one (make train), or set SKDEPLOY_MODEL_URI.",
         )
     return SourceError(
         "file",

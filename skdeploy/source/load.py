@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from skdeploy.config import ModelSettings
 from skdeploy.errors import (
     DigestMismatch,
     ModelUnavailable,
@@ -19,7 +20,6 @@ from skdeploy.errors import (
 )
 from skdeploy.model import Model, Origin
 from skdeploy.model.exported import is_exported, load_exported
-from skdeploy.settings import Settings
 from skdeploy.source import files, registry, s3
 from skdeploy.source.cache import Cache, Record
 from skdeploy.source.place import LocalFile, S3Object, Source
@@ -76,7 +76,7 @@ def load_from(source: Source, *, engine: str = "auto", isolated: bool = False) -
     return model
 
 
-def load_from_settings(settings: Settings, *, isolated: bool = False) -> Model:
+def load_from_settings(settings: ModelSettings, *, isolated: bool = False) -> Model:
     """The proved model that the settings name, with the engine that they ask for.
 
     isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
@@ -128,7 +128,7 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
     digest = hashlib.sha256(content).hexdigest()
     if expected is not None and digest != expected:
         raise DigestMismatch(
-            target.where, expected, digest, "MODEL_SHA256" if source.sha256 else target.authority
+            target.where, expected, digest, "SKDEPLOY_MODEL_SHA256" if source.sha256 else target.authority
         )
     verified = expected is not None or target.local
     return Fetched(
@@ -177,7 +177,8 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: b
 def _load_exported(source: Source, folder: Path, engine: str, isolated: bool) -> Model:
     if engine == "sklearn":
         raise ModelUnavailable(
-            f"ENGINE=sklearn, but {folder} is an exported model, which has no scikit-learn. Unset it."
+            f"SKDEPLOY_ENGINE=sklearn, but {folder} is an exported model, which has no scikit-learn. Unset "
+            "it."
         )
     model = load_exported(folder, source.sha256, isolated=isolated)
     return dataclasses.replace(
@@ -207,9 +208,9 @@ def distrust(source: Source, record: Record) -> str | None:
     if record.address != (here := address(source)):
         return f"it came from {record.address}, not from {here}"
     if source.sha256 not in (None, record.digest):
-        return f"it has the SHA-256 {record.digest}, not MODEL_SHA256"
+        return f"it has the SHA-256 {record.digest}, not SKDEPLOY_MODEL_SHA256"
     if not (record.verified or source.allow_unverified):
-        return "it is unverified (ALLOW_UNVERIFIED=1 takes it)"
+        return "it is unverified (SKDEPLOY_ALLOW_UNVERIFIED=1 takes it)"
     return None
 
 
@@ -240,7 +241,7 @@ def _make_cache(source: Source) -> None:
 def _recall(source: Source, error: SourceUnreachable) -> Fetched:
     """The last good model from this address; else the error again, with why there is none."""
     if source.cache is None:
-        raise _nothing_cached(error, "MODEL_CACHE names no folder with a copy.")
+        raise _nothing_cached(error, "SKDEPLOY_MODEL_CACHE names no folder with a copy.")
     cache = Cache(source.cache)
     record = cache.record(address(source))
     content = cache.content(record.digest) if record else None
@@ -266,5 +267,6 @@ def _unverified(target: Target) -> UnverifiedModel:
         "digest",
         f"Nobody says which SHA-256 {target.where} should have, and unpickling it would run its code.",
         "Promote it with train.py, which tags the version; write the digest into the object's metadata; give "
-        "MODEL_SHA256 (not with an alias); or set ALLOW_UNVERIFIED=1 if only you can write there.",
+        "SKDEPLOY_MODEL_SHA256 (not with an alias); or set SKDEPLOY_ALLOW_UNVERIFIED=1 if only you can write "
+        "there.",
     )

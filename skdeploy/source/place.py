@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from skdeploy.config import ModelSettings
 from skdeploy.errors import SettingsError
 from skdeploy.redacting import CREDENTIALS, redacted
-from skdeploy.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,13 @@ class Source:
         place = self.place
         if self.sha256 and isinstance(place, RegisteredModel) and place.alias:
             raise SettingsError(
-                f"MODEL_SHA256 and MODEL_URI={self.uri!r} do not go together: an alias moves, a digest does "
-                "not. Unset MODEL_SHA256 (the registry's digests are compared), or name a version."
+                f"SKDEPLOY_MODEL_SHA256 and SKDEPLOY_MODEL_URI={self.uri!r} do not go together: an alias "
+                "moves, a digest does "
+                "not. Unset SKDEPLOY_MODEL_SHA256 (the registry's digests are compared), or name a version."
             )
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Source:
+    def from_settings(cls, settings: ModelSettings) -> Source:
         """The place that the settings name."""
         return cls(
             uri=settings.model_uri,
@@ -96,7 +97,8 @@ class Source:
 def _parse(uri: str) -> Place:
     if CREDENTIALS.search(uri):
         raise SettingsError(
-            f"MODEL_URI={redacted(uri)!r} was given with credentials, which would end up in logs: give them "
+            f"SKDEPLOY_MODEL_URI={redacted(uri)!r} was given with credentials, which would end up in logs: "
+            "give them "
             "in the environment, as AWS_ACCESS_KEY_ID or MLFLOW_TRACKING_USERNAME and their like."
         )
     if match := re.fullmatch(r"s3://([^/?#]+)/(.+)", uri):
@@ -111,7 +113,8 @@ def _parse(uri: str) -> Place:
         return LocalFile(Path(unquote(urlsplit(uri).path)))
     if "://" in uri or uri.startswith(("models:", "runs:", "s3:")):
         raise SettingsError(
-            f"MODEL_URI={redacted(uri)!r} is not a path, file://..., s3://bucket/key, models:/name@alias, "
+            f"SKDEPLOY_MODEL_URI={redacted(uri)!r} is not a path, file://..., s3://bucket/key, "
+            "models:/name@alias, "
             "models:/name/version or runs:/id/model."
         )
     return LocalFile(Path(uri))

@@ -77,10 +77,13 @@ def _version(client: Any, place: RegisteredModel) -> Any:
         raise SourceError(
             "alias",
             f"The registered model {place.name} has no alias {place.alias} (it has: {there}).",
-            "Give a version this alias (train.py --promote, or MLflow's page), or correct MODEL_URI.",
+            "Give a version this alias (train.py --promote, or MLflow's page), or correct "
+            "SKDEPLOY_MODEL_URI.",
         )
     raise SourceError(
-        "version", f"The registered model {place.name} has no version {place.version}.", "Correct MODEL_URI."
+        "version",
+        f"The registered model {place.name} has no version {place.version}.",
+        "Correct SKDEPLOY_MODEL_URI.",
     )
 
 
@@ -95,7 +98,7 @@ def _registered(client: Any, name: str) -> Any:
     raise SourceError(
         "registered model",
         f"There is no registered model {name} at {_tracking_uri()}.",
-        "Register one (train.py --mlflow), or correct MODEL_URI or MLFLOW_TRACKING_URI.",
+        "Register one (train.py --mlflow), or correct SKDEPLOY_MODEL_URI or MLFLOW_TRACKING_URI.",
     )
 
 
@@ -109,7 +112,7 @@ def _location(client: Any, place: RunModel) -> str:
         if error.error_code not in _MISSING:
             raise
         raise SourceError(
-            "run", f"There is no run {place.run} at {_tracking_uri()}.", "Correct MODEL_URI."
+            "run", f"There is no run {place.run} at {_tracking_uri()}.", "Correct SKDEPLOY_MODEL_URI."
         ) from None
     for output in run.outputs.model_outputs if run.outputs else ():
         model = client.get_logged_model(output.model_id)
@@ -143,7 +146,7 @@ def _download(location: str, where: str, folder: str) -> str:
     raise SourceError(
         "artifact",
         f"{where} holds neither {' nor '.join(MODEL_FILES)} (it holds: {', '.join(names) or 'nothing'}).",
-        "Log a scikit-learn model there (mlflow.sklearn.log_model), or correct MODEL_URI.",
+        "Log a scikit-learn model there (mlflow.sklearn.log_model), or correct SKDEPLOY_MODEL_URI.",
     )
 
 
@@ -206,7 +209,7 @@ def _explained(error: Any) -> SourceError:
         return SourceError(
             "tracking server",
             f"The tracking server at {server} says: {text.splitlines()[0]}",
-            "Correct MODEL_URI, or check that MLFLOW_TRACKING_URI is an MLflow 3 server.",
+            "Correct SKDEPLOY_MODEL_URI, or check that MLFLOW_TRACKING_URI is an MLflow 3 server.",
         )
     return SourceUnreachable(
         "tracking server",

@@ -49,7 +49,7 @@ def resolve(place: S3Object, timeout: float, endpoint: str | None = None) -> Tar
         "key",
         f"There is neither an object {place.key} in the bucket {place.bucket}, "
         f"nor {' or '.join(MODEL_FILES)} in a folder of that name.",
-        f"Look what is there (aws s3 ls s3://{place.bucket}/), and correct MODEL_URI.",
+        f"Look what is there (aws s3 ls s3://{place.bucket}/), and correct SKDEPLOY_MODEL_URI.",
     )
 
 
@@ -126,7 +126,9 @@ def _of_answer(response: Any, place: S3Object, endpoint: str) -> SourceError:
             "Correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the role.",
         )
     if code == "NoSuchBucket":
-        return SourceError("bucket", f"{said}: there is no bucket {place.bucket}.", "Correct MODEL_URI.")
+        return SourceError(
+            "bucket", f"{said}: there is no bucket {place.bucket}.", "Correct SKDEPLOY_MODEL_URI."
+        )
     if code in _REGION:
         return SourceError(
             "region", f"{said}: the bucket is in another region.", "Set AWS_REGION to the bucket's."
@@ -143,7 +145,7 @@ def _of_answer(response: Any, place: S3Object, endpoint: str) -> SourceError:
     if code == "InvalidRange":
         return SourceError("key", f"{place.key} in the bucket {place.bucket} is empty.", "Upload it again.")
     if code in _MISSING:
-        return SourceError("key", f"{said}: {place.key} is gone.", "Correct MODEL_URI.")
+        return SourceError("key", f"{said}: {place.key} is gone.", "Correct SKDEPLOY_MODEL_URI.")
     if status >= 500 or code == "SlowDown":
         return SourceUnreachable("endpoint", f"{said} ({status}).", "Try again, and look into its log.")
     return SourceError("endpoint", f"{said} ({status}).", "Check that AWS_ENDPOINT_URL_S3 speaks S3.")
@@ -161,7 +163,7 @@ def _of_botocore(error: Exception, place: S3Object, endpoint: str) -> SourceErro
     if "Region" in name:
         return SourceError("region", f"There is no usable region ({name}).", "Set AWS_REGION.")
     if name == "ParamValidationError":
-        return SourceError("bucket", f"{place.bucket!r} can be no bucket.", "Correct MODEL_URI.")
+        return SourceError("bucket", f"{place.bucket!r} can be no bucket.", "Correct SKDEPLOY_MODEL_URI.")
     if isinstance(error, ValueError):
         return SourceError(
             "endpoint", "The endpoint of S3 is no URL.", "Correct AWS_ENDPOINT_URL_S3, or unset it."

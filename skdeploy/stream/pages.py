@@ -48,7 +48,8 @@ def pages(
         server = Server((address, port), Handler)
     except OSError as error:
         raise SettingsError(
-            f"METRICS_PORT={port} of {address} cannot be had: {error.strerror or error}. Choose another, "
+            f"SKDEPLOY_METRICS_LISTEN={port} of {address} cannot be had: {error.strerror or error}. Choose "
+            "another, "
             "or 0 for none."
         ) from None
     server.daemon_threads = True

@@ -64,7 +64,9 @@ class Processor:
         if proba:
             self._scorer.require_probabilities()
         if by_id and self._scorer.id_field is None:
-            raise SettingsError("PREDICTION_ID is id, but ID_FIELD is empty or a column of the model.")
+            raise SettingsError(
+                "SKDEPLOY_PREDICTION_ID is id, but SKDEPLOY_ID_FIELD is empty or a column of the model."
+            )
         self._by_id = by_id
         self._proba = proba
         encoder = msgspec.json.Encoder()
@@ -122,7 +124,7 @@ class Processor:
     ) -> dict[int, DeadLetter]:
         ids = checked.ids or {}
         name = self._scorer.id_field
-        detail = f"The record has no {name!r}, of which PREDICTION_ID=id makes its prediction's id."
+        detail = f"The record has no {name!r}, of which SKDEPLOY_PREDICTION_ID=id makes its prediction's id."
         return {
             index: DeadLetter(events[index], "no-id", detail)
             for index in checked.positions

@@ -34,7 +34,7 @@ class Stop:
         """Raises StreamError when the patience is over."""
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise StreamError(
-                f"What was begun did not end within GRACEFUL_TIMEOUT ({self._patience:g} seconds): "
+                f"What was begun did not end within SKDEPLOY_GRACEFUL_TIMEOUT ({self._patience:g} seconds): "
                 "it is not committed, and its events come again."
             )
 

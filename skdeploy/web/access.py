@@ -1,8 +1,8 @@
 """Who may ask: API keys, by a file that may change while the service runs.
 
 A key comes as `X-API-Key: KEY`, as `Authorization: Bearer KEY`, or as the password of HTTP Basic,
-which a browser asks for. `/health` and `/ready` are open, and `/admin/reload` has ADMIN_TOKEN,
-which is no API key, as no API key is an ADMIN_TOKEN.
+which a browser asks for. `/health` and `/ready` are open, and `/admin/reload` has SKDEPLOY_ADMIN_TOKEN,
+which is no API key, as no API key is a SKDEPLOY_ADMIN_TOKEN.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from skdeploy.api_keys import digest_of, parse
+from skdeploy.config import WebSettings
 from skdeploy.errors import SettingsError
-from skdeploy.settings import Settings
 from skdeploy.web.context import RequestContext
 from skdeploy.web.problems import HEADERS, problem
 
@@ -71,15 +71,16 @@ class KeyRing:
             self._entries = self._read()
         except OSError as error:
             raise SettingsError(
-                f"API_KEYS_FILE={str(path)!r} cannot be read: {error.strerror}. Correct it, or unset it: "
+                f"SKDEPLOY_API_KEYS_FILE={str(path)!r} cannot be read: {error.strerror}. Correct it, or "
+                "unset it: "
                 "then no key is asked for."
             ) from None
         # A worker, forked from who read the file, looks before it trusts it.
         self._look_at = -1.0
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> KeyRing | None:
-        """The ring of API_KEYS_FILE; None if it is not set. Raises SettingsError."""
+    def from_settings(cls, settings: WebSettings) -> KeyRing | None:
+        """The ring of SKDEPLOY_API_KEYS_FILE; None if it is not set. Raises SettingsError."""
         return cls(Path(settings.api_keys_file)) if settings.api_keys_file else None
 
     def name_of(self, context: RequestContext) -> str | None:
@@ -123,7 +124,7 @@ class KeyRing:
         return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
     def _read(self) -> tuple[tuple[str, bytes], ...]:
-        where = f"API_KEYS_FILE={str(self._path)!r}"
+        where = f"SKDEPLOY_API_KEYS_FILE={str(self._path)!r}"
         with self._path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read()

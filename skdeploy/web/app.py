@@ -11,10 +11,10 @@ import flask
 import msgspec
 from flask import Flask, Response, request
 
+from skdeploy.config import WebSettings
 from skdeploy.errors import SourceError
 from skdeploy.model import Model
 from skdeploy.reload import Control
-from skdeploy.settings import Settings
 from skdeploy.web import browsing, pages, problems
 from skdeploy.web.context import CONTEXT
 from skdeploy.web.metrics import Metrics
@@ -59,7 +59,7 @@ class Service:
 
 def create_app(
     model: Model,
-    settings: Settings,
+    settings: WebSettings,
     control: Control | None = None,
     spans: Spans | None = None,
     shared: Path | None = None,
@@ -70,8 +70,8 @@ def create_app(
     spans     what makes spans of requests, if anything does
     shared    PROMETHEUS_MULTIPROC_DIR, the folder of all workers' metrics; None: there is but this process
 
-    Its extension "skdeploy" is the `Service`. Raises SettingsError if ID_FIELD is a column of the
-    model or a part of the answer, or if API_KEYS_FILE cannot be used.
+    Its extension "skdeploy" is the `Service`. Raises SettingsError if SKDEPLOY_ID_FIELD is a column of the
+    model or a part of the answer, or if SKDEPLOY_API_KEYS_FILE cannot be used.
     """
     slot = Slot(model, settings)
     app = Flask(__name__, static_folder=None)
@@ -178,7 +178,10 @@ def _add_admin(app: Flask, control: Control, token: str) -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), token.encode()):
             raise problems.HttpProblem(
-                401, "unauthorized", "Unauthorized", "Send the header Authorization: Bearer ADMIN_TOKEN."
+                401,
+                "unauthorized",
+                "Unauthorized",
+                "Send the header Authorization: Bearer SKDEPLOY_ADMIN_TOKEN.",
             )
         try:
             target = control.reload()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, request
 
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web.openapi import Surface, openapi
 from skdeploy.web.problems import HttpProblem
 from skdeploy.web.serving import Serving, Slot
@@ -48,7 +48,7 @@ def index(about: dict[str, Any]) -> Response:
     return answer
 
 
-def install(app: Flask, slot: Slot, settings: Settings) -> None:
+def install(app: Flask, slot: Slot, settings: WebSettings) -> None:
     """Add the routes to `app`, once it has its others: the document names those that are there."""
     documents = _Documents(app, settings)
 
@@ -70,7 +70,7 @@ def install(app: Flask, slot: Slot, settings: Settings) -> None:
 class _Documents:
     """The document of what is served, made anew for another model."""
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: WebSettings) -> None:
         self._app, self._settings = app, settings
         self._made: tuple[Serving, bytes] | None = None
 

@@ -24,7 +24,7 @@ class RequestContext:
     scheme     "http" or "https"
     host       the server's address
     remote     the client's address
-    body       the whole body; None while it has not been read, or where it is larger than MAX_BODY
+    body       the whole body; None while it has not been read, or where it is larger than SKDEPLOY_MAX_BODY
     body_size  bytes that came, or that Content-Length announces
     began      time.monotonic() when its first byte was there, read or not
     arrived    the same when it had been read to its end
@@ -166,7 +166,7 @@ def decode_path(raw: bytes) -> str:
 
 def too_large(limit: int) -> HttpProblem:
     """The refusal of a body that is larger than `limit` bytes."""
-    detail = f"The body is larger than {limit} bytes (MAX_BODY). Send fewer records per request."
+    detail = f"The body is larger than {limit} bytes (SKDEPLOY_MAX_BODY). Send fewer records per request."
     return HttpProblem(413, "too-large", "Body too large", detail)
 
 

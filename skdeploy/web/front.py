@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from skdeploy.config import WebSettings
 from skdeploy.schema import Checked
-from skdeploy.settings import Settings
 from skdeploy.web import pages, problems, wsgi_adapter
 from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import PREDICTION, TLS
@@ -78,7 +78,7 @@ class Front:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, app: Any, service: Service | None, settings: Settings
+        self, loop: asyncio.AbstractEventLoop, app: Any, service: Service | None, settings: WebSettings
     ) -> None:
         self._loop, self._app, self._service, self._settings = loop, app, service, settings
         self._scoring = Threads(loop, 1, "scoring")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web.context import RequestContext
 
 Headers = list[tuple[str, str]]
@@ -46,8 +46,8 @@ class Cors:
         self._all = "*" in self._origins
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Cors | None:
-        """As CORS_ORIGINS says; None if it is empty: then no answer has a header of CORS."""
+    def from_settings(cls, settings: WebSettings) -> Cors | None:
+        """As SKDEPLOY_CORS_ORIGINS says; None if it is empty: then no answer has a header of CORS."""
         return cls(settings.cors_origins) if settings.cors_origins else None
 
     def headers(self, context: RequestContext) -> Headers:

@@ -53,7 +53,8 @@ _CHUNK_OVERHEAD = 16
 # Bytes below which a piece of a body joins the one before it: objects of a few bytes each would take many
 # times the memory of their content.
 _SCRAP = 1024
-# Bytes per second that a body has to come with, and an answer has to be taken with, beyond CLIENT_TIMEOUT.
+# Bytes per second that a body has to come with, and an answer has to be taken with, beyond
+# SKDEPLOY_CLIENT_TIMEOUT.
 MIN_RATE = 10 * 1024
 # Pipelined requests that are answered at the same time.
 _MAX_PIPELINED = 32
@@ -79,7 +80,7 @@ class LoopRequest(RequestContext):
     port        the server's
     keep_alive  whether the client wants to use the connection again
     problem     why it is refused, whatever it asks for
-    oversized   its body is larger than MAX_BODY: it is read, and dropped
+    oversized   its body is larger than SKDEPLOY_MAX_BODY: it is read, and dropped
     drained     bytes of an oversized body that were dropped
     chunks      what has come of its body
     held        bytes of it that the worker's BodyMemory counts

@@ -1,4 +1,4 @@
-"""The log on standard error: lines of text, or with LOG_FORMAT=json an object per line."""
+"""The log on standard error: lines of text, or with SKDEPLOY_LOG_FORMAT=json an object per line."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ class _LastPoll(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         poll = self._control.last_poll()
         if poll is not None:
-            meaning = "1: the last poll of MODEL_URI failed, and the model before it serves."
+            meaning = "1: the last poll of SKDEPLOY_MODEL_URI failed, and the model before it serves."
             yield GaugeMetricFamily("skdeploy_reload_failing", meaning, float(poll.failure is not None))
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import problems, wsgi_adapter
 from skdeploy.web.access import OPEN_PATHS, KeyRing, refusal
 from skdeploy.web.context import CONTEXT, RequestContext, WsgiContext
@@ -60,13 +60,13 @@ class Middleware:
     def __init__(
         self,
         app: Wsgi,
-        settings: Settings,
+        settings: WebSettings,
         *,
         metrics: Metrics | None = None,
         spans: Spans | None = None,
         log: RequestLog | None = None,
     ) -> None:
-        """Raises SettingsError if API_KEYS_FILE cannot be used."""
+        """Raises SettingsError if SKDEPLOY_API_KEYS_FILE cannot be used."""
         self.app = app
         self.metrics = metrics
         self.routes: frozenset[str] = frozenset()
@@ -159,11 +159,11 @@ class Middleware:
 
 def overloaded() -> HttpProblem:
     """The answer to a request that is not taken up."""
-    detail = "As many requests wait as may (MAX_WAITING). Come back later, with fewer at a time."
+    detail = "As many requests wait as may (SKDEPLOY_MAX_WAITING). Come back later, with fewer at a time."
     return HttpProblem(503, "overloaded", "Overloaded", detail, RETRY_AFTER)
 
 
 def too_late() -> HttpProblem:
     """The answer to a request that waited too long."""
-    detail = "The request waited longer than it may (REQUEST_TIMEOUT). Come back later."
+    detail = "The request waited longer than it may (SKDEPLOY_REQUEST_TIMEOUT). Come back later."
     return HttpProblem(503, "timed-out", "Timed out", detail, RETRY_AFTER)

@@ -57,7 +57,7 @@ def openapi(about: dict[str, Any], surface: Surface) -> dict[str, Any]:
         }
         document["security"] = [{"apiKey": []}, {"bearer": []}, {"basic": []}]
     if surface.admin:
-        schemes["admin"] = {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN"}
+        schemes["admin"] = {"type": "http", "scheme": "bearer", "description": "SKDEPLOY_ADMIN_TOKEN"}
     if schemes:
         document["components"]["securitySchemes"] = schemes
     return document

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from skdeploy import __version__
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
 from skdeploy.schema import json_schema
-from skdeploy.settings import Settings
 from skdeploy.web.headers import Headers
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ LINKS = {
 }
 
 
-def about(model: Model, settings: Settings, id_field: str | None) -> dict[str, Any]:
+def about(model: Model, settings: WebSettings, id_field: str | None) -> dict[str, Any]:
     """What this is: model, schema, engine, links. Golden records are no part of it."""
     passport = model.passport
     schema = json_schema(

@@ -67,7 +67,7 @@ def describe_exception(error: Exception) -> tuple[dict[str, Any], dict[str, str]
     if isinstance(error, MalformedBody):
         return problem(400, "malformed-body", "Malformed body", detail=str(error)), {}
     if isinstance(error, TooManyRecords):
-        detail = f"{error} (MAX_RECORDS). Send them in several requests."
+        detail = f"{error} (SKDEPLOY_MAX_RECORDS). Send them in several requests."
         return problem(413, "too-many-records", "Too many records", detail=detail), {}
     if isinstance(error, InvalidRecord):
         return invalid_record(error.cells, str(error)), {}

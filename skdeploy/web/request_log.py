@@ -1,4 +1,4 @@
-"""A line of JSON per request on standard output, if ACCESS_LOG asks for it.
+"""A line of JSON per request on standard output, if SKDEPLOY_ACCESS_LOG asks for it.
 
 A line is written by one call and is shorter than what a pipe takes whole, so that workers' lines do
 not mix. No header or path can forge a line: all is JSON. A line that cannot be written is lost; its
@@ -16,14 +16,14 @@ import time
 
 import msgspec
 
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web.context import RequestContext
 
 _log = logging.getLogger(__name__)
 
 # Characters. A control character takes six bytes: path and agent together stay below 4096 bytes.
 _PATH, _AGENT, _ADDRESS = 256, 256, 64
-# Bytes of body and of answer with LOG_RECORDS.
+# Bytes of body and of answer with SKDEPLOY_LOG_RECORDS.
 RECORDS_LIMIT = 64 * 1024
 
 
@@ -79,8 +79,8 @@ class RequestLog:
         self._failing = False
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> RequestLog | None:
-        """As ACCESS_LOG and LOG_RECORDS say; None if there is to be none."""
+    def from_settings(cls, settings: WebSettings) -> RequestLog | None:
+        """As SKDEPLOY_ACCESS_LOG and SKDEPLOY_LOG_RECORDS say; None if there is to be none."""
         return cls(records=settings.log_records) if settings.access_log else None
 
     def write(self, context: RequestContext) -> None:

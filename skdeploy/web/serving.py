@@ -6,12 +6,12 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from skdeploy.config import WebSettings
 from skdeploy.drift import Window
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model, OneThread, measured
 from skdeploy.schema import Explainer
 from skdeploy.scoring import Scorer
-from skdeploy.settings import Settings
 from skdeploy.web.pages import about
 from skdeploy.web.predict import Predictor
 
@@ -41,7 +41,7 @@ class Serving:
 class Slot:
     """Holds what is served; `current` is one reference, so that requests see one model or the other."""
 
-    def __init__(self, model: Model, settings: Settings) -> None:
+    def __init__(self, model: Model, settings: WebSettings) -> None:
         self._settings = settings
         # One for all models: its process is started when a long body does not fit, and ends by itself.
         self._explainer = Explainer()
@@ -73,9 +73,9 @@ class Slot:
 def _check_id_field(model: Model, name: str) -> None:
     """A configured key must not be a column of the model; the default one gives way to it."""
     if name in _ANSWER_FIELDS:
-        raise SettingsError(f"ID_FIELD={name!r} is a part of every answer: choose another name.")
+        raise SettingsError(f"SKDEPLOY_ID_FIELD={name!r} is a part of every answer: choose another name.")
     if name not in model.schema.names:
         return
     if name != _DEFAULT_ID_FIELD:
-        raise SettingsError(f"ID_FIELD={name!r} is a column of the model: choose another name.")
-    _log.info("The model has a column %r: no key is passed through. ID_FIELD names one.", name)
+        raise SettingsError(f"SKDEPLOY_ID_FIELD={name!r} is a column of the model: choose another name.")
+    _log.info("The model has a column %r: no key is passed through. SKDEPLOY_ID_FIELD names one.", name)

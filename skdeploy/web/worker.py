@@ -24,8 +24,8 @@ import uvloop
 from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
+from skdeploy.config import WebSettings
 from skdeploy.reload import ModelSwap
-from skdeploy.settings import Settings
 from skdeploy.web.app import EXTENSION, Service, foreign_hooks
 from skdeploy.web.arrival import BusyTime, Reads, stamp
 from skdeploy.web.bodies import BodyMemory
@@ -93,7 +93,8 @@ def hold_signals() -> None:
     """Let signals to end wait until a worker's loop hears them; called before the fork.
 
     Until a forked worker has handlers of its own, it has those of gunicorn's main process: they put
-    the signal into a queue that the worker never reads, and it would be killed after GRACEFUL_TIMEOUT.
+    the signal into a queue that the worker never reads, and it would be killed after
+    SKDEPLOY_GRACEFUL_TIMEOUT.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
@@ -112,7 +113,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     shares     what all workers know of each other's connections
     """
 
-    settings: Settings
+    settings: WebSettings
     shares = Shares()
     model_swap: ModelSwap | None = None
     service: Service | None = None
@@ -319,7 +320,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     # The end
 
     def _told_to_end(self, sig: signal.Signals) -> None:
-        """SIGTERM: say so on /ready, and stop accepting after DRAIN_DELAY. SIGINT and SIGQUIT: at once."""
+        """SIGTERM: /ready says so, accepting stops after SKDEPLOY_DRAIN_DELAY. SIGINT, SIGQUIT: at once."""
         draining.set()
         if sig != signal.SIGTERM:
             self.alive = False
@@ -365,7 +366,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self._done.set()
         elif now > self._ends_at:
             self.log.warning(
-                "%d connections were open after the %d seconds of GRACEFUL_TIMEOUT and are cut off",
+                "%d connections were open after the %d seconds of SKDEPLOY_GRACEFUL_TIMEOUT and are cut off",
                 len(self._connections),
                 self.settings.graceful_timeout,
             )

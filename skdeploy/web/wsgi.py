@@ -11,13 +11,13 @@ import os
 import sys
 
 from skdeploy import source
+from skdeploy.config import WebSettings
 from skdeploy.errors import SkdeployError
 from skdeploy.reload import Control
-from skdeploy.settings import Settings
 from skdeploy.web import create_app, logs, metrics, tracing
 
 try:
-    settings = Settings.from_env(os.environ)
+    settings = WebSettings.from_env(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     # gunicorn forks its workers from this process.
     model = source.load_from_settings(settings, isolated=True)

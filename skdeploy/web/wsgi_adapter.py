@@ -13,7 +13,7 @@ from skdeploy.web.http import LoopRequest
 
 
 class _Oversized(io.RawIOBase):
-    """A body that was larger than MAX_BODY: reading it is refused, so that none takes it for an empty one."""
+    """A body larger than SKDEPLOY_MAX_BODY: reading it is refused, so that none takes it for an empty one."""
 
     def readable(self) -> bool:
         return True

@@ -14,7 +14,7 @@ from examples.servers.spark import Cluster, spark_cluster
 from tests.batch.jobs import Finished, finished
 
 # What says to a driver that Python begins where the cluster is; spark-submit has options for it.
-_OF_PYTHON = ("SPARK_MASTER", "PYSPARK_SUBMIT_ARGS")
+_OF_PYTHON = ("SKDEPLOY_SPARK_MASTER", "PYSPARK_SUBMIT_ARGS")
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -19,14 +19,12 @@ import sqlalchemy as sa
 
 from skdeploy.batch.command import main
 from skdeploy.batch.databases.engines import make_engine, parse_url
-from skdeploy.batch.settings import BATCH_SETTINGS
-from skdeploy.settings import SETTINGS
+from skdeploy.config import DECLARED
 
 _ROOT = Path(__file__).resolve().parents[2]
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 KINDS = ("ash", "elm", "oak")
 # What a developer's shell may hold must neither help nor hurt.
-_OURS = {setting.name for setting in (*SETTINGS, *BATCH_SETTINGS)}
 
 
 def records(count: int, *, days: int = 3, first_id: int = 0, start: datetime = FIRST) -> list[dict[str, Any]]:
@@ -65,7 +63,7 @@ class Database:
 
     def engine(self, *, writes: bool = True) -> sa.Engine:
         """A connection per use, as the job's own; one that does not write waits for no job."""
-        engine = make_engine(parse_url(self.url, "INPUT_URL"), "INPUT_URL", 10)
+        engine = make_engine(parse_url(self.url, "SKDEPLOY_INPUT_URL"), "SKDEPLOY_INPUT_URL", 10)
         return engine.execution_options(writes=writes)
 
     def fill(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -125,14 +123,14 @@ class Database:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The variables of a job."""
-        inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
+        inherited = {name: value for name, value in os.environ.items() if name not in DECLARED}
         job = {
-            "MODEL_URI": str(self.model),
-            "INPUT_URL": self.url,
-            "INPUT_TABLE": self.table,
-            "KEY_COLUMNS": "id",
-            "TIME_COLUMN": "at",
-            "EVENT_TZ": "UTC",
+            "SKDEPLOY_MODEL_URI": str(self.model),
+            "SKDEPLOY_INPUT_URL": self.url,
+            "SKDEPLOY_INPUT_TABLE": self.table,
+            "SKDEPLOY_KEY_COLUMNS": "id",
+            "SKDEPLOY_TIME_COLUMN": "at",
+            "SKDEPLOY_EVENT_TZ": "UTC",
         }
         return inherited | job | self.settings | more
 
@@ -153,12 +151,12 @@ class Database:
             return finished(process)
 
     def score_here(self, *arguments: str, **more: str) -> Finished:
-        """The command line in this process, which is quicker by the imports; LOG_LEVEL holds."""
+        """The command line in this process, which is quicker by the imports; SKDEPLOY_LOG_LEVEL holds."""
         out, err = io.StringIO(), io.StringIO()
         with (
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            _logged(err, more.get("LOG_LEVEL", "info")),
+            _logged(err, more.get("SKDEPLOY_LOG_LEVEL", "info")),
         ):
             try:
                 code = main(arguments, self.environment(**more))

@@ -51,13 +51,13 @@ def opened(tmp_path: Path, regressor_file: Path) -> Opened:
         tmp_path / "in" / "a.parquet",
     )
     environment = {
-        "MODEL_URI": str(regressor_file),
-        "JOB": 'trees "north"',
-        "INPUT_URL": str(tmp_path / "in"),
-        "OUTPUT_URL": str(tmp_path / "out"),
-        "KEY_COLUMNS": "id",
-        "TIME_COLUMN": "at",
-        "INTERVAL": "daily",
+        "SKDEPLOY_MODEL_URI": str(regressor_file),
+        "SKDEPLOY_JOB": 'trees "north"',
+        "SKDEPLOY_INPUT_URL": str(tmp_path / "in"),
+        "SKDEPLOY_OUTPUT_URL": str(tmp_path / "out"),
+        "SKDEPLOY_KEY_COLUMNS": "id",
+        "SKDEPLOY_TIME_COLUMN": "at",
+        "SKDEPLOY_INTERVAL": "daily",
     }
     return open_job(environment, threading.Event())
 
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_written_is_in_the_log(
     for path in (tmp_path / "nowhere" / "job.prom", tmp_path):
         caplog.clear()
         told(opened, OUTCOMES, 0, metrics_file=str(path))
-        assert f"METRICS_FILE: {path} cannot be written: " in caplog.text
+        assert f"SKDEPLOY_METRICS_FILE: {path} cannot be written: " in caplog.text
 
 
 def test_a_run_of_the_command_is_told(tmp_path: Path, regressor_file: Path) -> None:
@@ -147,13 +147,18 @@ def test_a_run_of_the_command_is_told(tmp_path: Path, regressor_file: Path) -> N
     database.fill(records(30, days=1))
     database.execute("UPDATE trees SET kind = 'palm' WHERE id = 4")
     path = tmp_path / "job.prom"
-    settings = {"METRICS_FILE": str(path), "PUSHGATEWAY_URL": "http://me:s3cret@127.0.0.1:1"}
-    run = database.score_here("--interval", "daily", "--at", "2026-03-01", JOB='trees "north"', **settings)
+    settings = {
+        "SKDEPLOY_METRICS_FILE": str(path),
+        "SKDEPLOY_PUSHGATEWAY_URL": "http://me:s3cret@127.0.0.1:1",
+    }
+    run = database.score_here(
+        "--interval", "daily", "--at", "2026-03-01", SKDEPLOY_JOB='trees "north"', **settings
+    )
     found = samples(path.read_text())
     rows = {result: found[f"last_run_rows result={result}"] for result in ("read", "predicted", "rejected")}
     assert rows == run.summary["rows"] == {"read": 30, "predicted": 29, "rejected": 1}
     assert found["last_run_exit_code"] == run.code == 0
-    assert "PUSHGATEWAY_URL: the metrics could not be pushed: " in run.stderr
+    assert "SKDEPLOY_PUSHGATEWAY_URL: the metrics could not be pushed: " in run.stderr
     assert "s3cret" not in run.stderr
 
 
@@ -215,7 +220,7 @@ def test_a_gateway_that_fails_fails_no_job(opened: Opened, caplog: pytest.LogCap
             caplog.clear()
             with within(8), caplog.at_level(logging.DEBUG):
                 told(opened, OUTCOMES, 0, pushgateway_url=url)
-            assert "PUSHGATEWAY_URL: the metrics could not be pushed: " in caplog.text
+            assert "SKDEPLOY_PUSHGATEWAY_URL: the metrics could not be pushed: " in caplog.text
             assert "s3cret" not in caplog.text
 
 
@@ -265,7 +270,7 @@ def test_drift_is_told_in_file_and_summary(tmp_path: Path, regressor_file: Path)
     database = Database(f"sqlite:///{tmp_path / 'trees.db'}", regressor_file)
     database.fill(records(900, days=3))
     path = tmp_path / "job.prom"
-    settings = {"METRICS_FILE": str(path), "JOB": 'trees "north"'}
+    settings = {"SKDEPLOY_METRICS_FILE": str(path), "SKDEPLOY_JOB": 'trees "north"'}
     days = ("--backfill", "2026-03-01", "2026-03-03", "--reprocess", "all")
     run = database.score_here("--interval", "daily", *days, **settings)
     found = samples(path.read_text())
@@ -279,6 +284,6 @@ def test_drift_is_told_in_file_and_summary(tmp_path: Path, regressor_file: Path)
     found = samples(path.read_text())
     assert run.summary["drift"] == {}
     assert (found["drift_records"], "drift_psi column=size" in found) == (300, False)
-    run = database.score_here("--interval", "daily", *days, DRIFT_WINDOW="0", **settings)
+    run = database.score_here("--interval", "daily", *days, SKDEPLOY_DRIFT_WINDOW="0", **settings)
     assert run.summary["drift"] == {}
     assert not [name for name in samples(path.read_text()) if "drift" in name]

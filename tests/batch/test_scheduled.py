@@ -22,7 +22,11 @@ from tests.live import ROOT, wait_until
 def database(tmp_path: Path, regressor_file: Path) -> Database:
     """Three days of records, scored daily without a delay."""
     database = Database(f"sqlite:///{tmp_path / 'trees.db'}", regressor_file)
-    database.settings = {"INTERVAL": "daily", "SCHEDULE_DELAY": "0", "ENGINE": "sklearn"}
+    database.settings = {
+        "SKDEPLOY_INTERVAL": "daily",
+        "SKDEPLOY_SCHEDULE_DELAY": "0",
+        "SKDEPLOY_ENGINE": "sklearn",
+    }
     database.fill(records(90, days=3))
     return database
 
@@ -47,7 +51,7 @@ def completed(database: Database) -> list[str]:
 
 
 def test_the_first_round_scores_the_latest_day_alone(database: Database) -> None:
-    """Without SCHEDULE_START nothing older than the latest ended interval is touched."""
+    """Without SKDEPLOY_SCHEDULE_START nothing older than the latest ended interval is touched."""
     score(database, at(2))
     assert completed(database) == ["2026-03-02"]
 
@@ -63,24 +67,24 @@ def test_missed_days_are_caught_up_with(database: Database) -> None:
 
 
 def test_the_schedule_begins_where_it_is_told(database: Database) -> None:
-    """SCHEDULE_START is the first interval ever; however few fit in a round, all that is due is scored."""
-    score(database, at(3), SCHEDULE_START="2026-03-01", MAX_CATCHUP="2")
+    """SKDEPLOY_SCHEDULE_START is the first interval; however few a round has, all that is due is scored."""
+    score(database, at(3), SKDEPLOY_SCHEDULE_START="2026-03-01", SKDEPLOY_MAX_CATCHUP="2")
     assert completed(database) == ["2026-03-01", "2026-03-02", "2026-03-03"]
 
 
 def test_late_records_are_looked_back_for(database: Database) -> None:
-    """SCHEDULE_LOOKBACK scores finished days anew when another one is due."""
+    """SKDEPLOY_SCHEDULE_LOOKBACK scores finished days anew when another one is due."""
     score(database, at(1))
     database.fill(records(5, days=1, first_id=1000))
-    score(database, at(2), SCHEDULE_LOOKBACK="1")
+    score(database, at(2), SKDEPLOY_SCHEDULE_LOOKBACK="1")
     assert database.ledger("rows_read") == [(35,), (30,)]
 
 
 def test_a_delay_is_waited_for(database: Database) -> None:
-    """An interval is due SCHEDULE_DELAY seconds after its end, not before."""
-    score(database, at(2, hour=1), SCHEDULE_START="2026-03-02", SCHEDULE_DELAY="7200")
+    """An interval is due SKDEPLOY_SCHEDULE_DELAY seconds after its end, not before."""
+    score(database, at(2, hour=1), SKDEPLOY_SCHEDULE_START="2026-03-02", SKDEPLOY_SCHEDULE_DELAY="7200")
     assert completed(database) == []
-    score(database, at(2, hour=3), SCHEDULE_START="2026-03-02", SCHEDULE_DELAY="7200")
+    score(database, at(2, hour=3), SKDEPLOY_SCHEDULE_START="2026-03-02", SKDEPLOY_SCHEDULE_DELAY="7200")
     assert completed(database) == ["2026-03-02"]
 
 
@@ -100,14 +104,14 @@ def test_a_start_that_never_was_is_said_at_once(
     database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A day that the zone's calendar skipped is no first interval."""
-    settings = database.environment(EVENT_TZ="Pacific/Apia", SCHEDULE_START="2011-12-30")
+    settings = database.environment(SKDEPLOY_EVENT_TZ="Pacific/Apia", SKDEPLOY_SCHEDULE_START="2011-12-30")
     assert main(settings) == 2
-    assert "SCHEDULE_START" in capsys.readouterr().err
+    assert "SKDEPLOY_SCHEDULE_START" in capsys.readouterr().err
 
 
 def test_a_wrong_setting_is_said_at_once(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     """There is no schedule of a job that cannot be."""
-    assert main(database.environment(TIME_COLUMN="when")) == 4
+    assert main(database.environment(SKDEPLOY_TIME_COLUMN="when")) == 4
     assert "no column when" in capsys.readouterr().err
 
 

@@ -22,7 +22,9 @@ ALL = ("--interval", "daily", "--backfill", "2026-03-01", "2026-03-03")
 @pytest.fixture
 def database(tmp_path: Path, regressor_file: Path) -> Database:
     """Thirty records on each of three days."""
-    database = Database(f"sqlite:///{tmp_path / 'trees.db'}", regressor_file, settings={"ENGINE": "sklearn"})
+    database = Database(
+        f"sqlite:///{tmp_path / 'trees.db'}", regressor_file, settings={"SKDEPLOY_ENGINE": "sklearn"}
+    )
     database.fill(records(90))
     return database
 
@@ -114,7 +116,7 @@ def test_completed_intervals_are_replaced_as_wholes(database: Database) -> None:
 @pytest.mark.parametrize("large", ["0", "1000000"])
 def test_what_somebody_took_out_of_the_ledger_is_scored_anew(database: Database, large: str) -> None:
     """The rows that are there of it are replaced as a whole; a record that vanished has none any more."""
-    database.settings["LARGE_INTERVAL"] = large
+    database.settings["SKDEPLOY_LARGE_INTERVAL"] = large
     database.score_here(*ALL)
     gone = ids_of_day(0)[-1]
     database.execute(f"DELETE FROM trees WHERE id = {gone}")
@@ -131,7 +133,7 @@ def test_failed_intervals_are_tried_again_alone(database: Database) -> None:
     database.execute("ALTER TABLE trees RENAME COLUMN size TO girth")
     failing = "abs(CASE id WHEN 0 THEN -9223372036854775807 - 1 END)"
     database.execute(f"CREATE VIEW renamed AS SELECT *, {failing} AS size FROM trees")
-    run = database.score_here(*DAY, INPUT_TABLE="renamed")
+    run = database.score_here(*DAY, SKDEPLOY_INPUT_TABLE="renamed")
     assert (run.code, statuses(run)) == (1, ["failed"])
     assert database.ledger("status, is_current, rows_read") == [("failed", 0, 0)]
     assert database.predictions() == []
@@ -200,11 +202,11 @@ def test_an_empty_interval_is_completed(database: Database) -> None:
 @pytest.mark.parametrize("large", ["0", "1000000"])
 def test_a_new_model_shows_its_own_predictions(database: Database, other_file: Path, large: str) -> None:
     """predictions_current has per interval the rows of the model that scored it last, no vanished one."""
-    database.settings["LARGE_INTERVAL"] = large
+    database.settings["SKDEPLOY_LARGE_INTERVAL"] = large
     database.score_here(*ALL)
     gone = ids_of_day(0)[0]
     database.execute(f"DELETE FROM trees WHERE id = {gone}")
-    run = database.score_here(*DAY, "--reprocess", "all", MODEL_URI=str(other_file))
+    run = database.score_here(*DAY, "--reprocess", "all", SKDEPLOY_MODEL_URI=str(other_file))
     assert run.code == 0, run.stderr
     other = skdeploy.load(other_file).passport.version
     current = database.rows("SELECT id, model_version FROM predictions_current ORDER BY id")
@@ -220,11 +222,11 @@ def test_a_record_that_moved_is_in_one_interval(
     database: Database, other_file: Path, large: str, another_model: bool
 ) -> None:
     """When its event time was changed, and its new interval was scored, it is current nowhere else."""
-    database.settings["LARGE_INTERVAL"] = large
+    database.settings["SKDEPLOY_LARGE_INTERVAL"] = large
     database.score_here(*ALL)
     moved = ids_of_day(0)[0]
     database.execute(f"UPDATE trees SET at = '2026-03-03T10:00:00Z' WHERE id = {moved}")
-    model = {"MODEL_URI": str(other_file)} if another_model else {}
+    model = {"SKDEPLOY_MODEL_URI": str(other_file)} if another_model else {}
     run = database.score_here("--interval", "daily", "--at", "2026-03-03", "--reprocess", "all", **model)
     assert run.code == 0, run.stderr
     assert ids(database, "predictions_current") == list(range(90))
@@ -236,20 +238,20 @@ def test_a_record_that_moved_is_in_one_interval(
 
 def test_other_jobs_are_left_alone(database: Database) -> None:
     """Two jobs write the same records to the same table, each with a ledger of its own."""
-    database.score_here(*ALL, JOB="one")
-    database.score_here(*DAY, JOB="two")
-    database.score_here(*ALL, "--reprocess", "all", JOB="one")
+    database.score_here(*ALL, SKDEPLOY_JOB="one")
+    database.score_here(*DAY, SKDEPLOY_JOB="two")
+    database.score_here(*ALL, "--reprocess", "all", SKDEPLOY_JOB="one")
     assert database.rows("SELECT job, count(*) FROM predictions GROUP BY job") == [("one", 90), ("two", 30)]
 
 
 def test_probabilities_beside_labels(database: Database, tmp_path: Path) -> None:
-    """With PROBA=1 there is a column per class, and they add up to 1."""
+    """With SKDEPLOY_PROBA=1 there is a column per class, and they add up to 1."""
     frame = small_frame()
     target = (frame["age"] > 4).map({True: "old", False: "young"})
     path = tmp_path / "classes.bin"
     skdeploy.save(small_pipeline(LogisticRegression()).fit(frame, target), frame, target, path, name="tree")
     database.model = path
-    run = database.score_here(*DAY, PROBA="1")
+    run = database.score_here(*DAY, SKDEPLOY_PROBA="1")
     assert run.code == 0, run.stderr
     rows = database.rows("SELECT prediction, probability_old, probability_young FROM predictions")
     assert len(rows) == 30
@@ -260,7 +262,7 @@ def test_probabilities_beside_labels(database: Database, tmp_path: Path) -> None
 def test_sigterm_undoes_the_interval_under_way(database: Database) -> None:
     """The process says so, ends with 143, and a rerun completes what is left."""
     database.fill(records(8_000, days=1, first_id=1000, start=FIRST + timedelta(days=1)))
-    process = database.start(*ALL, CHUNK_RECORDS="5", PREDICT_THREADS="1")
+    process = database.start(*ALL, SKDEPLOY_CHUNK_RECORDS="5", SKDEPLOY_PREDICT_THREADS="1")
     with process:
         _wait_for_ledger(database)
         process.send_signal(signal.SIGTERM)

@@ -23,7 +23,9 @@ SECRET = "hunter2-correct-horse"
 @pytest.fixture
 def database(tmp_path: Path, regressor_file: Path) -> Database:
     """Thirty records of one day."""
-    database = Database(f"sqlite:///{tmp_path / 'trees.db'}", regressor_file, settings={"ENGINE": "sklearn"})
+    database = Database(
+        f"sqlite:///{tmp_path / 'trees.db'}", regressor_file, settings={"SKDEPLOY_ENGINE": "sklearn"}
+    )
     database.fill(records(30, days=1))
     return database
 
@@ -61,9 +63,9 @@ def test_bad_records_are_rejected_beside_good_ones(database: Database) -> None:
 def test_rejects_go_when_records_are_mended(database: Database) -> None:
     """An interval's rejects are replaced with it."""
     database.execute("UPDATE trees SET kind = 'palm' WHERE id = 1")
-    assert database.score_here(*DAY, MAX_REJECTED="0.01").code == 6
+    assert database.score_here(*DAY, SKDEPLOY_MAX_REJECTED="0.01").code == 6
     database.execute("UPDATE trees SET kind = 'oak' WHERE id = 1")
-    assert database.score_here(*DAY, "--reprocess", "all", MAX_REJECTED="0.01").code == 0
+    assert database.score_here(*DAY, "--reprocess", "all", SKDEPLOY_MAX_REJECTED="0.01").code == 0
     assert database.rejects() == []
 
 
@@ -83,7 +85,9 @@ def test_a_key_that_is_null_or_stands_twice_is_rejected(database: Database) -> N
     database.execute("UPDATE loose SET id = 4 WHERE id = 5")
     database.execute("UPDATE loose SET id = NULL WHERE id = 9")
     for size in ("3", "5", "100"):
-        run = database.score_here(*DAY, "--reprocess", "all", INPUT_TABLE="loose", CHUNK_RECORDS=size)
+        run = database.score_here(
+            *DAY, "--reprocess", "all", SKDEPLOY_INPUT_TABLE="loose", SKDEPLOY_CHUNK_RECORDS=size
+        )
         assert run.summary["rows"] == {"read": 30, "predicted": 27, "rejected": 3}, run.stderr
         assert [row[0] for row in reasons(database)] == ['{"id": 4}', '{"id": 4}', '{"id": null}']
         keys = {row[0] for row in database.rows("SELECT id FROM predictions")}
@@ -92,7 +96,7 @@ def test_a_key_that_is_null_or_stands_twice_is_rejected(database: Database) -> N
 
 def test_what_is_no_key_at_all_is_said(database: Database) -> None:
     """A column that hardly tells records apart is named before memory is full of them."""
-    run = database.score_here(*DAY, KEY_COLUMNS="kind", CHUNK_RECORDS="4")
+    run = database.score_here(*DAY, SKDEPLOY_KEY_COLUMNS="kind", SKDEPLOY_CHUNK_RECORDS="4")
     assert (run.code, statuses(run)) == (1, ["failed"])
     assert "kind: that is no key" in run.stderr
     assert database.rows("SELECT * FROM predictions") == []
@@ -101,12 +105,15 @@ def test_what_is_no_key_at_all_is_said(database: Database) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"KEY_COLUMNS": "number"}, "no column number. It has id, at, size, kind, age"),
-        ({"TIME_COLUMN": "when"}, "no column when"),
-        ({"INPUT_TABLE": "shrubs"}, "shrubs"),
-        ({"INPUT_TABLE": "", "INPUT_QUERY": "SELECT id, at, size, kind FROM trees"}, "no column age"),
-        ({"INPUT_TABLE": "", "INPUT_QUERY": "SELEKT 1"}, "syntax error"),
-        ({"TIME_COLUMN": "kind"}, "TIME_COLUMN"),
+        ({"SKDEPLOY_KEY_COLUMNS": "number"}, "no column number. It has id, at, size, kind, age"),
+        ({"SKDEPLOY_TIME_COLUMN": "when"}, "no column when"),
+        ({"SKDEPLOY_INPUT_TABLE": "shrubs"}, "shrubs"),
+        (
+            {"SKDEPLOY_INPUT_TABLE": "", "SKDEPLOY_INPUT_QUERY": "SELECT id, at, size, kind FROM trees"},
+            "no column age",
+        ),
+        ({"SKDEPLOY_INPUT_TABLE": "", "SKDEPLOY_INPUT_QUERY": "SELEKT 1"}, "syntax error"),
+        ({"SKDEPLOY_TIME_COLUMN": "kind"}, "SKDEPLOY_TIME_COLUMN"),
     ],
 )
 def test_an_input_that_does_not_fit_is_named(
@@ -120,9 +127,11 @@ def test_an_input_that_does_not_fit_is_named(
 
 
 def test_a_query_stands_in_for_a_table(database: Database) -> None:
-    """INPUT_QUERY may name columns anew, filter, and hold colons and percent signs."""
+    """SKDEPLOY_INPUT_QUERY may name columns anew, filter, and hold colons and percent signs."""
     query = "SELECT id AS tree, at, size, kind, age FROM trees WHERE kind NOT LIKE 'e%:x' AND id < 7;"
-    run = database.score_here(*DAY, INPUT_TABLE="", INPUT_QUERY=query, KEY_COLUMNS="tree")
+    run = database.score_here(
+        *DAY, SKDEPLOY_INPUT_TABLE="", SKDEPLOY_INPUT_QUERY=query, SKDEPLOY_KEY_COLUMNS="tree"
+    )
     assert run.code == 0, run.stderr
     assert [row[0] for row in database.rows("SELECT tree FROM predictions ORDER BY tree")] == list(range(7))
 
@@ -139,10 +148,12 @@ def test_a_query_stands_in_for_a_table(database: Database) -> None:
     ],
 )
 def test_event_times_of_sqlite(database: Database, written: str, zone: str, in_march: int) -> None:
-    """Texts with a zone and seconds since 1970 are instants, texts without one a clock's of EVENT_TZ."""
+    """Texts with a zone and seconds since 1970 are instants, without one a clock's of SKDEPLOY_EVENT_TZ."""
     database.execute(f"CREATE TABLE timed AS SELECT id, {written} AS at, size, kind, age FROM trees")
     database.table = "timed"
-    run = database.score_here("--interval", "daily", "--backfill", "2026-02-28", "2026-03-02", EVENT_TZ=zone)
+    run = database.score_here(
+        "--interval", "daily", "--backfill", "2026-02-28", "2026-03-02", SKDEPLOY_EVENT_TZ=zone
+    )
     assert run.code == 0, run.stderr
     found = {row["interval"]: row["rows"]["read"] for row in run.summary["intervals"]}
     assert found == {"2026-02-28": 30 - in_march, "2026-03-01": in_march, "2026-03-02": 0}
@@ -162,12 +173,12 @@ def test_records_without_an_event_time_are_counted(database: Database) -> None:
 
 
 def test_an_event_time_without_a_zone_needs_one(database: Database) -> None:
-    """EVENT_TZ is named in the message; where the column has a zone it may be left out."""
-    assert database.score_here(*DAY, EVENT_TZ="").code == 0
+    """SKDEPLOY_EVENT_TZ is named in the message; where the column has a zone it may be left out."""
+    assert database.score_here(*DAY, SKDEPLOY_EVENT_TZ="").code == 0
     database.execute("UPDATE trees SET at = replace(at, 'Z', '')")
-    run = database.score_here(*DAY, EVENT_TZ="")
+    run = database.score_here(*DAY, SKDEPLOY_EVENT_TZ="")
     assert run.code == 2
-    assert "EVENT_TZ is not set, and at has no time zone" in run.stderr
+    assert "SKDEPLOY_EVENT_TZ is not set, and at has no time zone" in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -196,7 +207,7 @@ def test_an_output_table_of_another_key_is_refused(database: Database) -> None:
     database.score_here(*DAY)
     query = "SELECT 'tree ' || id AS id, at, size, kind, age FROM trees"
     for options in ((), ("--dry-run",)):
-        run = database.score_here(*DAY, *options, INPUT_TABLE="", INPUT_QUERY=query)
+        run = database.score_here(*DAY, *options, SKDEPLOY_INPUT_TABLE="", SKDEPLOY_INPUT_QUERY=query)
         assert run.code == 4
         assert "has id as BIGINT, not TEXT" in run.stderr
 
@@ -224,16 +235,16 @@ def test_a_record_on_which_the_pipeline_raises_is_rejected(database: Database, t
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"INPUT_URL": ""}, "INPUT_URL is not set"),
-        ({"OUTPUT_URL": f"nosuch://u:{SECRET}@x/y"}, "OUTPUT_URL"),
-        ({"KEY_COLUMNS": ""}, "KEY_COLUMNS is not set"),
-        ({"TIME_COLUMN": ""}, "TIME_COLUMN is not set"),
-        ({"INPUT_TABLE": ""}, "Neither INPUT_TABLE nor INPUT_QUERY"),
-        ({"INPUT_QUERY": "SELECT 1"}, "INPUT_TABLE and INPUT_QUERY are both set"),
-        ({"EVENT_TZ": "Mars/Olympus"}, "EVENT_TZ='Mars/Olympus'"),
-        ({"CHUNK_RECORDS": "0"}, "CHUNK_RECORDS='0'"),
-        ({"MAX_REJECTED": "2"}, "MAX_REJECTED='2'"),
-        ({"PROBA": "1"}, "PROBA"),
+        ({"SKDEPLOY_INPUT_URL": ""}, "SKDEPLOY_INPUT_URL is not set"),
+        ({"SKDEPLOY_OUTPUT_URL": f"nosuch://u:{SECRET}@x/y"}, "SKDEPLOY_OUTPUT_URL"),
+        ({"SKDEPLOY_KEY_COLUMNS": ""}, "SKDEPLOY_KEY_COLUMNS is not set"),
+        ({"SKDEPLOY_TIME_COLUMN": ""}, "SKDEPLOY_TIME_COLUMN is not set"),
+        ({"SKDEPLOY_INPUT_TABLE": ""}, "Neither SKDEPLOY_INPUT_TABLE nor SKDEPLOY_INPUT_QUERY"),
+        ({"SKDEPLOY_INPUT_QUERY": "SELECT 1"}, "SKDEPLOY_INPUT_TABLE and SKDEPLOY_INPUT_QUERY are both set"),
+        ({"SKDEPLOY_EVENT_TZ": "Mars/Olympus"}, "SKDEPLOY_EVENT_TZ='Mars/Olympus'"),
+        ({"SKDEPLOY_CHUNK_RECORDS": "0"}, "SKDEPLOY_CHUNK_RECORDS='0'"),
+        ({"SKDEPLOY_MAX_REJECTED": "2"}, "SKDEPLOY_MAX_REJECTED='2'"),
+        ({"SKDEPLOY_PROBA": "1"}, "SKDEPLOY_PROBA"),
     ],
 )
 def test_wrong_settings_are_named(database: Database, change: Mapping[str, str], said: str) -> None:
@@ -266,7 +277,7 @@ def test_wrong_command_lines_end_with_2(database: Database, arguments: tuple[str
 
 def test_without_a_model_nothing_is_written(database: Database, tmp_path: Path) -> None:
     """The exit code is 3."""
-    run = database.score_here(*DAY, MODEL_URI=str(tmp_path / "none.bin"))
+    run = database.score_here(*DAY, SKDEPLOY_MODEL_URI=str(tmp_path / "none.bin"))
     assert run.code == 3
     assert database.tables() == ["trees"]
 
@@ -280,8 +291,8 @@ def test_no_password_is_in_any_output(database: Database) -> None:
         f"postgresql://user:{SECRET}@[::bad/none",
         f"postgresql:/user:{SECRET}@127.0.0.1:1/none",
     ]
-    for name in ("INPUT_URL", "OUTPUT_URL"):
+    for name in ("SKDEPLOY_INPUT_URL", "SKDEPLOY_OUTPUT_URL"):
         for url in urls:
-            run = database.score_here(*DAY, LOG_LEVEL="debug", **{name: url})
+            run = database.score_here(*DAY, SKDEPLOY_LOG_LEVEL="debug", **{name: url})
             assert run.code in (2, 4), run.stderr
             assert SECRET not in run.stderr + run.stdout

@@ -77,7 +77,7 @@ def test_probabilities_stand_beside_the_label(classifier: Model) -> None:
 
 def test_probabilities_of_a_model_without(regressor: Model) -> None:
     """Asking for them is a wrong setting, found before any record is read."""
-    with pytest.raises(SettingsError, match="PROBA is 1, but the model tree has no probabilities"):
+    with pytest.raises(SettingsError, match="SKDEPLOY_PROBA is 1, but the model tree has no probabilities"):
         scorer(regressor, proba=True)
 
 
@@ -293,7 +293,7 @@ def test_columns_have_names_of_their_own(regressor: Model) -> None:
 
 
 def test_strict_refuses_what_the_pipeline_would_take() -> None:
-    """As STRICT_CATEGORIES does at the other doors."""
+    """As SKDEPLOY_STRICT_CATEGORIES does at the other doors."""
     model = skdeploy.load(Path(__file__).parent.parent.parent / "model.bin")
     record = {column.name: [column.example] for column in model.schema.columns} | {
         "carrier": ["??"],

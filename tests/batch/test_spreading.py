@@ -35,7 +35,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Output, Predi
     if request.param == "files":
         return output_at(str(tmp_path)), Seen(str(tmp_path)).predictions
     url = request.getfixturevalue("postgres").create_database(tmp_path.name)
-    engine = make_engine(parse_url(url, "OUTPUT_URL"), "OUTPUT_URL", 1)
+    engine = make_engine(parse_url(url, "SKDEPLOY_OUTPUT_URL"), "SKDEPLOY_OUTPUT_URL", 1)
     output = SqlOutput(engine, "predictions")
     output.prepare(KEYS, PREDICTED)
 
@@ -122,13 +122,15 @@ def test_an_interval_without_records_is_completed(place: tuple[Output, Predictio
 def test_an_attempt_that_nobody_waits_for_holds_nobody_up(postgres: Any) -> None:
     """Its transaction is open while the interval is finished, and fails or comes to nothing after."""
     url = postgres.create_database("zombie")
-    output = SqlOutput(make_engine(parse_url(url, "OUTPUT_URL"), "OUTPUT_URL", 1), "predictions")
+    output = SqlOutput(
+        make_engine(parse_url(url, "SKDEPLOY_OUTPUT_URL"), "SKDEPLOY_OUTPUT_URL", 1), "predictions"
+    )
     output.prepare(KEYS, PREDICTED)
     with output.spreading(task()) as spreading, spreading.stage.writing(Attempt(0, "zombie")) as zombie:
         zombie.write(scored(0, 10, plus=0.5))
         spreading.finish([_attempt(spreading.stage, "a", 0, (0, 10))])
         zombie.close()
-    engine = make_engine(parse_url(url, "OUTPUT_URL"), "OUTPUT_URL", 1)
+    engine = make_engine(parse_url(url, "SKDEPLOY_OUTPUT_URL"), "SKDEPLOY_OUTPUT_URL", 1)
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT sum(prediction) FROM predictions")).scalar_one() == 36
     # What could not be dropped is dropped by whoever scores the interval next.
@@ -141,7 +143,9 @@ def test_an_attempt_that_nobody_waits_for_holds_nobody_up(postgres: Any) -> None
 def test_rows_that_are_not_there_are_missed(postgres: Any) -> None:
     """A receipt for what was never committed fails the interval."""
     url = postgres.create_database("missed")
-    output = SqlOutput(make_engine(parse_url(url, "OUTPUT_URL"), "OUTPUT_URL", 1), "predictions")
+    output = SqlOutput(
+        make_engine(parse_url(url, "SKDEPLOY_OUTPUT_URL"), "SKDEPLOY_OUTPUT_URL", 1), "predictions"
+    )
     output.prepare(KEYS, PREDICTED)
     with output.spreading(task()) as spreading:
         receipt = _attempt(spreading.stage, "a", 0, (0, 10))
@@ -163,7 +167,9 @@ def test_files_of_another_machine_are_missed(tmp_path: Path) -> None:
 
 def test_a_cluster_does_not_write_to_sqlite(tmp_path: Path) -> None:
     """A file of one machine; nothing is read before it is said."""
-    engine = make_engine(parse_url(f"sqlite:///{tmp_path}/p.db", "OUTPUT_URL"), "OUTPUT_URL", 1)
+    engine = make_engine(
+        parse_url(f"sqlite:///{tmp_path}/p.db", "SKDEPLOY_OUTPUT_URL"), "SKDEPLOY_OUTPUT_URL", 1
+    )
     output = SqlOutput(engine, "predictions")
     output.prepare({"id": pa.int64()}, PREDICTED)
     with pytest.raises(OutputError, match="cannot write to SQLite"), output.spreading(task()):

@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 import skdeploy
 from skdeploy.batch.chunks import Chunk
 from skdeploy.batch.scoring import ChunkScorer
+from skdeploy.config import WebSettings
 from skdeploy.drift import PREDICTION, Drifted, drifted
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.stream import Event, Position, process
 from skdeploy.stream.kafka.metrics import Metrics
 from skdeploy.web import create_app
@@ -47,7 +47,7 @@ def chunks(records: Records) -> list[Records]:
 
 def by_web(model: Model, records: Records) -> dict[str, Drifted]:
     """After requests with some records each, and one of each alone."""
-    app = create_app(model, Settings.from_env({}))
+    app = create_app(model, WebSettings.from_env({}))
     client = app.test_client()
     first, *others = chunks(records)
     for body in [*first, *others]:
@@ -125,5 +125,5 @@ def test_a_model_without_a_sketch_has_no_drift(regressor_file: Path, tmp_path: P
     joblib.dump(pipeline, tmp_path / "bare.bin")
     model = skdeploy.load(tmp_path / "bare.bin")
     assert by_stream(model, shifted(10)) == {}
-    assert create_app(model, Settings.from_env({})).extensions["skdeploy"].slot.current.drift is None
+    assert create_app(model, WebSettings.from_env({})).extensions["skdeploy"].slot.current.drift is None
     assert ChunkScorer(model, {"key": pa.int64()}, proba=False, strict=False, drift=True).drift is None

@@ -121,10 +121,10 @@ def test_what_does_not_compile_is_served_by_scikit_learn(
 
 
 def test_an_engine_can_be_forced(regressor_file: Path, tmp_path: Path) -> None:
-    """ENGINE=sklearn compiles nothing; ENGINE=onnx refuses to start with another engine."""
+    """SKDEPLOY_ENGINE=sklearn compiles nothing; SKDEPLOY_ENGINE=onnx refuses to start with another engine."""
     assert skdeploy.load(regressor_file, engine="sklearn").engine.name == "sklearn"
     assert skdeploy.load(regressor_file, engine="onnx").engine.name == "onnx"
-    with pytest.raises(ModelUnavailable, match="ENGINE=onnx, but the pipeline cannot be compiled"):
+    with pytest.raises(ModelUnavailable, match="SKDEPLOY_ENGINE=onnx, but the pipeline cannot be compiled"):
         saved(pipelines.datetimes_with_zone, tmp_path / "m.bin", engine="onnx")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 
 import skdeploy
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import create_app
 from tests.integration.docker_engine import Docker, NoEngine, base_image, engine
 from tests.live import ROOT
@@ -46,6 +46,6 @@ def image(docker: Docker, base: str) -> Generator[str]:
 @pytest.fixture(scope="session")
 def expected() -> bytes:
     """The answer to GOOD, from the application itself."""
-    app = create_app(skdeploy.load(ROOT / "model.bin"), Settings.from_env({}))
+    app = create_app(skdeploy.load(ROOT / "model.bin"), WebSettings.from_env({}))
     answer: bytes = app.test_client().post("/predict", data=GOOD).data
     return answer

@@ -62,12 +62,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     keys = folder / "api-keys"
     api_keys.append(keys, api_keys.line_for("backend", KEY))
     settings = {
-        "API_KEYS_FILE": str(keys),
-        "CORS_ORIGINS": APP,
-        "ADMIN_TOKEN": TOKEN,
-        "ACCESS_LOG": "1",
-        "LOG_FORMAT": "json",
-        "WORKERS": "2",
+        "SKDEPLOY_API_KEYS_FILE": str(keys),
+        "SKDEPLOY_CORS_ORIGINS": APP,
+        "SKDEPLOY_ADMIN_TOKEN": TOKEN,
+        "SKDEPLOY_ACCESS_LOG": "1",
+        "SKDEPLOY_LOG_FORMAT": "json",
+        "WEB_CONCURRENCY": "2",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
     }
     with collecting() as collector:
@@ -200,7 +200,7 @@ def test_a_trace_is_continued(guarded: Guarded) -> None:
 def test_a_service_that_ends_sends_its_last_spans(tmp_path: Path) -> None:
     """SIGTERM right after a request: its span comes. A collector that hangs delays the end by two seconds."""
     with collecting() as collector:
-        settings = {"WORKERS": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        settings = {"WEB_CONCURRENCY": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         settings["OTEL_BSP_SCHEDULE_DELAY"] = "60000"
         with served(tmp_path, **settings) as service:
             assert service.get("/")[0] == 200

@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 def database(server: Postgres, regressor_file: Path) -> Database:
     """Ninety records of a day, scored once."""
     url = server.create_database(f"trees_{threading.get_native_id()}_{datetime.now(UTC).timestamp()}")
-    database = Database(url, regressor_file, settings={"ENGINE": "sklearn"})
+    database = Database(url, regressor_file, settings={"SKDEPLOY_ENGINE": "sklearn"})
     database.fill(records(90, days=1))
     run = database.score_here(*DAY)
     assert run.code == 0, run.stderr
@@ -52,7 +52,7 @@ def values(database: Database) -> dict[int, float]:
     [
         ("DROP COLUMN age", "The input has no column age. It has id, at, size, kind"),
         ("RENAME COLUMN at TO moment", "The input has no column at"),
-        ("ALTER COLUMN at TYPE text", "TIME_COLUMN at is string, no date-time"),
+        ("ALTER COLUMN at TYPE text", "SKDEPLOY_TIME_COLUMN at is string, no date-time"),
         ("ALTER COLUMN id TYPE text", "has id as BIGINT, not TEXT"),
     ],
 )
@@ -97,13 +97,15 @@ def test_integers_that_became_decimals_are_taken_if_they_are_whole(database: Dat
 
 
 def test_an_event_time_that_lost_its_zone_is_a_clocks(database: Database) -> None:
-    """EVENT_TZ says whose; without one the run is refused."""
+    """SKDEPLOY_EVENT_TZ says whose; without one the run is refused."""
     before = values(database)
     database.execute("ALTER TABLE trees ALTER COLUMN at TYPE timestamp USING at AT TIME ZONE 'Asia/Tokyo'")
-    assert database.score_here(*DAY, "--reprocess", "all", EVENT_TZ="").code == 2
-    assert database.score_here(*DAY, "--reprocess", "all", EVENT_TZ="UTC").summary["rows"]["read"] < 90
+    assert database.score_here(*DAY, "--reprocess", "all", SKDEPLOY_EVENT_TZ="").code == 2
+    assert (
+        database.score_here(*DAY, "--reprocess", "all", SKDEPLOY_EVENT_TZ="UTC").summary["rows"]["read"] < 90
+    )
     both = ("--interval", "daily", "--backfill", "2026-03-01", "2026-03-02", "--reprocess", "all")
-    assert database.score_here(*both, EVENT_TZ="UTC").code == 0
+    assert database.score_here(*both, SKDEPLOY_EVENT_TZ="UTC").code == 0
     assert values(database) == before
 
 
@@ -112,7 +114,7 @@ def test_both_ways_to_read_a_table_give_the_same_records(database: Database) -> 
     database.execute("ALTER TABLE trees ADD COLUMN code text, ADD COLUMN day date")
     odd = "(ARRAY['Ž''x', '100%:n', '\\'])[1 + id % 3]"
     database.execute(f"UPDATE trees SET code = {odd}, day = at::date")
-    engine = make_engine(parse_url(database.url, "INPUT_URL"), "INPUT_URL", 10)
+    engine = make_engine(parse_url(database.url, "SKDEPLOY_INPUT_URL"), "SKDEPLOY_INPUT_URL", 10)
     schema = skdeploy.load(database.model).schema
     day = Calendar("daily", ZoneInfo("UTC"), wall=False).containing(datetime(2026, 3, 1, tzinfo=UTC))
     for keys in (("id",), ("code", "id"), ("day", "at", "code")):

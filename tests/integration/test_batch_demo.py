@@ -23,7 +23,12 @@ def demo(temporary: Path, *arguments: str) -> str:
         [sys.executable, "-m", "examples.batch_demo", *arguments],
         cwd=ROOT,
         # Variables of a job that the user has set are not the demo's.
-        env={"PATH": "", "TMPDIR": str(temporary), "JOB": "another", "LARGE_INTERVAL": "no number"},
+        env={
+            "PATH": "",
+            "TMPDIR": str(temporary),
+            "SKDEPLOY_JOB": "another",
+            "SKDEPLOY_LARGE_INTERVAL": "no number",
+        },
         capture_output=True,
         text=True,
         timeout=300,

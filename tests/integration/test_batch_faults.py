@@ -21,8 +21,8 @@ pytestmark = pytest.mark.heavy
 
 DAY = ("--interval", "daily", "--at", "2026-03-01")
 SECRET = "hunter2-correct-horse"
-WAYS = {"whole": {"LARGE_INTERVAL": "1000000"}, "staged": {"LARGE_INTERVAL": "0"}}
-SMALL = {"CHUNK_RECORDS": "20", "ENGINE": "sklearn", "PREDICT_THREADS": "1"}
+WAYS = {"whole": {"SKDEPLOY_LARGE_INTERVAL": "1000000"}, "staged": {"SKDEPLOY_LARGE_INTERVAL": "0"}}
+SMALL = {"SKDEPLOY_CHUNK_RECORDS": "20", "SKDEPLOY_ENGINE": "sklearn", "SKDEPLOY_PREDICT_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def told(run: Finished, *words: str) -> None:
 
 def undisturbed(database: Database) -> dict[str, str]:
     """What a run leaves that nothing happens to."""
-    run = database.score_here(*DAY, OUTPUT_TABLE="undisturbed")
+    run = database.score_here(*DAY, SKDEPLOY_OUTPUT_TABLE="undisturbed")
     assert run.code == 0, run.stderr
     return database.dump("undisturbed")
 
@@ -61,7 +61,7 @@ def undisturbed(database: Database) -> dict[str, str]:
 def test_server_that_ends_under_a_job(server: Postgres, database: Database, way: str, ended: str) -> None:
     """Killed or shut down: the job fails and says so; when the server is back, a rerun makes all right."""
     expected = undisturbed(database)
-    process = database.start(*DAY, **WAYS[way], CHUNK_RECORDS="5")
+    process = database.start(*DAY, **WAYS[way], SKDEPLOY_CHUNK_RECORDS="5")
     with process:
         wait_until(lambda: _is_writing(database), "the job is writing", 60)
         getattr(server.process, ended)()
@@ -72,7 +72,7 @@ def test_server_that_ends_under_a_job(server: Postgres, database: Database, way:
     told(run, "2026-03-01 failed", "failed: ")
     assert statuses(run) == ["failed"]
     assert database.rows("SELECT count(*) FROM predictions") == [(0,)]
-    again = database.score_here(*DAY, **WAYS[way], CHUNK_RECORDS="5")
+    again = database.score_here(*DAY, **WAYS[way], SKDEPLOY_CHUNK_RECORDS="5")
     assert again.code == 0, again.stderr
     assert again.summary["intervals"][0].get("resumed", False) == (way == "staged")
     assert database.dump() == expected
@@ -138,7 +138,7 @@ def test_disk_full_over_postgres(server: Postgres, database: Database, tmp_path:
         admin.execute(f"CREATE TABLESPACE {space} LOCATION '{disk / 'space'}'".encode())
         admin.execute(f"CREATE DATABASE {space} TABLESPACE {space}".encode())
         output = Database(server.database(space), database.model)
-        settings = {**WAYS[way], "OUTPUT_URL": output.url}
+        settings = {**WAYS[way], "SKDEPLOY_OUTPUT_URL": output.url}
         assert database.score_here("--interval", "daily", "--at", "2026-01-01", **settings).code == 0
         with full(disk, 100_000):
             told(database.score_here(*DAY, **settings), "No space left on device")
@@ -172,7 +172,7 @@ def test_disk_full_over_sqlite(sqlite: Database, tmp_path: Path, way: str) -> No
     expected = undisturbed(sqlite)
     with small_disk(tmp_path / "small", 8) as disk:
         output = Database(f"sqlite:///{disk / 'predictions.db'}", sqlite.model)
-        settings = {**WAYS[way], "OUTPUT_URL": output.url}
+        settings = {**WAYS[way], "SKDEPLOY_OUTPUT_URL": output.url}
         assert sqlite.score_here("--interval", "daily", "--at", "2026-01-01", **settings).code == 0
         with full(disk, 100_000):
             told(sqlite.score_here(*DAY, **settings), "disk is full")
@@ -191,8 +191,8 @@ def test_lock_of_somebody_else(database: Database, way: str, table: str) -> None
     before = database.dump()
     with psycopg.connect(database.url) as other:
         other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
-        run = database.score_here(*DAY, "--reprocess", "all", LOCK_TIMEOUT="1", **WAYS[way])
-        told(run, "lock timeout", "LOCK_TIMEOUT")
+        run = database.score_here(*DAY, "--reprocess", "all", SKDEPLOY_LOCK_TIMEOUT="1", **WAYS[way])
+        told(run, "lock timeout", "SKDEPLOY_LOCK_TIMEOUT")
         other.rollback()
     assert database.dump()["predictions"] == before["predictions"]
     assert database.score_here(*DAY, "--reprocess", "all", **WAYS[way]).code == 0
@@ -207,9 +207,9 @@ def test_lock_of_somebody_else_over_sqlite(sqlite: Database, way: str) -> None:
     path = sqlite.url.removeprefix("sqlite:///")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        run = sqlite.score_here(*DAY, "--reprocess", "all", LOCK_TIMEOUT="1", **WAYS[way])
-        told(run, "database is locked", "LOCK_TIMEOUT")
-        assert statuses(sqlite.score_here(*DAY, LOCK_TIMEOUT="1")) == ["skipped"]
+        run = sqlite.score_here(*DAY, "--reprocess", "all", SKDEPLOY_LOCK_TIMEOUT="1", **WAYS[way])
+        told(run, "database is locked", "SKDEPLOY_LOCK_TIMEOUT")
+        assert statuses(sqlite.score_here(*DAY, SKDEPLOY_LOCK_TIMEOUT="1")) == ["skipped"]
         other.execute("ROLLBACK")
     assert sqlite.score_here(*DAY, "--reprocess", "all", **WAYS[way]).code == 0
     assert sqlite.dump() == before

@@ -40,8 +40,17 @@ def test_an_interval_is_scored_in_a_container(
     arguments = ("--interval", "daily", "--backfill", "2026-03-01", "2026-03-03")
     assert here.score(*arguments).code == 0
 
-    settings = here.environment(INPUT_URL="sqlite:////data/there.db", MODEL_URI="/data/tree.bin")
-    ours = ("MODEL_URI", "INPUT_URL", "INPUT_TABLE", "KEY_COLUMNS", "TIME_COLUMN", "EVENT_TZ")
+    settings = here.environment(
+        SKDEPLOY_INPUT_URL="sqlite:////data/there.db", SKDEPLOY_MODEL_URI="/data/tree.bin"
+    )
+    ours = (
+        "SKDEPLOY_MODEL_URI",
+        "SKDEPLOY_INPUT_URL",
+        "SKDEPLOY_INPUT_TABLE",
+        "SKDEPLOY_KEY_COLUMNS",
+        "SKDEPLOY_TIME_COLUMN",
+        "SKDEPLOY_EVENT_TZ",
+    )
     options = [f"--env={name}={settings[name]}" for name in ours]
     said = docker.run(
         "run", "--rm", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", f"--volume={tmp_path}:/data",

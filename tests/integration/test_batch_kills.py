@@ -19,8 +19,8 @@ pytestmark = pytest.mark.heavy
 DAY = ("--interval", "daily", "--at", "2026-03-01")
 HELD = 5
 # Many chunks, so that most moments are between two of them or within one.
-SMALL = {"CHUNK_RECORDS": "20", "ENGINE": "sklearn", "PREDICT_THREADS": "1"}
-WAYS = {"whole": {"LARGE_INTERVAL": "1000000"}, "staged": {"LARGE_INTERVAL": "0"}}
+SMALL = {"SKDEPLOY_CHUNK_RECORDS": "20", "SKDEPLOY_ENGINE": "sklearn", "SKDEPLOY_PREDICT_THREADS": "1"}
+WAYS = {"whole": {"SKDEPLOY_LARGE_INTERVAL": "1000000"}, "staged": {"SKDEPLOY_LARGE_INTERVAL": "0"}}
 
 
 def fill(database: Database) -> Database:
@@ -55,7 +55,7 @@ class Killing:
     killed: int = 0
 
     def run(self, table: str, kill_after: float | None = None) -> Died:
-        environ = self.database.environment(OUTPUT_TABLE=table, **self.settings)
+        environ = self.database.environment(SKDEPLOY_OUTPUT_TABLE=table, **self.settings)
         return self.forks.run(DAY, environ, kill_after)
 
     def undisturbed(self) -> tuple[dict[str, str], float]:

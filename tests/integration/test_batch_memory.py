@@ -14,7 +14,7 @@ from tests.batch.jobs import Database, Finished, finished
 
 pytestmark = pytest.mark.heavy
 
-WAYS = {"whole": {"LARGE_INTERVAL": "100000000"}, "staged": {"LARGE_INTERVAL": "0"}}
+WAYS = {"whole": {"SKDEPLOY_LARGE_INTERVAL": "100000000"}, "staged": {"SKDEPLOY_LARGE_INTERVAL": "0"}}
 POISON = 777_777
 MB = 1024
 
@@ -47,7 +47,9 @@ class Measured:
 
 def measured(database: Database, day: str, way: str) -> Measured:
     """Score a day, in a process of its own."""
-    process = database.start("--interval", "daily", "--at", day, OUTPUT_TABLE=f"{way}_out", **WAYS[way])
+    process = database.start(
+        "--interval", "daily", "--at", day, SKDEPLOY_OUTPUT_TABLE=f"{way}_out", **WAYS[way]
+    )
     peak = 0
     with process:
         while process.poll() is None:

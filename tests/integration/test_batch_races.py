@@ -15,8 +15,8 @@ pytestmark = pytest.mark.heavy
 
 DAY = ("--interval", "daily", "--at", "2026-03-01")
 NEXT = ("--interval", "daily", "--at", "2026-03-02")
-SMALL = {"CHUNK_RECORDS": "20", "ENGINE": "sklearn", "PREDICT_THREADS": "1"}
-WAYS = {"whole": {"LARGE_INTERVAL": "1000000"}, "staged": {"LARGE_INTERVAL": "0"}}
+SMALL = {"SKDEPLOY_CHUNK_RECORDS": "20", "SKDEPLOY_ENGINE": "sklearn", "SKDEPLOY_PREDICT_THREADS": "1"}
+WAYS = {"whole": {"SKDEPLOY_LARGE_INTERVAL": "1000000"}, "staged": {"SKDEPLOY_LARGE_INTERVAL": "0"}}
 HELD = 5
 
 
@@ -46,13 +46,13 @@ def one_writes(runs: list[Died]) -> bool:
 
 def race(database: Database, folder: Path, way: str) -> None:
     """Ten pairs of runs of one interval, each pair over tables that are not there yet."""
-    run = database.score_here(*DAY, OUTPUT_TABLE=f"{way}_alone")
+    run = database.score_here(*DAY, SKDEPLOY_OUTPUT_TABLE=f"{way}_alone")
     assert run.code == 0, run.stderr
     expected = database.dump(f"{way}_alone")
     with forks(folder, database.environment()) as forked:
         for place in range(10):
             table = f"{way}_{place}"
-            runs = forked.together([DAY, DAY], database.environment(OUTPUT_TABLE=table, **WAYS[way]))
+            runs = forked.together([DAY, DAY], database.environment(SKDEPLOY_OUTPUT_TABLE=table, **WAYS[way]))
             assert one_writes(runs), [(run.code, run.stdout, run.stderr) for run in runs]
             assert database.dump(table) == expected
 
@@ -72,11 +72,15 @@ def test_one_of_two_runs_writes_over_sqlite(sqlite: Database, tmp_path: Path, wa
 @pytest.mark.parametrize("way", WAYS)
 def test_two_intervals_at_once(postgres: Database, tmp_path: Path, way: str) -> None:
     """Runs of different intervals do not hinder each other."""
-    run = postgres.score_here(*DAY[:2], "--backfill", "2026-03-01", "2026-03-02", OUTPUT_TABLE=f"both_{way}")
+    run = postgres.score_here(
+        *DAY[:2], "--backfill", "2026-03-01", "2026-03-02", SKDEPLOY_OUTPUT_TABLE=f"both_{way}"
+    )
     assert run.code == 0, run.stderr
     with forks(tmp_path, postgres.environment()) as forked:
         for place in range(3):
             table = f"at_once_{way}_{place}"
-            runs = forked.together([DAY, NEXT], postgres.environment(OUTPUT_TABLE=table, **WAYS[way]))
+            runs = forked.together(
+                [DAY, NEXT], postgres.environment(SKDEPLOY_OUTPUT_TABLE=table, **WAYS[way])
+            )
             assert [run.code for run in runs] == [0, 0], [run.stderr for run in runs]
             assert postgres.dump(table) == postgres.dump(f"both_{way}")

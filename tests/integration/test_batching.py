@@ -17,7 +17,11 @@ def test_a_bad_record_among_concurrent_requests_is_alone_in_that(tmp_path: Path)
     """While others post a record on which the pipeline raises, every good one gets its usual answer."""
     pipeline, X, y = pipelines.log_of_area()
     skdeploy.save(pipeline, X, y, tmp_path / "model.bin")
-    settings = {"MODEL_URI": str(tmp_path / "model.bin"), "ENGINE": "sklearn", "WORKERS": "1"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(tmp_path / "model.bin"),
+        "SKDEPLOY_ENGINE": "sklearn",
+        "WEB_CONCURRENCY": "1",
+    }
     with served(tmp_path, **settings) as service:
         expected = service.post(GOOD)
         problem = service.post(RAISES)

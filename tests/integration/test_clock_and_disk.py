@@ -46,7 +46,11 @@ def test_a_clock_that_jumps_disturbs_nothing(
     """No request is lost, no worker is thought dead, and another model is still followed."""
     model_file = tmp_path / "served.bin"
     saved(model_file, 1.0)
-    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "WATCH_SECONDS": "0.2"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "2",
+        "SKDEPLOY_WATCH_SECONDS": "0.2",
+    }
     with served(tmp_path, **settings, **clock[1]) as service:
         workers = service.workers()
         with asking(service, 4) as asked:
@@ -82,15 +86,19 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-@pytest.mark.robustness("fault", "the disk of STATE_DIR is full, and a worker is killed")
+@pytest.mark.robustness("fault", "the disk of SKDEPLOY_STATE_DIR is full, and a worker is killed")
 def test_a_full_state_dir_leaves_the_model(tmp_path: Path, fact: Callable[..., None]) -> None:
     """The old model serves, the log says why, a worker starts, and once there is room the new model comes."""
     model_file = tmp_path / "served.bin"
     old = saved(model_file, 1.0)
-    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "WATCH_SECONDS": "0.2"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "2",
+        "SKDEPLOY_WATCH_SECONDS": "0.2",
+    }
     with (
         small_disk(tmp_path / "state", "256k") as disk,
-        served(tmp_path, STATE_DIR=str(disk), **settings) as service,
+        served(tmp_path, SKDEPLOY_STATE_DIR=str(disk), **settings) as service,
     ):
         serves(service, old.version)
         filler = fill(disk)

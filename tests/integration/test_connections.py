@@ -24,7 +24,7 @@ MOST = 12
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Two workers."""
-    settings = {"WORKERS": "2", "KEEPALIVE": "60", "CLIENT_TIMEOUT": "60"}
+    settings = {"WEB_CONCURRENCY": "2", "SKDEPLOY_KEEPALIVE": "60", "SKDEPLOY_CLIENT_TIMEOUT": "60"}
     with served(tmp_path_factory.mktemp("pair"), **settings) as service:
         yield service
 
@@ -106,8 +106,13 @@ def both_answer(service: Service) -> bool:
 
 
 def test_an_idle_connection_makes_room(tmp_path: Path) -> None:
-    """With MAX_CONNECTIONS open, the one that has been idle longest is closed for a new one."""
-    settings = {"WORKERS": "1", "MAX_CONNECTIONS": "8", "KEEPALIVE": "60", "CLIENT_TIMEOUT": "60"}
+    """With SKDEPLOY_MAX_CONNECTIONS open, the one that has been idle longest is closed for a new one."""
+    settings = {
+        "WEB_CONCURRENCY": "1",
+        "SKDEPLOY_MAX_CONNECTIONS": "8",
+        "SKDEPLOY_KEEPALIVE": "60",
+        "SKDEPLOY_CLIENT_TIMEOUT": "60",
+    }
     with served(tmp_path, **settings) as service, contextlib.ExitStack() as stack:
         kept = []
         for _ in range(8):
@@ -126,7 +131,7 @@ def test_an_idle_connection_makes_room(tmp_path: Path) -> None:
 
 def test_busy_connections_make_no_room(tmp_path: Path) -> None:
     """A new connection waits while all are in the middle of a request, and is served after them."""
-    settings = {"WORKERS": "1", "MAX_CONNECTIONS": "4", "CLIENT_TIMEOUT": "30"}
+    settings = {"WEB_CONCURRENCY": "1", "SKDEPLOY_MAX_CONNECTIONS": "4", "SKDEPLOY_CLIENT_TIMEOUT": "30"}
     with served(tmp_path, **settings) as service, contextlib.ExitStack() as stack:
         wait_until(lambda: not held(service)[service.workers()[0]], "nobody else is connected")
         busy = stack.enter_context(wires(service, 4, request(GOOD)[:-20]))
@@ -146,7 +151,7 @@ def test_a_worker_without_file_descriptors_goes_on(tmp_path: Path) -> None:
     """Where no connection can be accepted, idle ones make room: every new client is answered."""
     shell = tmp_path / "poor.py"
     shell.write_text(f"import os; os.execv('/bin/sh', ['sh', '-c', {POOR!r}])")
-    settings = {"WORKERS": "1", "KEEPALIVE": "60", "CLIENT_TIMEOUT": "60"}
+    settings = {"WEB_CONCURRENCY": "1", "SKDEPLOY_KEEPALIVE": "60", "SKDEPLOY_CLIENT_TIMEOUT": "60"}
     with served(tmp_path, (str(shell),), **settings) as service, contextlib.ExitStack() as stack:
         kept = []
         for _ in range(100):
@@ -174,7 +179,7 @@ def many_files(count: int) -> Generator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-THOUSAND = {"WORKERS": "1", "CLIENT_TIMEOUT": "60", "KEEPALIVE": "60"}
+THOUSAND = {"WEB_CONCURRENCY": "1", "SKDEPLOY_CLIENT_TIMEOUT": "60", "SKDEPLOY_KEEPALIVE": "60"}
 
 
 def test_a_thousand_idle_connections_delay_nobody(tmp_path: Path) -> None:

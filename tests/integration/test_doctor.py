@@ -88,8 +88,8 @@ def test_a_good_object_is_well(s3: S3, doctor: Doctor) -> None:
         ("tree.bin", {"AWS_DEFAULT_REGION": "no such region"}, "region", "AWS_REGION"),
         ("none.bin", {}, "key", "aws s3 ls"),
         ("empty.bin", {}, "key", "Upload"),
-        ("bare.bin", {}, "digest", "ALLOW_UNVERIFIED=1"),
-        ("tree.bin", {"MODEL_SHA256": "0" * 64}, "digest", "0" * 64),
+        ("bare.bin", {}, "digest", "SKDEPLOY_ALLOW_UNVERIFIED=1"),
+        ("tree.bin", {"SKDEPLOY_MODEL_SHA256": "0" * 64}, "digest", "0" * 64),
     ],
 )
 def test_the_wrong_part_of_s3_is_named(
@@ -136,10 +136,10 @@ def test_a_promoted_model_is_well(mlflow: MlflowServer, doctor: Doctor) -> None:
     [
         ("models:/tree@champion", {"MLFLOW_TRACKING_URI": ""}, "tracking URI", "http://"),
         ("models:/tree@nobody", {}, "alias", "it has: champion"),
-        ("models:/nothing@champion", {}, "registered model", "MODEL_URI"),
-        ("models:/tree/99", {}, "version", "MODEL_URI"),
-        ("models:/bare@champion", {}, "digest", "ALLOW_UNVERIFIED=1"),
-        (f"runs:/{'a' * 32}/model", {}, "run", "MODEL_URI"),
+        ("models:/nothing@champion", {}, "registered model", "SKDEPLOY_MODEL_URI"),
+        ("models:/tree/99", {}, "version", "SKDEPLOY_MODEL_URI"),
+        ("models:/bare@champion", {}, "digest", "SKDEPLOY_ALLOW_UNVERIFIED=1"),
+        (f"runs:/{'a' * 32}/model", {}, "run", "SKDEPLOY_MODEL_URI"),
     ],
 )
 def test_the_wrong_part_of_the_registry_is_named(

@@ -54,7 +54,7 @@ COMMAND = ("-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "extended:app
 def extended(folder: Path, code: str, **settings: str) -> dict[str, str]:
     """The settings of a service whose application is this module."""
     (folder / "extended.py").write_text(code)
-    return {"PYTHONPATH": f"{folder}:{ROOT}", "WORKERS": "1", **settings}
+    return {"PYTHONPATH": f"{folder}:{ROOT}", "WEB_CONCURRENCY": "1", **settings}
 
 
 @pytest.mark.parametrize("code", [HOOK, WSGI_APP, WRAPPER], ids=["before_request", "wsgi_app", "wrapper"])

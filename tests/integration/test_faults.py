@@ -50,7 +50,7 @@ def test_killed_workers_are_replaced_within_two_seconds(
     tmp_path: Path, expected: bytes, fact: Callable[..., None]
 ) -> None:
     """Only what they were at is lost, and the answers go on as before."""
-    with served(tmp_path, WORKERS="2") as service:
+    with served(tmp_path, WEB_CONCURRENCY="2") as service:
         taken = []
         with load(service, GOOD, expected, keep_alive=False) as tally:
             progress(tally, 200)
@@ -74,7 +74,7 @@ def test_killed_workers_are_replaced_within_two_seconds(
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One worker that gives a client two seconds."""
-    settings = {"WORKERS": "1", "CLIENT_TIMEOUT": "2"}
+    settings = {"WEB_CONCURRENCY": "1", "SKDEPLOY_CLIENT_TIMEOUT": "2"}
     with served(tmp_path_factory.mktemp("patient"), **settings) as running:
         yield running
 
@@ -120,7 +120,7 @@ def test_no_memory_is_an_answer_and_a_line_in_the_log(
     """Who asks for too much is told so, or loses that worker alone; the log says why."""
     many = request(b"[" + b",".join([GOOD] * (9 * MEGABYTE // (len(GOOD) + 1))) + b"]")
     with (
-        served(tmp_path, WORKERS="1", MAX_RECORDS="100000") as service,
+        served(tmp_path, WEB_CONCURRENCY="1", SKDEPLOY_MAX_RECORDS="100000") as service,
         load(service, GOOD, expected, keep_alive=True) as tally,
     ):
         (worker,) = service.workers()
@@ -160,7 +160,7 @@ def large(service: Service, content: bytes) -> Answer | None:
 @pytest.mark.robustness("fault", "the disk of the log is full (/dev/full)")
 def test_a_log_that_cannot_be_written_stops_nothing(expected: bytes, fact: Callable[..., None]) -> None:
     """With a line per request, a killed worker and a reload: all is answered, and the exit code is 0."""
-    with served(Path("/dev/full"), WORKERS="2", ACCESS_LOG="1") as service:
+    with served(Path("/dev/full"), WEB_CONCURRENCY="2", SKDEPLOY_ACCESS_LOG="1") as service:
         with load(service, GOOD, expected, keep_alive=False) as tally:
             progress(tally, 100)
             old = set(service.workers())
@@ -181,7 +181,7 @@ def test_a_log_without_a_reader_stops_nothing(
     pipe = tmp_path / "log"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with started(pipe, WORKERS="2", ACCESS_LOG="1") as service:
+    with started(pipe, WEB_CONCURRENCY="2", SKDEPLOY_ACCESS_LOG="1") as service:
         wait_until(service.is_ready, "it is ready", 60)
         os.close(reader)
         with load(service, GOOD, expected, keep_alive=True) as tally:

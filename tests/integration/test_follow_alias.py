@@ -52,11 +52,11 @@ def following(tmp_path: Path, mlflow: MlflowServer) -> Iterator[Service]:
     """Two workers that follow the alias; its first version predicts the age itself."""
     _, version = promoted(tmp_path / "first.bin", 1.0)
     settings = {
-        "MODEL_URI": f"models:/ages@{ALIAS}",
-        "MODEL_CACHE": str(tmp_path / "cache"),
-        "WORKERS": "2",
-        "WATCH_SECONDS": "0.2",
-        "SOURCE_TIMEOUT": "2",
+        "SKDEPLOY_MODEL_URI": f"models:/ages@{ALIAS}",
+        "SKDEPLOY_MODEL_CACHE": str(tmp_path / "cache"),
+        "WEB_CONCURRENCY": "2",
+        "SKDEPLOY_WATCH_SECONDS": "0.2",
+        "SKDEPLOY_SOURCE_TIMEOUT": "2",
     }
     with served(tmp_path, **mlflow.environment, **settings) as service:
         wait_until(lambda: len(about(service)["workers"]) == 2, "both workers say what they serve")

@@ -16,7 +16,7 @@ from tests.wire import GOOD, Wire, assert_problem, head, request
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One worker, whose log in the end has nothing of what clients did."""
-    with served(tmp_path_factory.mktemp("service"), WORKERS="1") as running:
+    with served(tmp_path_factory.mktemp("service"), WEB_CONCURRENCY="1") as running:
         yield running
         assert running.stop() == 0
         assert "Traceback" not in running.log()

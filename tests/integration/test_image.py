@@ -25,7 +25,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 import skdeploy
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import create_app
 from tests.integration.conftest import IMAGE
 from tests.integration.docker_engine import Container, Docker
@@ -73,7 +73,7 @@ def assert_answers_like(container: Container, model_file: Path) -> None:
     """One record, many and a bad one: the container answers what a service in this process does."""
     record = examples(container)
     bad = {**record, "no such column": 1}
-    client = create_app(skdeploy.load(model_file), Settings.from_env({})).test_client()
+    client = create_app(skdeploy.load(model_file), WebSettings.from_env({})).test_client()
     for body in (record, [record | {"id": "a"}, record], bad):
         there = requests.post(f"http://{container.address}/predict", json=body, timeout=10)
         here = client.post("/predict", json=body)
@@ -368,7 +368,7 @@ def test_it_tells_nothing_of_where_it_was_built(docker: Docker, base: str, image
         "PYTHONPATH",
         "PYTHONDONTWRITEBYTECODE",
         "PYTHONUNBUFFERED",
-        "BIND_ADDRESS",
+        "SKDEPLOY_BIND_ADDRESS",
         "MLFLOW_DISABLE_TELEMETRY",
     }
     assert added <= own

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.heavy
 
 MODES = {"at least once": (), "exactly once": ("--exactly-once",)}
 SETTINGS = {"auto.create.topics.enable": "false", "message.max.bytes": "1048588"}
-ENVIRON = {"ENGINE": "sklearn", "DEPLOYMENT": "trees", "COMMIT_SECONDS": "0.3"}
+ENVIRON = {"SKDEPLOY_ENGINE": "sklearn", "SKDEPLOY_DEPLOYMENT": "trees", "SKDEPLOY_COMMIT_SECONDS": "0.3"}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,9 @@ class Stage:
     def fleet(self, *flags: str, config: tuple[str, ...] = QUICK, **environ: str) -> Fleet:
         arguments = ["--bootstrap", self.bootstrap, "--group", self._group, "--topics", self.events]
         arguments += ["--output", self.predictions, "--dead-letters", self.dead, *flags]
-        return Fleet(self._folder, arguments, {"MODEL_URI": str(self.model), **ENVIRON, **environ}, config)
+        return Fleet(
+            self._folder, arguments, {"SKDEPLOY_MODEL_URI": str(self.model), **ENVIRON, **environ}, config
+        )
 
     def sender(self) -> Sender:
         return Sender(self.bootstrap, self.events)
@@ -101,7 +103,7 @@ def test_kills_lose_nothing(stage: Stage, mode: str, kills: int) -> None:
     stage.make_topics()
     sender, moments = stage.sender(), random.Random(20261128)
     once = mode == "exactly once"
-    with stage.fleet(*MODES[mode], MAX_POLL_RECORDS="500") as fleet, stage.reader() as reader:
+    with stage.fleet(*MODES[mode], SKDEPLOY_MAX_POLL_RECORDS="500") as fleet, stage.reader() as reader:
         fleet.start("a", "b", "c")
         sender.send_good(2000)
         assert reader.until(1, 30), fleet.logs()
@@ -226,7 +228,7 @@ def test_clocks_that_are_wrong_lose_nothing(stage: Stage) -> None:
         sender.send(good(number), timestamp=times[number % 4])
     sender.flush()
     [port] = free_ports(1)
-    with stage.fleet(METRICS_PORT=str(port)) as fleet, stage.reader() as reader:
+    with stage.fleet(SKDEPLOY_METRICS_LISTEN=str(port)) as fleet, stage.reader() as reader:
         fleet.start("a")
         assert reader.until(4000, 30), fleet.logs()
         metrics = page(port, "/metrics")[1]
@@ -260,7 +262,7 @@ def test_a_rebalance_during_a_slow_poll_repeats_little(stage: Stage, slow_file: 
     sender.send_good(6000)
     sender.flush()
     config = (*QUICK, "max.poll.interval.ms=3000")
-    slow = stage.fleet(config=config, MAX_POLL_RECORDS="1000", SLOW_SECONDS="4")
+    slow = stage.fleet(config=config, SKDEPLOY_MAX_POLL_RECORDS="1000", SLOW_SECONDS="4")
     with slow as fleet, stage.reader() as reader:
         fleet.start("a")
         # It has its partitions, and is in its first slow call.
@@ -297,7 +299,7 @@ def test_a_broker_that_is_killed_is_waited_for(broker: Broker, stage: Stage, mod
     sender, once = stage.sender(), mode == "exactly once"
     [port] = free_ports(1)
     with stage.fleet(*MODES[mode]) as fleet, stage.reader() as reader:
-        fleet.start("a", METRICS_PORT=str(port))
+        fleet.start("a", SKDEPLOY_METRICS_LISTEN=str(port))
         fleet.start("b")
         sender.send_good(1000)
         assert reader.until(1000, 30), fleet.logs()
@@ -328,7 +330,11 @@ def test_a_broker_that_dies_amid_commits_is_said(broker: Broker, stage: Stage, m
     stage.make_topics()
     sender = stage.sender()
     [port] = free_ports(1)
-    settings = {"METRICS_PORT": str(port), "COMMIT_SECONDS": "0.001", "GRACEFUL_TIMEOUT": "3"}
+    settings = {
+        "SKDEPLOY_METRICS_LISTEN": str(port),
+        "SKDEPLOY_COMMIT_SECONDS": "0.001",
+        "SKDEPLOY_GRACEFUL_TIMEOUT": "3",
+    }
     with stage.fleet(*MODES[mode]) as fleet, stage.reader() as reader:
         fleet.start("a", **settings)
         sender.send_good(1000)

@@ -71,7 +71,14 @@ def test_predictions_and_offsets_are_committed_together(kafka: Broker, regressor
     """All are there once; the group's offsets are behind the last event."""
     create(kafka, "a", "a.out", "a.out.dead-letters")
     send(kafka, "a", [b"{" if n % 100 == 0 else record(n % 9) for n in range(2000)])
-    with consuming(kafka, regressor_file, TOPICS="a", OUTPUT_TOPIC="a.out", GROUP="a", EXACTLY_ONCE="1"):
+    with consuming(
+        kafka,
+        regressor_file,
+        SKDEPLOY_TOPICS="a",
+        SKDEPLOY_OUTPUT_TOPIC="a.out",
+        SKDEPLOY_GROUP="a",
+        SKDEPLOY_EXACTLY_ONCE="1",
+    ):
         found = received(kafka, ["a.out", "a.out.dead-letters"], 2000)
     assert [len(messages) for messages in found.values()] == [1980, 20]
     assert len(ids(found["a.out"])) == 1980
@@ -116,8 +123,8 @@ def test_who_was_replaced_stops(kafka: Broker, regressor_file: Path, tmp_path: P
     """A consumer that hung while another took its name ends with 1, and commits nothing more."""
     create(kafka, "c", "c.out")
     arguments = ["--topics", "c", "--output", "c.out", "--group", "c", "--exactly-once"]
-    environ = environment(kafka, regressor_file, {"INSTANCE": "one", "COMMIT_SECONDS": "3"})
-    with command(tmp_path, arguments, environ | {"COMMIT_SECONDS": "9"}) as (old, log):
+    environ = environment(kafka, regressor_file, {"SKDEPLOY_INSTANCE": "one", "SKDEPLOY_COMMIT_SECONDS": "3"})
+    with command(tmp_path, arguments, environ | {"SKDEPLOY_COMMIT_SECONDS": "9"}) as (old, log):
         said(log, "Partitions that came")
         send(kafka, "c", [record(n % 9) for n in range(500)])
         # Its first transaction is open.
@@ -143,7 +150,12 @@ def test_a_missing_output_topic_is_waited_for(
     name = f"d{exactly_once}"
     create(kafka, name)
     send(kafka, name, [record(n % 9) for n in range(100)])
-    settings = {"TOPICS": name, "OUTPUT_TOPIC": f"{name}.out", "GROUP": name, "EXACTLY_ONCE": exactly_once}
+    settings = {
+        "SKDEPLOY_TOPICS": name,
+        "SKDEPLOY_OUTPUT_TOPIC": f"{name}.out",
+        "SKDEPLOY_GROUP": name,
+        "SKDEPLOY_EXACTLY_ONCE": exactly_once,
+    }
     with consuming(kafka, regressor_file, **settings):
         wait_until(lambda: f"There is no topic {name}.out: create it" in caplog.text, "it is said", 90)
         assert committed(kafka, name, name) == 0
@@ -163,7 +175,12 @@ def test_a_time_that_the_output_refuses_holds_nothing_up(
     now, day = int(time.time() * 1000), 24 * 3_600_000
     sent = [Sent(record(n % 9 + 1), timestamp=now + (day if n % 10 == 0 else 0)) for n in range(200)]
     send(kafka, name, [*sent, Sent(b"{", timestamp=now + day)])
-    settings = {"TOPICS": name, "OUTPUT_TOPIC": f"{name}.out", "GROUP": name, "EXACTLY_ONCE": exactly_once}
+    settings = {
+        "SKDEPLOY_TOPICS": name,
+        "SKDEPLOY_OUTPUT_TOPIC": f"{name}.out",
+        "SKDEPLOY_GROUP": name,
+        "SKDEPLOY_EXACTLY_ONCE": exactly_once,
+    }
     with consuming(kafka, regressor_file, **settings):
         wait_until(lambda: committed(kafka, name, name) == 201, "all are done", 60)
         found = received(kafka, [f"{name}.out", f"{name}.out.dead-letters"], 201, more=2)
@@ -191,7 +208,12 @@ def test_a_size_that_the_output_refuses_holds_nothing_up(
     for place, key in enumerate(sorted(large)):
         events.insert(1000 * place + 500, Sent(record(1), key))
     send(kafka, name, events)
-    settings = {"TOPICS": name, "OUTPUT_TOPIC": out, "GROUP": name, "EXACTLY_ONCE": exactly_once}
+    settings = {
+        "SKDEPLOY_TOPICS": name,
+        "SKDEPLOY_OUTPUT_TOPIC": out,
+        "SKDEPLOY_GROUP": name,
+        "SKDEPLOY_EXACTLY_ONCE": exactly_once,
+    }
     with consuming(kafka, regressor_file, **settings):
         wait_until(lambda: committed(kafka, name, name) == 3003, "all are done", 60)
     predictions, letters = received(kafka, [out, dead], 3003, more=2).values()

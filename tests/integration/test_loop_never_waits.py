@@ -46,7 +46,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One worker."""
-    with served(tmp_path_factory.mktemp("loop"), WORKERS="1", MAX_WAITING="0") as running:
+    with served(tmp_path_factory.mktemp("loop"), WEB_CONCURRENCY="1", SKDEPLOY_MAX_WAITING="0") as running:
         yield running
 
 
@@ -119,15 +119,15 @@ def test_health_is_answered_while_a_registry_is_silent(tmp_path: Path) -> None:
         cache.make()
         cache.put(record, content)
         settings = {
-            "MODEL_URI": "s3://bucket/m.bin",
-            "MODEL_CACHE": str(tmp_path / "cache"),
-            "ADMIN_TOKEN": "a-token",
+            "SKDEPLOY_MODEL_URI": "s3://bucket/m.bin",
+            "SKDEPLOY_MODEL_CACHE": str(tmp_path / "cache"),
+            "SKDEPLOY_ADMIN_TOKEN": "a-token",
             "AWS_ENDPOINT_URL_S3": endpoint,
             "AWS_ACCESS_KEY_ID": "x",
             "AWS_SECRET_ACCESS_KEY": "y",
             "AWS_REGION": "us-east-1",
-            "WORKERS": "1",
-            "SOURCE_TIMEOUT": "1",
+            "WEB_CONCURRENCY": "1",
+            "SKDEPLOY_SOURCE_TIMEOUT": "1",
         }
         with served(tmp_path, **settings) as service, contextlib.closing(Wire(service)) as asking:
             asking.send(head("Authorization: Bearer a-token", "Content-Length: 0", path="/admin/reload"))

@@ -54,7 +54,11 @@ def model_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(tmp_path: Path, model_file: Path) -> Iterator[Service]:
-    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "WATCH_SECONDS": "0.2"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "2",
+        "SKDEPLOY_WATCH_SECONDS": "0.2",
+    }
     with served(tmp_path, **settings) as running:
         wait_until(lambda: workers(running) == 2, "both workers are counted")
         yield running
@@ -111,7 +115,11 @@ def test_a_worker_that_was_told_to_end_is_no_death(service: Service) -> None:
 
 def test_a_worker_that_shows_no_life_is_a_death(tmp_path: Path, model_file: Path) -> None:
     """One that is stopped is ended by gunicorn after its time-out."""
-    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "GUNICORN_CMD_ARGS": "--timeout 2"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "2",
+        "GUNICORN_CMD_ARGS": "--timeout 2",
+    }
     with served(tmp_path, **settings) as service:
         os.kill(service.workers()[0], signal.SIGSTOP)
         wait_until(lambda: deaths(service) == {"timeout": 1}, "the death is counted")
@@ -149,7 +157,7 @@ def test_another_model_is_told(service: Service, model_file: Path) -> None:
 @pytest.mark.parametrize("kept", [False, True], ids=["a new connection", "a connection that is kept"])
 def test_a_wait_in_the_kernel_is_told(tmp_path: Path, model_file: Path, kept: bool) -> None:
     """A worker that is stopped for a second reads nothing: the request's time holds that second."""
-    with served(tmp_path, MODEL_URI=str(model_file), WORKERS="1") as service:
+    with served(tmp_path, SKDEPLOY_MODEL_URI=str(model_file), WEB_CONCURRENCY="1") as service:
         (worker,) = service.workers()
         with contextlib.closing(service.connection()) as connection:
             if kept:
@@ -196,11 +204,15 @@ def test_requests_that_wait_are_in_flight(service: Service) -> None:
 
 
 def test_keys_are_for_metrics_too(tmp_path: Path, model_file: Path) -> None:
-    """With API_KEYS_FILE a scrape without a key is 401; the folder of the counts is gone in the end."""
+    """With SKDEPLOY_API_KEYS_FILE a scrape without a key is 401; the counts' folder is gone in the end."""
     key = new_key()
     (tmp_path / "keys").write_text(line_for("prometheus", key))
     before = {*Path("/dev/shm").glob("skdeploy-metrics-*")}
-    settings = {"MODEL_URI": str(model_file), "WORKERS": "1", "API_KEYS_FILE": str(tmp_path / "keys")}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "1",
+        "SKDEPLOY_API_KEYS_FILE": str(tmp_path / "keys"),
+    }
     with served(tmp_path, **settings) as service:
         assert service.get("/metrics")[0] == 401
         connection = service.connection()

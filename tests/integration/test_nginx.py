@@ -37,7 +37,7 @@ def proxy() -> Generator[str]:
         pytest.skip("nginx is not installed (Debian: apt-get install nginx-light)")
     with (
         tempfile.TemporaryDirectory() as temporary,
-        served(folder := Path(temporary), WORKERS="1", THREADS="4") as service,
+        served(folder := Path(temporary), WEB_CONCURRENCY="1", SKDEPLOY_THREADS="4") as service,
     ):
         folder.chmod(0o755)  # nginx started by root gives up its rights, and must still get in
         port = free_port()
@@ -89,11 +89,11 @@ def test_slow_clients_stay_with_nginx(proxy: str) -> None:
 
 
 def test_the_limit_is_the_services_own(proxy: str) -> None:
-    """A body above MAX_BODY gets the service's problem document, not nginx's page."""
+    """A body above SKDEPLOY_MAX_BODY gets the service's problem document, not nginx's page."""
     request = urllib.request.Request(f"{proxy}/predict", b" " * (10 * 1024 * 1024 + 1))
     request.add_header("Content-Type", "application/json")
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
     assert caught.value.code == 413
-    assert b"MAX_BODY" in caught.value.read()
+    assert b"SKDEPLOY_MAX_BODY" in caught.value.read()
     caught.value.close()

@@ -40,19 +40,21 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(model_file: Path, **more: str) -> dict[str, str]:
     return {
-        "MODEL_URI": str(model_file),
-        "ENGINE": "sklearn",
-        "WORKERS": "1",
-        "THREADS": "2",
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "SKDEPLOY_ENGINE": "sklearn",
+        "WEB_CONCURRENCY": "1",
+        "SKDEPLOY_THREADS": "2",
         "SLOW_SECONDS": str(CALL),
-        "BATCH_RECORDS": "0",
+        "SKDEPLOY_BATCH_RECORDS": "0",
         **more,
     }
 
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory, model_file: Path) -> Iterator[Service]:
-    with served(tmp_path_factory.mktemp("crowded"), **settings(model_file, MAX_WAITING="3")) as service:
+    with served(
+        tmp_path_factory.mktemp("crowded"), **settings(model_file, SKDEPLOY_MAX_WAITING="3")
+    ) as service:
         yield service
 
 
@@ -106,12 +108,14 @@ def test_probes_are_answered_in_the_crowd(crowded: Service, clients: int) -> Non
     crowding.join()
 
 
-@pytest.mark.robustness("load", "6 clients at once, each prediction 0.4 s, REQUEST_TIMEOUT=0.6")
+@pytest.mark.robustness("load", "6 clients at once, each prediction 0.4 s, SKDEPLOY_REQUEST_TIMEOUT=0.6")
 def test_requests_that_waited_too_long_are_refused(
     tmp_path: Path, model_file: Path, fact: Callable[..., None]
 ) -> None:
     """Of six at once, one is scored at once and one after the first; the others came too late."""
-    with served(tmp_path, **settings(model_file, REQUEST_TIMEOUT="0.6", MAX_WAITING="0")) as service:
+    with served(
+        tmp_path, **settings(model_file, SKDEPLOY_REQUEST_TIMEOUT="0.6", SKDEPLOY_MAX_WAITING="0")
+    ) as service:
         answers = crowd(service, 6)
     assert Counter(status for status, *_ in answers) == {200: 2, 503: 4}
     late = next(answer for answer in answers if answer[0] == 503)
@@ -140,8 +144,8 @@ def test_a_refused_client_that_asks_again_at_once_is_let_rest(crowded: Service) 
 
 
 def test_requests_that_gather_are_one_call(tmp_path: Path, model_file: Path) -> None:
-    """Without BATCH_RECORDS=0 twelve at once take two or three calls, and none is refused."""
-    with served(tmp_path, **settings(model_file, BATCH_RECORDS="1000")) as service:
+    """Without SKDEPLOY_BATCH_RECORDS=0 twelve at once take two or three calls, and none is refused."""
+    with served(tmp_path, **settings(model_file, SKDEPLOY_BATCH_RECORDS="1000")) as service:
         began = time.monotonic()
         answers = crowd(service, 12)
         assert time.monotonic() - began < CALL * 5

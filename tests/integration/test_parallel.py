@@ -18,7 +18,11 @@ BODY = json.dumps(RECORD).encode()
 def test_a_pipeline_with_n_jobs_is_served(kind: str, engine: str, tmp_path: Path) -> None:
     """Both workers answer, and neither they nor the main process start another process."""
     save(kind, tmp_path / "model.bin")
-    settings = {"MODEL_URI": str(tmp_path / "model.bin"), "ENGINE": engine, "WORKERS": "2"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(tmp_path / "model.bin"),
+        "SKDEPLOY_ENGINE": engine,
+        "WEB_CONCURRENCY": "2",
+    }
     with served(tmp_path, **settings) as service:
         assert len(children(service.pid)) == 2
         answered: set[int] = set()

@@ -42,7 +42,12 @@ def model_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def service(tmp_path: Path, model_file: Path) -> Iterator[Service]:
     """Two workers and a source poller that polls five times a second."""
-    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "WATCH_SECONDS": "0.2", "ADMIN_TOKEN": TOKEN}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "2",
+        "SKDEPLOY_WATCH_SECONDS": "0.2",
+        "SKDEPLOY_ADMIN_TOKEN": TOKEN,
+    }
     with served(tmp_path, **settings) as running:
         wait_until(lambda: len(about(running)["workers"]) == 2, "both workers say what they serve")
         yield running
@@ -132,7 +137,7 @@ def test_no_request_is_scored_by_a_model_that_did_not_decode_it(tmp_path: Path) 
                 if got != pytest.approx(expected, rel=1e-9):
                     wrong.append((name, records[0], got[0]))
 
-    settings = {"MODEL_URI": str(source), "WORKERS": "2", "WATCH_SECONDS": "0.2"}
+    settings = {"SKDEPLOY_MODEL_URI": str(source), "WEB_CONCURRENCY": "2", "SKDEPLOY_WATCH_SECONDS": "0.2"}
     with served(tmp_path, **settings) as service:
         clients = [threading.Thread(target=ask, args=(service, seed)) for seed in range(16)]
         for client in clients:
@@ -209,7 +214,9 @@ def test_a_poller_that_dies_is_started_again(
 def test_nothing_is_left_behind(tmp_path: Path, model_file: Path) -> None:
     """The poller and the temporary folder go with the service, and so they do if it is killed."""
     for sig in (signal.SIGTERM, signal.SIGKILL):
-        with started(tmp_path, MODEL_URI=str(model_file), WORKERS="1", WATCH_SECONDS="0.2") as service:
+        with started(
+            tmp_path, SKDEPLOY_MODEL_URI=str(model_file), WEB_CONCURRENCY="1", SKDEPLOY_WATCH_SECONDS="0.2"
+        ) as service:
             wait_until(service.is_ready, "it is ready", 60)
             wait_until(lambda: "The source poller's process" in service.log(), "the poller runs")
             pid = poller_of(service)
@@ -225,7 +232,7 @@ def test_nothing_is_left_behind(tmp_path: Path, model_file: Path) -> None:
 
 def test_reload_is_for_who_has_the_token(tmp_path: Path, model_file: Path) -> None:
     """401 without it; with it 202, what the source names, and the model is served soon after."""
-    settings = {"MODEL_URI": str(model_file), "WORKERS": "2", "ADMIN_TOKEN": TOKEN}
+    settings = {"SKDEPLOY_MODEL_URI": str(model_file), "WEB_CONCURRENCY": "2", "SKDEPLOY_ADMIN_TOKEN": TOKEN}
     with served(tmp_path, **settings) as service:
         passport = saved(model_file, 7.0)
         for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN[:-1]}):
@@ -243,18 +250,18 @@ def test_reload_is_for_who_has_the_token(tmp_path: Path, model_file: Path) -> No
 
 
 def test_a_state_folder_of_an_earlier_run_decides_nothing(tmp_path: Path, model_file: Path) -> None:
-    """A service that starts with the folder of another run serves the model of MODEL_SHA256, and says so."""
+    """With the folder of another run a service serves the model of SKDEPLOY_MODEL_SHA256, and says so."""
     settings = {
-        "MODEL_URI": str(model_file),
-        "WORKERS": "2",
-        "WATCH_SECONDS": "0.2",
-        "STATE_DIR": str(tmp_path / "s"),
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "2",
+        "SKDEPLOY_WATCH_SECONDS": "0.2",
+        "SKDEPLOY_STATE_DIR": str(tmp_path / "s"),
     }
     with served(tmp_path, **settings) as service:
         serves(service, saved(model_file, 2.0).version)
     version = saved(model_file, 7.0).version
     digest = hashlib.sha256(model_file.read_bytes()).hexdigest()
-    with served(tmp_path, **settings, MODEL_SHA256=digest) as service:
+    with served(tmp_path, **settings, SKDEPLOY_MODEL_SHA256=digest) as service:
         serves(service, version)
         assert prediction(service) == pytest.approx(21.0)
         assert "the model of an earlier run, which is ignored" in service.log()
@@ -266,17 +273,18 @@ def test_a_planted_model_is_not_served(tmp_path: Path, model_file: Path) -> None
     saved(other, 3.0)
     digest = hashlib.sha256(model_file.read_bytes()).hexdigest()
     settings = {
-        "MODEL_URI": str(model_file),
-        "WORKERS": "2",
-        "WATCH_SECONDS": "0.2",
-        "STATE_DIR": str(state.folder),
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "WEB_CONCURRENCY": "2",
+        "SKDEPLOY_WATCH_SECONDS": "0.2",
+        "SKDEPLOY_STATE_DIR": str(state.folder),
     }
-    with served(tmp_path, **settings, MODEL_SHA256=digest) as service:
+    with served(tmp_path, **settings, SKDEPLOY_MODEL_SHA256=digest) as service:
         wait_until(lambda: len(about(service)["workers"]) == 2, "both workers say what they serve")
         record = record_of(Source(uri=str(model_file)), fetch(Source(uri=str(other))))
         state.publish(record, other.read_bytes())
         wait_until(
-            lambda: service.log().count("The model in STATE_DIR is ignored") == 2, "both workers refuse"
+            lambda: service.log().count("The model in SKDEPLOY_STATE_DIR is ignored") == 2,
+            "both workers refuse",
         )
         assert prediction(service) == pytest.approx(3.0)
 
@@ -285,10 +293,14 @@ def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path, model_f
     """The service does not start: whoever writes there would run code in it."""
     (tmp_path / "s").mkdir()
     (tmp_path / "s").chmod(0o777)
-    settings = {"MODEL_URI": str(model_file), "WATCH_SECONDS": "1", "STATE_DIR": str(tmp_path / "s")}
+    settings = {
+        "SKDEPLOY_MODEL_URI": str(model_file),
+        "SKDEPLOY_WATCH_SECONDS": "1",
+        "SKDEPLOY_STATE_DIR": str(tmp_path / "s"),
+    }
     with started(tmp_path, **settings) as service:
         assert service.wait() != 0
-        assert "STATE_DIR" in service.log()
+        assert "SKDEPLOY_STATE_DIR" in service.log()
         assert "may be written by every user" in service.log()
 
 
@@ -301,7 +313,7 @@ def reload(service: Service, headers: dict[str, str]) -> tuple[int, bytes]:
 
 def test_no_source_is_polled_unless_asked(tmp_path: Path, model_file: Path) -> None:
     """By default there is no poller, and /admin/reload is no path."""
-    with served(tmp_path, MODEL_URI=str(model_file), WORKERS="1") as service:
+    with served(tmp_path, SKDEPLOY_MODEL_URI=str(model_file), WEB_CONCURRENCY="1") as service:
         assert "reload" not in about(service)
         assert reload(service, {"Authorization": "Bearer x"})[0] == 404
         assert "The source poller's process" not in service.log()

@@ -104,7 +104,7 @@ def test_an_installed_package_serves_from_any_folder(installed: Path, hostile: P
 def test_the_module_leaves_the_current_folder_to_the_last(hostile: Path) -> None:
     """`python -m` puts the folder first; nothing that lies there is imported in place of a package."""
     command = [sys.executable, "-m", "skdeploy", "serve", "flights.bin", "--port", str(free_port())]
-    with running(command, hostile, PYTHONPATH=str(ROOT), WORKERS="1") as (_, said):
+    with running(command, hostile, PYTHONPATH=str(ROOT), WEB_CONCURRENCY="1") as (_, said):
         assert "API reference: " in said[-1]
 
 
@@ -128,13 +128,13 @@ def test_a_taken_port_is_said_before_the_model_is_loaded(installed: Path, tmp_pa
 def test_of_two_that_start_at_once_one_has_the_port(tmp_path: Path) -> None:
     """Also before the first one listens, which it does not do before its model is proved."""
     port = str(free_port())
-    with served(tmp_path, SERVE, PORT=port, WORKERS="1") as first:
+    with served(tmp_path, SERVE, PORT=port, WEB_CONCURRENCY="1") as first:
         assert first.stop() == 0
-    with started(tmp_path, SERVE, PORT=port, WORKERS="1") as first:
+    with started(tmp_path, SERVE, PORT=port, WEB_CONCURRENCY="1") as first:
         wait_until(lambda: holds(first.pid, int(port)), "the first one has the port", 30)
         with pytest.raises(ConnectionRefusedError):
             first.get("/health")
-        with started(tmp_path / "second", SERVE, PORT=port, WORKERS="1") as second:
+        with started(tmp_path / "second", SERVE, PORT=port, WEB_CONCURRENCY="1") as second:
             assert second.wait() == 1
         wait_until(first.is_ready, "the first one serves", 60)
 

@@ -51,7 +51,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
     OMP_NUM_THREADS is set as some images set it; the service has to overrule it.
     """
-    with served(tmp_path_factory.mktemp("service"), WORKERS="2", OMP_NUM_THREADS="2") as running:
+    with served(tmp_path_factory.mktemp("service"), WEB_CONCURRENCY="2", OMP_NUM_THREADS="2") as running:
         yield running
         assert running.stop() == 0
         assert "Traceback" not in running.log()
@@ -60,7 +60,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One worker of four threads, whatever OMP_NUM_THREADS says; it gives a client two seconds."""
-    settings = {"WORKERS": "1", "THREADS": "4", "CLIENT_TIMEOUT": "2", "OMP_NUM_THREADS": "2"}
+    settings = {
+        "WEB_CONCURRENCY": "1",
+        "SKDEPLOY_THREADS": "4",
+        "SKDEPLOY_CLIENT_TIMEOUT": "2",
+        "OMP_NUM_THREADS": "2",
+    }
     with served(tmp_path_factory.mktemp("small"), **settings) as running:
         yield running
 
@@ -106,7 +111,7 @@ def test_every_worker_predicts(service: Service) -> None:
 
 
 def test_workers_start_no_native_threads(small: Service) -> None:
-    """A worker has its main thread, the scoring thread and THREADS more, and no native pool."""
+    """A worker has its main thread, the scoring thread and SKDEPLOY_THREADS more, and no native pool."""
     many = b"[" + b",".join([GOOD] * 100) + b"]"  # too large for the loop
     with load(small, many, small.post(many)[1], keep_alive=False) as tally:
         progress(tally, 200)
@@ -234,7 +239,7 @@ def test_50_megabytes_are_refused_without_a_broken_pipe(
     answer = wire.ask(content)
     assert_problem(answer, status)
     if status == 413:
-        assert f"{10 * MEGABYTE} bytes (MAX_BODY)" in answer.json["detail"]
+        assert f"{10 * MEGABYTE} bytes (SKDEPLOY_MAX_BODY)" in answer.json["detail"]
     if answer.headers["connection"] == "close":
         assert wire.has_ended()
     else:
@@ -345,13 +350,13 @@ def tampered(path: Path, **attributes: Any) -> Path:
     return path
 
 
-def refusal(folder: Path, **settings: str) -> str:
-    """What a service says that does not start; its port stays closed all the while."""
+def refusal(folder: Path, code: int = 3, **settings: str) -> str:
+    """What a service says that does not start and ends with `code`; its port stays closed all the while."""
     with started(folder, **settings) as service:
         while service.process.poll() is None:
             assert not connects(service.port)
             time.sleep(0.05)
-        assert service.wait() not in (0, None)
+        assert service.wait() == code
         assert "Traceback" not in service.log()
         return service.log()
 
@@ -364,18 +369,18 @@ def connects(port: int) -> bool:
 def test_the_port_opens_after_the_proof(tmp_path: Path) -> None:
     """While a slow model is loaded and proved connections are refused; the first answer is ready."""
     slow = tampered(tmp_path / "slow.bin", pause=Call(time.sleep, 2))
-    with started(tmp_path, MODEL_URI=str(slow)) as service:
+    with started(tmp_path, SKDEPLOY_MODEL_URI=str(slow)) as service:
         wait_until(lambda: connects(service.port), "the port opens", 60)
         assert "golden records predict what the passport says" in service.log()
         assert service.get("/ready")[0] == 200
 
 
 def test_a_wrong_digest_unpickles_nothing(tmp_path: Path) -> None:
-    """MODEL_SHA256 of another file: refused with both digests, before any of it runs."""
+    """SKDEPLOY_MODEL_SHA256 of another file: refused with both digests, before any of it runs."""
     trace, trap = tmp_path / "it-ran", tmp_path / "trap.bin"
     joblib.dump(Call(Path.touch, trace), trap)
     digest = hashlib.sha256(trap.read_bytes()).hexdigest()
-    log = refusal(tmp_path, MODEL_URI=str(trap), MODEL_SHA256="0" * 64)
+    log = refusal(tmp_path, SKDEPLOY_MODEL_URI=str(trap), SKDEPLOY_MODEL_SHA256="0" * 64)
     assert digest in log
     assert "0" * 64 in log
     assert not trace.exists()
@@ -385,7 +390,7 @@ def test_a_wrong_digest_unpickles_nothing(tmp_path: Path) -> None:
 
 
 def test_the_right_digest_starts(strict: Service) -> None:
-    """MODEL_SHA256 of the file itself starts the service, in capitals as well, and / shows it."""
+    """SKDEPLOY_MODEL_SHA256 of the file itself starts the service, in capitals as well, and / shows it."""
     assert json.loads(strict.get("/")[1])["model"]["sha256"] == DIGEST
 
 
@@ -394,7 +399,7 @@ def test_a_golden_mismatch_refuses_to_start(tmp_path: Path) -> None:
     passport = joblib.load(MODEL_FILE).passport_
     before = passport["golden"]["predictions"][7]
     passport["golden"]["predictions"][7] = after = before + 1.0
-    log = refusal(tmp_path, MODEL_URI=str(tampered(tmp_path / "other.bin", passport_=passport)))
+    log = refusal(tmp_path, SKDEPLOY_MODEL_URI=str(tampered(tmp_path / "other.bin", passport_=passport)))
     assert "The service does not start: Golden record 7 predicts" in log
     assert str(before)[:12] in log
     assert str(after) in log
@@ -402,16 +407,18 @@ def test_a_golden_mismatch_refuses_to_start(tmp_path: Path) -> None:
 
 def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
     """The message names the path and the remedy."""
-    log = refusal(tmp_path, MODEL_URI=str(tmp_path / "none.bin"))
+    log = refusal(tmp_path, SKDEPLOY_MODEL_URI=str(tmp_path / "none.bin"))
     assert f"There is no model at {tmp_path}/none.bin" in log
     assert "make train" in log
-    assert "MODEL_URI" in log
+    assert "SKDEPLOY_MODEL_URI" in log
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "abc"), ("MAX_BODY", "many")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "abc"), ("SKDEPLOY_MAX_BODY", "many"), ("SKDEPLOY_LOG_LEVEL", "loud")]
+)
 def test_a_bad_setting_says_what_to_do(tmp_path: Path, name: str, value: str) -> None:
     """The message names variable, value and remedy."""
-    log = refusal(tmp_path, **{name: value})
+    log = refusal(tmp_path, 2, **{name: value})
     assert f"The service does not start: {name}='{value}' is not " in log
     assert "Correct it, or unset it for the default" in log
 
@@ -454,14 +461,14 @@ def test_other_servers_answer_the_same(tmp_path: Path, expected: bytes, command:
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service on which the settings of requests are all set otherwise."""
     settings = {
-        "STRICT_CATEGORIES": "1",
-        "UNKNOWN_COLUMNS": "ignore",
-        "EXPOSE_SCHEMA": "minimal",
-        "MAX_BODY": "1K",
-        "ID_FIELD": "key",
-        "ACCESS_LOG": "1",
-        "MODEL_SHA256": DIGEST.upper(),
-        "WORKERS": "1",
+        "SKDEPLOY_STRICT_CATEGORIES": "1",
+        "SKDEPLOY_UNKNOWN_COLUMNS": "ignore",
+        "SKDEPLOY_EXPOSE_SCHEMA": "minimal",
+        "SKDEPLOY_MAX_BODY": "1K",
+        "SKDEPLOY_ID_FIELD": "key",
+        "SKDEPLOY_ACCESS_LOG": "1",
+        "SKDEPLOY_MODEL_SHA256": DIGEST.upper(),
+        "WEB_CONCURRENCY": "1",
     }
     with served(tmp_path_factory.mktemp("strict"), **settings) as running:
         yield running
@@ -474,7 +481,7 @@ def strict_wire(strict: Service) -> Iterator[Wire]:
 
 
 def test_strict_categories(service: Service, strict_wire: Wire) -> None:
-    """STRICT_CATEGORIES=1 refuses what training did not see and the pipeline would take."""
+    """SKDEPLOY_STRICT_CATEGORIES=1 refuses what training did not see and the pipeline would take."""
     unseen = record(dest="XXX")
     assert service.post(unseen)[0] == 200
     answer = strict_wire.ask(request(unseen))
@@ -483,7 +490,7 @@ def test_strict_categories(service: Service, strict_wire: Wire) -> None:
 
 
 def test_minimal_schema(service: Service, strict_wire: Wire) -> None:
-    """EXPOSE_SCHEMA=minimal shows no category of the training data, in page or message."""
+    """SKDEPLOY_EXPOSE_SCHEMA=minimal shows no category of the training data, in page or message."""
     assert b"ATL" in service.get("/")[1]
     page = strict_wire.ask(head(method="GET", path="/", kind=None)).body
     message = strict_wire.ask(request(record(dest="XXX"))).body
@@ -493,24 +500,24 @@ def test_minimal_schema(service: Service, strict_wire: Wire) -> None:
 
 
 def test_unknown_columns_can_be_ignored(strict_wire: Wire, expected: bytes) -> None:
-    """UNKNOWN_COLUMNS=ignore answers as if they were not there."""
+    """SKDEPLOY_UNKNOWN_COLUMNS=ignore answers as if they were not there."""
     assert strict_wire.ask(request(record(pilot="Ann"))).body == expected
 
 
 def test_the_limit_can_be_set(strict_wire: Wire) -> None:
-    """MAX_BODY=1K: 1024 bytes are taken, one more is not, in chunks or not."""
+    """SKDEPLOY_MAX_BODY=1K: 1024 bytes are taken, one more is not, in chunks or not."""
     full = GOOD.ljust(1024)
     assert strict_wire.ask(request(full)).status == 200
     assert strict_wire.ask(chunked(full)).status == 200
     for content in (request(full + b" "), chunked(full, b" ")):
         answer = strict_wire.ask(content)
         assert_problem(answer, 413)
-        assert "1024 bytes (MAX_BODY)" in answer.json["detail"]
+        assert "1024 bytes (SKDEPLOY_MAX_BODY)" in answer.json["detail"]
     assert_in_step(strict_wire)
 
 
 def test_the_key_can_be_named(strict_wire: Wire) -> None:
-    """ID_FIELD names the key that comes back with a prediction, one record or many."""
+    """SKDEPLOY_ID_FIELD names the key that comes back with a prediction, one record or many."""
     one = strict_wire.ask(request(record(key="a"))).json
     assert one["key"] == "a"
     many = strict_wire.ask(request(b"[" + record(key="a") + b"," + record(key=2) + b"]")).json["predictions"]
@@ -518,7 +525,7 @@ def test_the_key_can_be_named(strict_wire: Wire) -> None:
 
 
 def test_requests_are_logged_if_asked(service: Service, strict: Service) -> None:
-    """ACCESS_LOG=1 writes a line per request with its status; by default there is none."""
+    """SKDEPLOY_ACCESS_LOG=1 writes a line per request with its status; by default there is none."""
     assert strict.get("/no-such-page")[0] == 404
     wait_until(lambda: '"path":"/no-such-page","status":404' in strict.log(), "the request is logged", 5)
     service.get("/no-such-page")
@@ -527,7 +534,7 @@ def test_requests_are_logged_if_asked(service: Service, strict: Service) -> None
 
 def test_an_idle_service_ends_at_once(tmp_path: Path) -> None:
     """SIGTERM without requests: the workers leave within seconds, whatever libraries they loaded."""
-    with served(tmp_path, WORKERS="2") as service:
+    with served(tmp_path, WEB_CONCURRENCY="2") as service:
         begin = time.monotonic()
         assert service.stop() == 0
         assert time.monotonic() - begin < 8

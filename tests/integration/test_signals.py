@@ -22,7 +22,7 @@ def test_sigterm_serves_what_the_kernel_has_accepted(
     tmp_path: Path, expected: bytes, fact: Callable[..., None]
 ) -> None:
     """Connections that still wait to be accepted when SIGTERM comes are served as well."""
-    with served(tmp_path, WORKERS="1") as service:
+    with served(tmp_path, WEB_CONCURRENCY="1") as service:
         with paused(service.workers()), contextlib.ExitStack() as stack:
             waiting = [stack.enter_context(contextlib.closing(Wire(service))) for _ in range(20)]
             for wire in waiting:
@@ -38,8 +38,8 @@ def test_sigterm_serves_what_the_kernel_has_accepted(
 
 @pytest.mark.robustness("fault", "SIGTERM while idle clients stay connected")
 def test_sigterm_does_not_wait_for_idle_clients(tmp_path: Path, fact: Callable[..., None]) -> None:
-    """Idle connections, used before or not, hold the process no longer than KEEPALIVE."""
-    settings = {"WORKERS": "1", "KEEPALIVE": "1", "CLIENT_TIMEOUT": "25"}
+    """Idle connections, used before or not, hold the process no longer than SKDEPLOY_KEEPALIVE."""
+    settings = {"WEB_CONCURRENCY": "1", "SKDEPLOY_KEEPALIVE": "1", "SKDEPLOY_CLIENT_TIMEOUT": "25"}
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(served(tmp_path, **settings))
         idle = stack.enter_context(wires(service, 2))
@@ -69,11 +69,11 @@ def {hook}({arguments}):
 def test_sigterm_reaches_a_worker_that_is_starting(
     tmp_path: Path, hook: str, arguments: str, fact: Callable[..., None]
 ) -> None:
-    """It ends in its first turn, in place of being killed after GRACEFUL_TIMEOUT, and says nothing odd."""
+    """It ends in its first turn, not killed after SKDEPLOY_GRACEFUL_TIMEOUT, and says nothing odd."""
     slow = tmp_path / "slow.py"
     slow.write_text(STARTING.format(hook=hook, arguments=arguments))
     command = ("-m", "gunicorn", "-c", str(slow), "predict:app")
-    with started(tmp_path, command, WORKERS="2") as service:
+    with started(tmp_path, command, WEB_CONCURRENCY="2") as service:
         wait_until(lambda: service.log().count("Booting worker") == 2, "both are forked", 60)
         began = time.monotonic()
         assert service.stop() == 0
@@ -88,7 +88,7 @@ def test_reload_and_stop_under_load_lose_nothing(
     tmp_path: Path, expected: bytes, keep_alive: bool, fact: Callable[..., None]
 ) -> None:
     """SIGHUP: new workers, and no client notices. SIGTERM: what was accepted is answered, exit code 0."""
-    with served(tmp_path, WORKERS="2") as service:
+    with served(tmp_path, WEB_CONCURRENCY="2") as service:
         with load(service, GOOD, expected, keep_alive=keep_alive) as tally:
             old = set(service.workers())
             service.send(signal.SIGHUP)
@@ -111,10 +111,10 @@ def has_two_workers(service: Service, old: set[int]) -> bool:
     return len(workers) == 2 and not workers & old
 
 
-@pytest.mark.robustness("load", "two clients during DRAIN_DELAY")
+@pytest.mark.robustness("load", "two clients during SKDEPLOY_DRAIN_DELAY")
 def test_drain_delay(tmp_path: Path, expected: bytes, fact: Callable[..., None]) -> None:
-    """With DRAIN_DELAY a load balancer learns from /ready to go elsewhere, while all is served."""
-    with served(tmp_path, WORKERS="2", DRAIN_DELAY="4") as service:
+    """With SKDEPLOY_DRAIN_DELAY a load balancer learns from /ready to go elsewhere, while all is served."""
+    with served(tmp_path, WEB_CONCURRENCY="2", SKDEPLOY_DRAIN_DELAY="4") as service:
         with load(service, GOOD, expected, keep_alive=False, clients=2) as tally:
             began = time.monotonic()
             service.send(signal.SIGTERM)
@@ -137,7 +137,7 @@ def test_drain_delay(tmp_path: Path, expected: bytes, fact: Callable[..., None])
 def test_no_stop_resets_a_connection(tmp_path: Path, expected: bytes, workers: str, keep_alive: bool) -> None:
     """Of many stops under the load of twelve clients none loses what the kernel or a worker had taken."""
     for _ in range(8):
-        with served(tmp_path, WORKERS=workers) as service:
+        with served(tmp_path, WEB_CONCURRENCY=workers) as service:
             with load(service, GOOD, expected, keep_alive=keep_alive, clients=12) as tally:
                 assert service.stop() == 0
             assert not tally.lost
@@ -156,7 +156,7 @@ def test_pipelined_requests_in_flight_are_all_answered(
 ) -> None:
     """Also those behind the one that is being answered; only the last answer ends the connection."""
     with (
-        served(tmp_path, WORKERS="1") as service,
+        served(tmp_path, WEB_CONCURRENCY="1") as service,
         wires(service, 4, (MANY + request(GOOD)) * 10) as busy,
     ):
         old = service.workers()
@@ -176,7 +176,7 @@ def test_pipelined_requests_in_flight_are_all_answered(
 def test_half_sent_requests_end_with_the_service(tmp_path: Path, expected: bytes) -> None:
     """On SIGTERM a request that comes to its end is answered, and one that does not is told so in time."""
     with (
-        served(tmp_path, WORKERS="1", CLIENT_TIMEOUT="3") as service,
+        served(tmp_path, WEB_CONCURRENCY="1", SKDEPLOY_CLIENT_TIMEOUT="3") as service,
         wires(service, 6, request(GOOD)[:-20]) as finished,
         wires(service, 3, request(GOOD)[:-20]) as bodies,
         wires(service, 3, request(GOOD)[:30]) as heads,
@@ -198,11 +198,11 @@ def test_half_sent_requests_end_with_the_service(tmp_path: Path, expected: bytes
 
 
 def test_graceful_timeout_cuts_off_what_lasts_longer(tmp_path: Path) -> None:
-    """A client that CLIENT_TIMEOUT would let go on does not keep the service beyond GRACEFUL_TIMEOUT."""
-    settings = {"WORKERS": "1", "CLIENT_TIMEOUT": "60", "GRACEFUL_TIMEOUT": "2"}
+    """SKDEPLOY_GRACEFUL_TIMEOUT holds for a client that SKDEPLOY_CLIENT_TIMEOUT would let go on."""
+    settings = {"WEB_CONCURRENCY": "1", "SKDEPLOY_CLIENT_TIMEOUT": "60", "SKDEPLOY_GRACEFUL_TIMEOUT": "2"}
     with served(tmp_path, **settings) as service, wires(service, 3, request(GOOD)[:-20]) as half:
         began = time.monotonic()
         assert service.stop() == 0
         assert 2 <= time.monotonic() - began < 8
         assert all(wire.has_ended() for wire in half)
-        assert "3 connections were open after the 2 seconds of GRACEFUL_TIMEOUT" in service.log()
+        assert "3 connections were open after the 2 seconds of SKDEPLOY_GRACEFUL_TIMEOUT" in service.log()

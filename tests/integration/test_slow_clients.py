@@ -28,7 +28,12 @@ from tests.wire import (
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One worker of four threads, whatever OMP_NUM_THREADS says; it gives a client two seconds."""
-    settings = {"WORKERS": "1", "THREADS": "4", "CLIENT_TIMEOUT": "2", "OMP_NUM_THREADS": "2"}
+    settings = {
+        "WEB_CONCURRENCY": "1",
+        "SKDEPLOY_THREADS": "4",
+        "SKDEPLOY_CLIENT_TIMEOUT": "2",
+        "OMP_NUM_THREADS": "2",
+    }
     with served(tmp_path_factory.mktemp("small"), **settings) as running:
         yield running
 
@@ -252,7 +257,7 @@ def test_unread_answers_of_any_size_do_not_keep_a_connection(small: Service) -> 
 
 
 def test_a_client_that_reads_slowly_has_all_of_its_answers(small: Service) -> None:
-    """Megabytes that a client takes in longer than CLIENT_TIMEOUT arrive whole, as long as it takes some."""
+    """Megabytes taken in longer than SKDEPLOY_CLIENT_TIMEOUT arrive whole, if the client goes on reading."""
     with contextlib.closing(socket.socket()) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         client.settimeout(20)

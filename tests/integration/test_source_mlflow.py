@@ -76,7 +76,7 @@ def test_an_alias_a_version_and_a_run_are_models(mlflow: MlflowServer, promoted:
     assert (by_alias.origin.version, by_alias.origin.from_cache) == (promoted.version, None)
     run = f"runs:/{promoted.run_id}/model"
     assert skdeploy.load(run, promoted.sha256).digest == promoted.sha256
-    with pytest.raises(UnverifiedModel, match="ALLOW_UNVERIFIED"):
+    with pytest.raises(UnverifiedModel, match="SKDEPLOY_ALLOW_UNVERIFIED"):
         skdeploy.load(run)
 
 
@@ -123,7 +123,7 @@ def test_a_skops_model_is_loaded_with_its_passport(mlflow: MlflowServer, regress
     model = skdeploy.load(logged.uri, trusted=unknown)
     assert model.passport.golden.predictions
     if unknown:
-        with pytest.raises(UnreadableModel, match="SKOPS_TRUSTED"):
+        with pytest.raises(UnreadableModel, match="SKDEPLOY_SKOPS_TRUSTED"):
             skdeploy.load(logged.uri)
 
 
@@ -252,7 +252,11 @@ def test_a_service_starts_without_registry_and_store(
     mlflow: MlflowServer, promoted: Logged, s3: S3, tmp_path: Path
 ) -> None:
     """Both killed: the service starts from its cache within 10 s and says so; without one it refuses."""
-    settings = {"MODEL_URI": promoted.uri, "MODEL_CACHE": str(tmp_path / "cache"), "LOG_LEVEL": "debug"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": promoted.uri,
+        "SKDEPLOY_MODEL_CACHE": str(tmp_path / "cache"),
+        "SKDEPLOY_LOG_LEVEL": "debug",
+    }
     with served(tmp_path, **settings) as service:
         assert json.loads(service.get("/")[1])["source"]["version"] == promoted.version
         shown = service.log()
@@ -263,7 +267,7 @@ def test_a_service_starts_without_registry_and_store(
             page = json.loads(service.get("/")[1])
             assert service.post(b"[]")[0] == 422
             log = service.log()
-        with stores.within(10), started(tmp_path, **settings | {"MODEL_CACHE": ""}) as service:
+        with stores.within(10), started(tmp_path, **settings | {"SKDEPLOY_MODEL_CACHE": ""}) as service:
             assert service.wait() != 0
             refusal = service.log()
     finally:

@@ -84,19 +84,19 @@ def test_a_file_that_nobody_vouches_for_is_not_loaded(s3: S3, regressor_file: Pa
     """Without a digest nothing is unpickled, unless it is given or waived; waived, the model says so."""
     content = regressor_file.read_bytes()
     stores.put(s3, "bare.bin", content)
-    with pytest.raises(UnverifiedModel, match="ALLOW_UNVERIFIED=1"):
+    with pytest.raises(UnverifiedModel, match="SKDEPLOY_ALLOW_UNVERIFIED=1"):
         skdeploy.load(uri(s3, "bare.bin"))
     assert not skdeploy.load(uri(s3, "bare.bin"), stores.sha256(content)).notes
     model = skdeploy.load(uri(s3, "bare.bin"), allow_unverified=True)
     assert "digest was not known" in model.notes[0]
 
 
-@pytest.mark.parametrize("given", [True, False], ids=["MODEL_SHA256", "metadata"])
+@pytest.mark.parametrize("given", [True, False], ids=["SKDEPLOY_MODEL_SHA256", "metadata"])
 def test_another_file_is_refused_before_unpickling(s3: S3, tmp_path: Path, given: bool) -> None:
     """A digest that differs stops the file before any of it runs."""
     bomb, fuse = pickle.dumps(Bomb(tmp_path / "fuse")), tmp_path / "fuse"
     stores.put(s3, "bomb.bin", bomb, digest=None if given else "0" * 64)
-    with pytest.raises(DigestMismatch, match="MODEL_SHA256" if given else "metadata"):
+    with pytest.raises(DigestMismatch, match="SKDEPLOY_MODEL_SHA256" if given else "metadata"):
         skdeploy.load(uri(s3, "bomb.bin"), "0" * 64 if given else None)
     assert not fuse.exists()
     with pytest.raises(UnreadableModel):
@@ -199,7 +199,7 @@ def test_an_outage_is_bridged_by_the_last_good_model(
     assert after.origin is not None
     assert "did not answer" in (after.origin.from_cache or "")
     assert any("comes from the cache" in note for note in after.notes)
-    with pytest.raises(SourceUnreachable, match="not MODEL_SHA256"):
+    with pytest.raises(SourceUnreachable, match="not SKDEPLOY_MODEL_SHA256"):
         skdeploy.load(uri(s3), "0" * 64, cache=tmp_path)
 
 
@@ -229,7 +229,11 @@ def test_an_unproved_model_is_not_the_last_good_one(s3: S3, regressor_file: Path
 
 def test_a_service_starts_without_its_store(s3: S3, model_file: bytes, tmp_path: Path) -> None:
     """Store down: the service starts from its cache within 10 s, says so, and shows no credential."""
-    settings = {"MODEL_URI": uri(s3), "MODEL_CACHE": str(tmp_path / "cache"), "LOG_LEVEL": "debug"}
+    settings = {
+        "SKDEPLOY_MODEL_URI": uri(s3),
+        "SKDEPLOY_MODEL_CACHE": str(tmp_path / "cache"),
+        "SKDEPLOY_LOG_LEVEL": "debug",
+    }
     with served(tmp_path, **settings) as service:
         page = json.loads(service.get("/")[1])
         assert page["source"]["from_cache"] is None
@@ -242,7 +246,7 @@ def test_a_service_starts_without_its_store(s3: S3, model_file: bytes, tmp_path:
         assert s3.endpoint in page["source"]["from_cache"]
         assert page["model"]["sha256"] == stores.sha256(model_file)
         assert "It comes from the cache" in second
-        with stores.within(10), started(tmp_path, **settings | {"MODEL_CACHE": ""}) as service:
+        with stores.within(10), started(tmp_path, **settings | {"SKDEPLOY_MODEL_CACHE": ""}) as service:
             assert service.wait() != 0
             third = service.log()
         assert f"The service does not start: S3 at {s3.endpoint} did not answer" in third

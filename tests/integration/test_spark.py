@@ -53,8 +53,8 @@ def trees(postgres: Postgres, regressor_file: Path) -> Database:
     """Twenty parts of records; one machine's predictions are in the table "one"."""
     database = _database(postgres, regressor_file, "trees")
     database.fill(records(20_000, days=1))
-    database.settings["CHUNK_RECORDS"] = "100"
-    run = database.score(*DAY, OUTPUT_TABLE="one")
+    database.settings["SKDEPLOY_CHUNK_RECORDS"] = "100"
+    run = database.score(*DAY, SKDEPLOY_OUTPUT_TABLE="one")
     assert run.summary["rows"]["predicted"] == 20_000, run.stderr
     return database
 
@@ -106,8 +106,12 @@ def test_a_database_gets_what_one_machine_writes(
     """Through JDBC, in parts: the same predictions, rejects and ledger entry, and nothing beside them."""
     database = _database(postgres, regressor_file, "hard")
     _fill_with_what_is_hard(database)
-    job = database.environment(CHUNK_RECORDS="50", KEY_COLUMNS="id,seen", OUTPUT_TABLE="many")
-    one = database.score(*DAY, CHUNK_RECORDS="50", KEY_COLUMNS="id,seen", OUTPUT_TABLE="one")
+    job = database.environment(
+        SKDEPLOY_CHUNK_RECORDS="50", SKDEPLOY_KEY_COLUMNS="id,seen", SKDEPLOY_OUTPUT_TABLE="many"
+    )
+    one = database.score(
+        *DAY, SKDEPLOY_CHUNK_RECORDS="50", SKDEPLOY_KEY_COLUMNS="id,seen", SKDEPLOY_OUTPUT_TABLE="one"
+    )
     many = score(cluster, job, *DAY)
     _require_same(one, many)
     assert one.summary["rows"]["rejected"] > 0
@@ -133,13 +137,13 @@ def test_files_get_what_one_machine_writes(cluster: Cluster, tmp_path: Path, reg
     _write_files(source)
     database = Database(str(source), regressor_file)
     job = {
-        "INPUT_TABLE": "",
-        "EVENT_TZ": "America/New_York",
-        "CHUNK_RECORDS": "50",
+        "SKDEPLOY_INPUT_TABLE": "",
+        "SKDEPLOY_EVENT_TZ": "America/New_York",
+        "SKDEPLOY_CHUNK_RECORDS": "50",
     }
     places = {name: tmp_path / name for name in ("one", "many")}
-    one = database.score(*DAY, **job, OUTPUT_URL=str(places["one"]))
-    many = submit(cluster, database.environment(**job, OUTPUT_URL=str(places["many"])), *DAY)
+    one = database.score(*DAY, **job, SKDEPLOY_OUTPUT_URL=str(places["one"]))
+    many = submit(cluster, database.environment(**job, SKDEPLOY_OUTPUT_URL=str(places["many"])), *DAY)
     _require_same(one, many)
     assert one.summary["rows"]["read"] == 1000
     assert one.summary["rows"]["rejected"] > 0
@@ -166,7 +170,7 @@ def _without_floats(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_a_killed_executor_and_a_killed_worker_change_nothing(cluster: Cluster, trees: Database) -> None:
     """With some parts done an executor is killed, later a worker: each record is predicted once."""
-    job = trees.environment(OUTPUT_TABLE="killed")
+    job = trees.environment(SKDEPLOY_OUTPUT_TABLE="killed")
     with staging(trees, "killed") as staged, start(cluster, job, *DAY) as process:
         wait_until(lambda: staged() > 0, "a part is staged", PATIENCE)
         os.kill(executors(cluster)[0], signal.SIGKILL)
@@ -182,7 +186,7 @@ def test_a_killed_executor_and_a_killed_worker_change_nothing(cluster: Cluster, 
 
 def test_a_driver_that_is_killed_or_stopped_leaves_nothing(cluster: Cluster, trees: Database) -> None:
     """Killed, then run again and told to stop, then run by one machine: what an undisturbed run leaves."""
-    job = trees.environment(OUTPUT_TABLE="driver")
+    job = trees.environment(SKDEPLOY_OUTPUT_TABLE="driver")
     with staging(trees, "driver") as staged:
         for signal_number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
             with start(cluster, job, *DAY) as process:
@@ -192,7 +196,7 @@ def test_a_driver_that_is_killed_or_stopped_leaves_nothing(cluster: Cluster, tre
                 assert finished(process, timeout=PATIENCE).code == code
             assert trees.rows("SELECT * FROM driver") == []
         assert staged() == 0
-    assert trees.score(*DAY, OUTPUT_TABLE="driver").code == 0
+    assert trees.score(*DAY, SKDEPLOY_OUTPUT_TABLE="driver").code == 0
     _require_same_rows(trees, "one", "driver", "id")
 
 

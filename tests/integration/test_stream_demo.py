@@ -19,7 +19,7 @@ def demo(temporary: Path, *arguments: str) -> subprocess.Popen[str]:
         [sys.executable, "-m", "examples.stream_demo", *arguments],
         cwd=ROOT,
         # Variables of a consumer that the user has set are not the demo's.
-        env={"PATH": "", "TMPDIR": str(temporary), "GROUP": "another", "ENGINE": "none"},
+        env={"PATH": "", "TMPDIR": str(temporary), "SKDEPLOY_GROUP": "another", "SKDEPLOY_ENGINE": "none"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

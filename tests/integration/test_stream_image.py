@@ -57,7 +57,11 @@ def assert_consumes(docker: Docker, target: str, models: Path, tmp_path: Path) -
     with embedded_server(tmp_path / "broker") as broker:
         create(broker, "trees", "out", "out.dead-letters")
         send(broker, "trees", [record(place) for place in range(50)] + [b"{"])
-        settings = {"MODEL_URI": "/models/tree.bin", "KAFKA_BOOTSTRAP": broker.bootstrap, "METRICS_PORT": "0"}
+        settings = {
+            "SKDEPLOY_MODEL_URI": "/models/tree.bin",
+            "SKDEPLOY_KAFKA_BOOTSTRAP": broker.bootstrap,
+            "SKDEPLOY_METRICS_LISTEN": "0",
+        }
         with docker.container(
             *(*HARDENED, "--tmpfs=/tmp", f"--volume={models}:/models:ro"),
             *(f"--env={name}={value}" for name, value in settings.items()),
@@ -75,8 +79,8 @@ def assert_is_a_function(docker: Docker, target: str, models: Path, regressor: M
     name = "skdeploy-test-function"
     with running_aws(tmp_path / "aws") as aws:
         output, letters = aws.create_stream(), aws.create_stream()
-        streams = {"OUTPUT_STREAM": output, "DEAD_LETTER_STREAM": letters}
-        variables = environment(aws.endpoint) | streams | {"MODEL_URI": "/models/tree.bin"}
+        streams = {"SKDEPLOY_OUTPUT_STREAM": output, "SKDEPLOY_DEAD_LETTER_STREAM": letters}
+        variables = environment(aws.endpoint) | streams | {"SKDEPLOY_MODEL_URI": "/models/tree.bin"}
         inherited = ("AWS_LAMBDA_RUNTIME_API", *variables)
         command = (
             *(docker.client, "run", "--rm", f"--name={name}", *HARDENED, f"--volume={models}:/models:ro"),

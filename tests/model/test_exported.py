@@ -92,7 +92,7 @@ def test_it_names_the_file_that_it_came_from(folder: Path, regressor_file: Path)
     model = skdeploy.load(folder, sha256=digest)
     assert (model.digest, model.engine.name) == (digest, "onnx")
     assert model.origin is not None
-    with pytest.raises(DigestMismatch, match="MODEL_SHA256 says 0000"):
+    with pytest.raises(DigestMismatch, match="SKDEPLOY_MODEL_SHA256 says 0000"):
         skdeploy.load(folder, sha256="0" * 64)
 
 
@@ -218,7 +218,7 @@ def test_the_command_exports_and_says_what(regressor_file: Path, tmp_path: Path)
 
 
 def test_scikit_learn_cannot_be_asked_for(folder: Path, tmp_path: Path) -> None:
-    """ENGINE=sklearn refuses an exported model; a folder that is none is called so."""
+    """SKDEPLOY_ENGINE=sklearn refuses an exported model; a folder that is none is called so."""
     with pytest.raises(ModelUnavailable, match="no scikit-learn"):
         skdeploy.load(folder, engine="sklearn")
     with pytest.raises(SourceError, match="is a folder"):

@@ -260,10 +260,10 @@ def test_a_failed_proof_reads_as_before(tmp_path: Path) -> None:
 LOADING = """
 import json, os, sys
 from pathlib import Path
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.source import load_from_settings
 
-settings = Settings.from_env({"MODEL_URI": sys.argv[1], "ENGINE": sys.argv[2]})
+settings = WebSettings.from_env({"SKDEPLOY_MODEL_URI": sys.argv[1], "SKDEPLOY_ENGINE": sys.argv[2]})
 model = load_from_settings(settings, isolated=True)
 # pyarrow, which pandas imports, has a thread that gives memory back to the kernel.
 threads = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]

@@ -10,8 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from skdeploy.config import DECLARED, WebSettings
 from skdeploy.model import Model
-from skdeploy.settings import SETTINGS, Settings
 from skdeploy.web import create_app
 from tests.live import ROOT
 
@@ -56,16 +56,21 @@ def test_the_schema_refuses_a_field_that_is_misspelt() -> None:
         kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
-def test_the_batch_doors_cronjob_is_accepted() -> None:
-    """The example in batch/README.md fits the schema, and runs a module of the batch door."""
-    text = (ROOT / "batch" / "README.md").read_text()
-    (block,) = re.findall(r"```yaml\n(apiVersion: batch/v1\n.*?)```", text, re.DOTALL)
-    job = yaml.safe_load(block)
-    kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
-    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+@pytest.mark.parametrize(("folder", "kind"), [("batch", "CronJob"), ("streaming", "Deployment")])
+def test_the_other_doors_manifests_are_accepted(folder: str, kind: str) -> None:
+    """The example in the README fits the schema, and runs a module of the door."""
+    text = (ROOT / folder / "README.md").read_text()
+    (block,) = re.findall(rf"```yaml\n(apiVersion: \w+/v1\nkind: {kind}\n.*?)```", text, re.DOTALL)
+    manifest = yaml.safe_load(block)
+    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    spec = manifest["spec"].get("jobTemplate", manifest)["spec"]["template"]["spec"]
+    # A Service called skdeploy would set SKDEPLOY_PORT.
+    assert spec["enableServiceLinks"] is False
+    (container,) = spec["containers"]
     module = container["args"][0].replace(".", "/") + ".py"
     assert (ROOT / module).is_file()
     assert container["image"] in DOCKERFILE
+    assert {variable["name"] for variable in container.get("env", ())} <= set(DECLARED)
 
 
 def test_the_kustomization_lists_what_is_applied() -> None:
@@ -76,27 +81,32 @@ def test_the_kustomization_lists_what_is_applied() -> None:
 
 def test_every_variable_is_a_setting(environment: dict[str, str]) -> None:
     """Nothing is set that nobody reads, and the service accepts the values."""
-    assert set(environment) <= {setting.name for setting in SETTINGS}
-    Settings.from_env(environment)
+    assert set(environment) <= set(DECLARED)
+    WebSettings.from_env(environment)
+
+
+def test_the_addresses_of_services_are_no_variables(pod: Any) -> None:
+    """A Service called skdeploy would set SKDEPLOY_PORT."""
+    assert pod["enableServiceLinks"] is False
 
 
 def test_the_pod_may_drain(pod: Any, environment: dict[str, str]) -> None:
     """Kubernetes kills no process that is still serving what it accepted."""
-    settings = Settings.from_env(environment)
+    settings = WebSettings.from_env(environment)
     assert pod["terminationGracePeriodSeconds"] > settings.drain_delay + settings.graceful_timeout
 
 
 def test_the_service_is_noticed_not_to_be_ready_before_it_stops_accepting(
     container: Any, environment: dict[str, str]
 ) -> None:
-    """DRAIN_DELAY is longer than the readiness probe takes to fail."""
+    """SKDEPLOY_DRAIN_DELAY is longer than the readiness probe takes to fail."""
     probe = container["readinessProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] < Settings.from_env(environment).drain_delay
+    assert probe["periodSeconds"] * probe["failureThreshold"] < WebSettings.from_env(environment).drain_delay
 
 
 def test_the_probes_ask_routes_that_are_there(container: Any, regressor: Model) -> None:
     """Each probe's path answers 200, at the port of the service."""
-    client = create_app(regressor, Settings.from_env({})).test_client()
+    client = create_app(regressor, WebSettings.from_env({})).test_client()
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = container[probe]["httpGet"]
         assert client.get(asked["path"]).status_code == 200
@@ -105,7 +115,7 @@ def test_the_probes_ask_routes_that_are_there(container: Any, regressor: Model) 
 
 def test_one_port_everywhere(container: Any) -> None:
     """The container, the annotation, the policy and the image name the setting's default."""
-    port = Settings.from_env({}).port
+    port = WebSettings.from_env({}).port
     metadata = read("deployment.yaml")["spec"]["template"]["metadata"]
     (rule,) = read("networkpolicy.yaml")["spec"]["ingress"]
     assert [one["containerPort"] for one in container["ports"]] == [port]
@@ -134,7 +144,7 @@ def test_what_is_written_to_is_mounted(pod: Any, container: Any, environment: di
     """Shared memory, temporary files, the model cache: where the image and the settings say."""
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
-    assert mounts["model-cache"] == str(Path(environment["MODEL_CACHE"]).parent)
+    assert mounts["model-cache"] == str(Path(environment["SKDEPLOY_MODEL_CACHE"]).parent)
     assert f"install -d -o app -g app {mounts['model-cache']}" in DOCKERFILE
     assert {"/dev/shm", "/tmp"} <= set(mounts.values())
 

@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 import skdeploy.batch.metrics
 import skdeploy.stream.kafka.metrics
 import skdeploy.stream.kinesis.metrics
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
 from skdeploy.reload import Control, PublishedState
 from skdeploy.reload.published import Poll
-from skdeploy.settings import Settings
 from skdeploy.stream import kafka, kinesis
 from skdeploy.web import create_app
 from tests.live import ROOT
@@ -26,7 +26,7 @@ GOOD = {"size": 11.5, "kind": "elm", "age": 3}
 def exposed(model: Model, folder: Path) -> dict[str, set[str]]:
     """The samples of a web service that was asked, each with the names of its labels."""
     PublishedState(folder).note(Poll(polled="2013-11-05T08:00:00+00:00"))
-    settings = Settings.from_env({"STATE_DIR": str(folder), "WATCH_SECONDS": "1"})
+    settings = WebSettings.from_env({"SKDEPLOY_STATE_DIR": str(folder), "SKDEPLOY_WATCH_SECONDS": "1"})
     app = create_app(model, settings, Control.from_settings(settings))
     client = app.test_client()
     client.post("/predict", json=[GOOD] * 600)

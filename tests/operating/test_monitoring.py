@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from skdeploy.settings import SETTINGS, Settings
+from skdeploy.config import DECLARED, WebSettings
 from tests.live import ROOT
 from tests.operating.metric_names import LABELS, named
 from tests.operating.test_alert_rules import RULES
@@ -62,10 +62,10 @@ def test_each_waits_until_the_one_before_it_is_healthy() -> None:
 
 
 def test_the_service_may_drain_and_its_variables_are_settings() -> None:
-    """Docker waits longer than GRACEFUL_TIMEOUT; nothing is set that nobody reads."""
+    """Docker waits longer than SKDEPLOY_GRACEFUL_TIMEOUT; nothing is set that nobody reads."""
     environment = SERVICES["service"].get("environment", {})
-    settings = Settings.from_env(environment)
-    assert set(environment) <= {setting.name for setting in SETTINGS}
+    settings = WebSettings.from_env(environment)
+    assert set(environment) <= set(DECLARED)
     patience = int(SERVICES["service"]["stop_grace_period"].removesuffix("s"))
     assert patience > settings.graceful_timeout + settings.drain_delay
 
@@ -73,7 +73,7 @@ def test_the_service_may_drain_and_its_variables_are_settings() -> None:
 def test_prometheus_asks_the_service_and_grafana_asks_prometheus() -> None:
     """Names and ports of one file are those of the others."""
     targets = {one["job_name"]: one["static_configs"][0]["targets"] for one in PROMETHEUS["scrape_configs"]}
-    assert targets == {"skdeploy": [f"service:{Settings.from_env({}).port}"]}
+    assert targets == {"skdeploy": [f"service:{WebSettings.from_env({}).port}"]}
     (source,) = grafana("datasources/prometheus.yaml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
     assert source["jsonData"]["timeInterval"] == PROMETHEUS["global"]["scrape_interval"]

@@ -42,7 +42,12 @@ def trusted(folder: Path) -> ssl.SSLContext:
 def served(folder: Path, trusted: ssl.SSLContext, **settings: str) -> Iterator[Service]:
     """One worker that speaks TLS, and gives a client two seconds."""
     options = f"--certfile {folder / 'cert.pem'} --keyfile {folder / 'key.pem'}"
-    own = {"PORT": str(free_port()), "WORKERS": "1", "CLIENT_TIMEOUT": "2", "GUNICORN_CMD_ARGS": options}
+    own = {
+        "PORT": str(free_port()),
+        "WEB_CONCURRENCY": "1",
+        "SKDEPLOY_CLIENT_TIMEOUT": "2",
+        "GUNICORN_CMD_ARGS": options,
+    }
     with started(folder, **own, **settings) as service:
         wait_until(lambda: status(service, trusted, "/ready") == 200, service.log, 60)
         yield service
@@ -118,7 +123,7 @@ def test_plain_http_to_the_tls_port_harms_nobody(service: Service, trusted: ssl.
 
 
 def test_a_handshake_that_is_not_finished_ends_in_time(service: Service, trusted: ssl.SSLContext) -> None:
-    """Clients that begin a handshake, or none, are closed after CLIENT_TIMEOUT, and leave nothing."""
+    """Clients without a handshake, or half of one, are closed after SKDEPLOY_CLIENT_TIMEOUT."""
     (worker,) = service.workers()
     wait_until(lambda: status(service, trusted, "/health") == 200, "it answers")
     free = len(sockets_of(worker))
@@ -139,7 +144,7 @@ def test_a_handshake_that_is_not_finished_ends_in_time(service: Service, trusted
 
 def test_an_idle_client_that_hears_no_end_is_cut_off(folder: Path, trusted: ssl.SSLContext) -> None:
     """A client that does not answer the farewell of TLS keeps neither its connection nor the service."""
-    with served(folder, trusted, KEEPALIVE="1") as service, secured(service, trusted) as connection:
+    with served(folder, trusted, SKDEPLOY_KEEPALIVE="1") as service, secured(service, trusted) as connection:
         (worker,) = service.workers()
         connection.sendall(request(GOOD))
         assert connection.recv(64 * 1024).startswith(b"HTTP/1.1 200 OK")
@@ -153,7 +158,7 @@ def test_an_idle_client_that_hears_no_end_is_cut_off(folder: Path, trusted: ssl.
 def test_sigterm_ends_a_service_whose_clients_are_in_a_handshake(
     folder: Path, trusted: ssl.SSLContext
 ) -> None:
-    """They hold the process no longer than CLIENT_TIMEOUT."""
+    """They hold the process no longer than SKDEPLOY_CLIENT_TIMEOUT."""
     with (
         served(folder, trusted) as service,
         socket.create_connection(("127.0.0.1", service.port), timeout=20) as client,

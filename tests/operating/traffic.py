@@ -33,7 +33,9 @@ def visited(folder: Path) -> Generator[Service]:
     """A service with two workers that has taken another model and was asked once by `ask_all`."""
     path = folder / "model.bin"
     _saved(path, 25.0)
-    with served(folder, MODEL_URI=str(path), WORKERS="2", WATCH_SECONDS="0.2") as service:
+    with served(
+        folder, SKDEPLOY_MODEL_URI=str(path), WEB_CONCURRENCY="2", SKDEPLOY_WATCH_SECONDS="0.2"
+    ) as service:
         version = _saved(path, 50.0)
         serves(service, version)
         ask_all(service)

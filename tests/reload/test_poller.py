@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_written_does_not_end_the_poller(
     poller, state = poller_of(model_file, tmp_path)
     (tmp_path / "state" / "poll.json").mkdir()
     assert not poller.poll()
-    assert "STATE_DIR cannot be written: " in caplog.text
+    assert "SKDEPLOY_STATE_DIR cannot be written: " in caplog.text
     (tmp_path / "state" / "poll.json").rmdir()
     poller.poll()
     assert state.last_poll() is not None

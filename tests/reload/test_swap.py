@@ -29,7 +29,7 @@ def test_it_tells_of_each_other_model_whether_it_was_taken(regressor_file: Path,
 
     def apply(model: Model) -> None:
         if not told:
-            raise SettingsError("ID_FIELD is a column of the model.")
+            raise SettingsError("SKDEPLOY_ID_FIELD is a column of the model.")
         taken.append(model)
 
     model_swap = ModelSwap(source, state, engine="sklearn", model=serves, apply=apply, on_swap=told.append)
@@ -84,7 +84,7 @@ def test_a_model_of_the_configured_digest_is_taken(kept: Kept) -> None:
 
 
 def test_a_model_of_another_digest_is_ignored(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    """MODEL_SHA256 has the last word over what a folder holds, and the log says so."""
+    """SKDEPLOY_MODEL_SHA256 has the last word over what a folder holds, and the log says so."""
     kept.publish()
     assert kept.catch_up(sha256(kept.path.read_bytes())) == []
     assert "is ignored: it has the SHA-256" in caplog.text
@@ -108,7 +108,7 @@ def test_a_model_of_another_source_is_ignored(kept: Kept, caplog: pytest.LogCapt
 
 
 def test_an_unverified_model_is_ignored(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    """What a run with ALLOW_UNVERIFIED=1 left is not for one without it."""
+    """What a run with SKDEPLOY_ALLOW_UNVERIFIED=1 left is not for one without it."""
     kept.publish(verified=False)
     assert kept.catch_up() == []
     assert "unverified" in caplog.text

@@ -303,7 +303,7 @@ WORST = {
 }
 
 
-# Ten times as many records as a service takes if nobody sets MAX_RECORDS to more.
+# Ten times as many records as a service takes if nobody sets SKDEPLOY_MAX_RECORDS to more.
 MANY = RecordReader(WHOLE.options.schema, max_records=110_000)
 
 

@@ -377,7 +377,7 @@ def test_what_clients_usually_send_is_accepted_fast(body: str, ignore: bool) -> 
     "more", ['"other":1', '"other":"a:b"', '"other":null,"another":1.5e3', '"o\\u0074her":true', '"":""']
 )
 def test_unknown_columns_to_be_ignored_are_ignored_fast(more: str) -> None:
-    """UNKNOWN_COLUMNS=ignore: plain cells of other columns do not need the slow half."""
+    """SKDEPLOY_UNKNOWN_COLUMNS=ignore: plain cells of other columns do not need the slow half."""
     extra = f"{_record()[:-1]},{more}}}"
     for body in (extra, f"[{_record()},{extra}]", f"[{extra},{extra}]"):
         assert assert_fast_says_what_plain_says(body.encode(), ignore=True)

@@ -21,12 +21,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Pro
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from skdeploy.settings import SETTINGS
-from skdeploy.stream.settings import STREAM_SETTINGS
+from skdeploy.config import DECLARED
 
 PARTITIONS = 3
 # What a developer's shell may hold must neither help nor hurt.
-_OURS = {setting.name for setting in (*SETTINGS, *STREAM_SETTINGS)}
 # A consumer's own process, forked where all is imported: its start takes what the model takes.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.stream.preloaded"])
@@ -76,8 +74,12 @@ class Fleet:
         self._arguments = list(arguments)
         settings = folder / "kafka.properties"
         settings.write_text("\n".join(config) + "\n")
-        inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
-        self._environ = inherited | {"METRICS_PORT": "0", "KAFKA_CONFIG": str(settings)} | dict(environ)
+        inherited = {name: value for name, value in os.environ.items() if name not in DECLARED}
+        self._environ = (
+            inherited
+            | {"SKDEPLOY_METRICS_LISTEN": "0", "SKDEPLOY_KAFKA_CONFIG": str(settings)}
+            | dict(environ)
+        )
         self._running: dict[str, ForkServerProcess] = {}
         self.ended: list[tuple[str, int | None]] = []
 
@@ -90,9 +92,9 @@ class Fleet:
             process.join()
 
     def start(self, *names: str, **environ: str) -> None:
-        """Start consumers, each with its name as INSTANCE."""
+        """Start consumers, each with its name as SKDEPLOY_INSTANCE."""
         for name in names:
-            whole = self._environ | {"INSTANCE": name} | environ
+            whole = self._environ | {"SKDEPLOY_INSTANCE": name} | environ
             process = _FORKS.Process(target=_consume, args=(self._arguments, whole, self.log_file(name)))
             process.start()
             self._running[name] = process

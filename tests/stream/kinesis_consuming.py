@@ -99,9 +99,9 @@ class World:
                 cwd=ROOT,
                 env={
                     **environment(self.aws.endpoint),
-                    "MODEL_URI": str(self.model),
-                    "LEASE_SECONDS": "2",
-                    "METRICS_PORT": "0",
+                    "SKDEPLOY_MODEL_URI": str(self.model),
+                    "SKDEPLOY_LEASE_SECONDS": "2",
+                    "SKDEPLOY_METRICS_LISTEN": "0",
                     **settings,
                 },
                 stdout=log,

@@ -38,7 +38,7 @@ def replay(
     broker: Broker, capsys: pytest.CaptureFixture[str], *arguments: str, topic: str = LETTERS
 ) -> dict[str, Any]:
     """What the command says; it ends with 0."""
-    environ = {"KAFKA_CONFIG": str(QUICK)}
+    environ = {"SKDEPLOY_KAFKA_CONFIG": str(QUICK)}
     code = main(["--bootstrap", broker.bootstrap, "--dead-letters", topic, *arguments], environ)
     said = capsys.readouterr()
     assert code == 0, said.err

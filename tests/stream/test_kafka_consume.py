@@ -62,7 +62,14 @@ def test_every_event_is_a_prediction_or_a_dead_letter(broker: Broker, regressor_
     bad = [b"{no json", b"[]", record(3, kind="fir"), None]
     events = [Sent(bad[n // 10 % 4] if n % 10 == 0 else record(n % 9, id=n)) for n in range(1000)]
     send(broker, "a", events)
-    with consuming(broker, regressor_file, TOPICS="a", OUTPUT_TOPIC="a.out", GROUP="a", DEPLOYMENT="d"):
+    with consuming(
+        broker,
+        regressor_file,
+        SKDEPLOY_TOPICS="a",
+        SKDEPLOY_OUTPUT_TOPIC="a.out",
+        SKDEPLOY_GROUP="a",
+        SKDEPLOY_DEPLOYMENT="d",
+    ):
         found = received(broker, ["a.out", "a.out.dead-letters"], 1000)
     assert [len(messages) for messages in found.values()] == [900, 100]
     assert len(ids(found["a.out"])) == 900
@@ -76,7 +83,12 @@ def test_key_headers_and_timestamp_pass_through(broker: Broker, regressor_file: 
     headers = [("trace", b"\x00\xff"), ("Content-Type", b"text/x"), ("empty", None)]
     value = record(3, kind="fir")
     send(broker, "b", [Sent(one, b"k\x00", headers, 1_383_640_000_123) for one in (record(3), value)])
-    settings = {"TOPICS": "b", "OUTPUT_TOPIC": "b.out", "GROUP": "b", "DEAD_LETTER_TOPIC": "graves"}
+    settings = {
+        "SKDEPLOY_TOPICS": "b",
+        "SKDEPLOY_OUTPUT_TOPIC": "b.out",
+        "SKDEPLOY_GROUP": "b",
+        "SKDEPLOY_DEAD_LETTER_TOPIC": "graves",
+    }
     with consuming(broker, regressor_file, **settings):
         found = received(broker, ["b.out", "graves"], 2)
     [prediction], [letter] = found.values()
@@ -111,7 +123,9 @@ def test_cloud_events_are_read_in_both_modes(broker: Broker, regressor_file: Pat
             Sent(record(3), headers=binary),
         ],
     )
-    with consuming(broker, regressor_file, TOPICS="c", OUTPUT_TOPIC="c.out", GROUP="c"):
+    with consuming(
+        broker, regressor_file, SKDEPLOY_TOPICS="c", SKDEPLOY_OUTPUT_TOPIC="c.out", SKDEPLOY_GROUP="c"
+    ):
         found = documents(received(broker, ["c.out"], 3)["c.out"])
     assert len(found) == 3
     assert len({one["prediction"] for one in found}) == 1
@@ -122,10 +136,24 @@ def test_many_topics_and_many_models(broker: Broker, regressor_file: Path) -> No
     create(broker, "d1", "d2", "d.x", "d.y")
     for topic in ("d1", "d2"):
         send(broker, topic, [record(n % 9) for n in range(100)])
-    common = {"TOPICS": "d1,d2"}
+    common = {"SKDEPLOY_TOPICS": "d1,d2"}
     with (
-        consuming(broker, regressor_file, OUTPUT_TOPIC="d.x", GROUP="x", DEPLOYMENT="x", **common),
-        consuming(broker, regressor_file, OUTPUT_TOPIC="d.y", GROUP="y", DEPLOYMENT="y", **common),
+        consuming(
+            broker,
+            regressor_file,
+            SKDEPLOY_OUTPUT_TOPIC="d.x",
+            SKDEPLOY_GROUP="x",
+            SKDEPLOY_DEPLOYMENT="x",
+            **common,
+        ),
+        consuming(
+            broker,
+            regressor_file,
+            SKDEPLOY_OUTPUT_TOPIC="d.y",
+            SKDEPLOY_GROUP="y",
+            SKDEPLOY_DEPLOYMENT="y",
+            **common,
+        ),
     ):
         found = received(broker, ["d.x", "d.y"], 400)
     for name in "xy":
@@ -140,14 +168,18 @@ def test_sigterm_drains_and_leaves_the_group(broker: Broker, regressor_file: Pat
     create(broker, "e", "e.out")
     send(broker, "e", [record(3) for _ in range(50)])
     arguments = ["--topics", "e", "--output", "e.out", "--group", "e", "--bootstrap", broker.bootstrap]
-    environ = environment(broker, regressor_file, {"KAFKA_BOOTSTRAP": "", "COMMIT_SECONDS": "60"})
+    environ = environment(
+        broker, regressor_file, {"SKDEPLOY_KAFKA_BOOTSTRAP": "", "SKDEPLOY_COMMIT_SECONDS": "60"}
+    )
     with command(tmp_path, arguments, environ) as (process, log):
         received(broker, ["e.out"], 50)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, log.read_text()
     send(broker, "e", [record(4) for _ in range(50)])
     began = time.monotonic()
-    with consuming(broker, regressor_file, TOPICS="e", OUTPUT_TOPIC="e.out", GROUP="e"):
+    with consuming(
+        broker, regressor_file, SKDEPLOY_TOPICS="e", SKDEPLOY_OUTPUT_TOPIC="e.out", SKDEPLOY_GROUP="e"
+    ):
         found = received(broker, ["e.out"], 100)["e.out"]
     assert len(found) == len(ids(found)) == 100
     assert time.monotonic() - began < 20
@@ -166,7 +198,12 @@ def test_a_slow_prediction_causes_no_rebalance(
     soon = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300, "max.poll.interval.ms": 2000}
     config.write_text("# soon\n" + "".join(f"{name} = {value}\n" for name, value in soon.items()))
     send(broker, "f", [record(age) for age in (1, SLOW_AGE, 2)])
-    settings = {"TOPICS": "f", "OUTPUT_TOPIC": "f.out", "GROUP": "f", "KAFKA_CONFIG": str(config)}
+    settings = {
+        "SKDEPLOY_TOPICS": "f",
+        "SKDEPLOY_OUTPUT_TOPIC": "f.out",
+        "SKDEPLOY_GROUP": "f",
+        "SKDEPLOY_KAFKA_CONFIG": str(config),
+    }
     with consuming(broker, tmp_path / "slow.bin", **settings):
         received(broker, ["f.out"], 3)
         send(broker, "f", [record(4)])
@@ -181,7 +218,12 @@ def test_a_full_queue_makes_the_consumer_wait(broker: Broker, regressor_file: Pa
     """With room for a few predictions at a time none is lost."""
     create(broker, "g", "g.out")
     send(broker, "g", [record(n % 9) for n in range(3000)])
-    settings = {"TOPICS": "g", "OUTPUT_TOPIC": "g.out", "GROUP": "g", "MAX_MEMORY": "8K"}
+    settings = {
+        "SKDEPLOY_TOPICS": "g",
+        "SKDEPLOY_OUTPUT_TOPIC": "g.out",
+        "SKDEPLOY_GROUP": "g",
+        "SKDEPLOY_MAX_MEMORY": "8K",
+    }
     with consuming(broker, regressor_file, **settings):
         found = received(broker, ["g.out"], 3000)["g.out"]
     assert len(found) == len(ids(found)) == 3000
@@ -194,7 +236,12 @@ def test_metrics_and_readiness(broker: Broker, regressor_file: Path) -> None:
     events = [Sent(record(3)) for _ in range(8)] + [Sent(record(3), timestamp=hour_ahead), Sent(b"{")]
     send(broker, "h", events)
     port = free_port()
-    settings = {"TOPICS": "h", "OUTPUT_TOPIC": "h.out", "GROUP": "h", "METRICS_PORT": str(port)}
+    settings = {
+        "SKDEPLOY_TOPICS": "h",
+        "SKDEPLOY_OUTPUT_TOPIC": "h.out",
+        "SKDEPLOY_GROUP": "h",
+        "SKDEPLOY_METRICS_LISTEN": str(port),
+    }
     with consuming(broker, regressor_file, **settings):
         seen = set()
 
@@ -231,8 +278,13 @@ def test_metrics_and_readiness(broker: Broker, regressor_file: Path) -> None:
 def test_brokers_that_are_not_there_are_said(broker: Broker, regressor_file: Path, once: str) -> None:
     """By /ready, in either mode; and who has begun nothing ends soon when told to."""
     port = free_port()
-    settings = {"TOPICS": "a", "OUTPUT_TOPIC": "o", "GROUP": "g", "METRICS_PORT": str(port)}
-    elsewhere = {"KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}", "EXACTLY_ONCE": once}
+    settings = {
+        "SKDEPLOY_TOPICS": "a",
+        "SKDEPLOY_OUTPUT_TOPIC": "o",
+        "SKDEPLOY_GROUP": "g",
+        "SKDEPLOY_METRICS_LISTEN": str(port),
+    }
+    elsewhere = {"SKDEPLOY_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}", "SKDEPLOY_EXACTLY_ONCE": once}
     with consuming(broker, regressor_file, **settings, **elsewhere):
         wait_until(lambda: page(port, "/ready") == (503, "no broker can be reached\n"), "it says so")
         told = time.monotonic()
@@ -244,7 +296,9 @@ def test_a_large_poison_event_is_cut(broker: Broker, regressor_file: Path) -> No
     create(broker, "i", "i.out.dead-letters")
     value = b"x" * 999_000
     send(broker, "i", [value])
-    with consuming(broker, regressor_file, TOPICS="i", OUTPUT_TOPIC="i.out", GROUP="i"):
+    with consuming(
+        broker, regressor_file, SKDEPLOY_TOPICS="i", SKDEPLOY_OUTPUT_TOPIC="i.out", SKDEPLOY_GROUP="i"
+    ):
         [letter] = received(broker, ["i.out.dead-letters"], 1)["i.out.dead-letters"]
     headers = dict(letter.headers() or [])
     assert headers["skdeploy-size"] == b"999000"
@@ -255,9 +309,9 @@ def test_a_large_poison_event_is_cut(broker: Broker, regressor_file: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "change", "code", "said"),
     [
-        (GOOD[:4], {}, 2, "GROUP is empty: set it, or say --group"),
+        (GOOD[:4], {}, 2, "SKDEPLOY_GROUP is empty: set it, or say --group"),
         ([*GOOD, "--output", "a"], {}, 2, "a is read and written"),
-        (GOOD, {"MODEL_URI": "none.bin"}, 3, "none.bin"),
+        (GOOD, {"SKDEPLOY_MODEL_URI": "none.bin"}, 3, "none.bin"),
     ],
     ids=["no group", "a topic into itself", "no model"],
 )
@@ -281,8 +335,8 @@ def test_a_port_of_metrics_that_is_taken_is_named(
     """The exit code is 2, and the message has the variable, the port and the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert main(GOOD, environment(broker, regressor_file, {"METRICS_PORT": port})) == 2
-    assert f"METRICS_PORT={port} of 127.0.0.1 cannot be had" in capsys.readouterr().err
+        assert main(GOOD, environment(broker, regressor_file, {"SKDEPLOY_METRICS_LISTEN": port})) == 2
+    assert f"SKDEPLOY_METRICS_LISTEN={port} of 127.0.0.1 cannot be had" in capsys.readouterr().err
 
 
 def test_an_argument_that_is_unknown_ends_with_2() -> None:
@@ -293,12 +347,15 @@ def test_an_argument_that_is_unknown_ends_with_2() -> None:
 
 
 def test_another_model_between_polls(broker: Broker, tmp_path: Path) -> None:
-    """With WATCH_SECONDS a consumer has what MODEL_URI names now; each prediction says whose it is."""
+    """With SKDEPLOY_WATCH_SECONDS a consumer has what the URI names now; each prediction says whose it is."""
     create(broker, "j", "j.out")
     path = tmp_path / "ages.bin"
     old = saved(path, 2.0)
     arguments = ["--topics", "j", "--output", "j.out", "--group", "j"]
-    with command(tmp_path, arguments, environment(broker, path, {"WATCH_SECONDS": "0.2"})) as (process, log):
+    with command(tmp_path, arguments, environment(broker, path, {"SKDEPLOY_WATCH_SECONDS": "0.2"})) as (
+        process,
+        log,
+    ):
         send(broker, "j", [record(3)])
         received(broker, ["j.out"], 1)
         new = saved(path, 5.0)

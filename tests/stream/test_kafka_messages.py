@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from skdeploy.config import KafkaSettings
 from skdeploy.errors import SettingsError
 from skdeploy.stream import DeadLetter, Event, Position, Prediction
 from skdeploy.stream.kafka.assignment import Assignment
@@ -14,13 +15,12 @@ from skdeploy.stream.kafka.brokers import Brokers
 from skdeploy.stream.kafka.clients import open_consumer
 from skdeploy.stream.kafka.messages import dead_letter_message, prediction_message
 from skdeploy.stream.kafka.properties import consumer_properties, producer_properties, read_properties
-from skdeploy.stream.settings import StreamSettings
 
 AT = Position("t", 1, 5)
 
 
-def settings(**variables: str) -> StreamSettings:
-    return StreamSettings.from_env({"GROUP": "g", "INSTANCE": "i", **variables})
+def settings(**variables: str) -> KafkaSettings:
+    return KafkaSettings.from_env({"SKDEPLOY_GROUP": "g", "SKDEPLOY_INSTANCE": "i", **variables})
 
 
 def config(folder: Path, text: str) -> str:
@@ -97,11 +97,11 @@ def test_no_value_is_in_a_message(tmp_path: Path) -> None:
 
 def test_what_the_clients_are_told() -> None:
     """Memory bounds both queues; a transactional.id is the group and the instance."""
-    consumer = consumer_properties(settings(MAX_MEMORY="2M"), {"session.timeout.ms": "9000"})
+    consumer = consumer_properties(settings(SKDEPLOY_MAX_MEMORY="2M"), {"session.timeout.ms": "9000"})
     assert consumer["queued.max.messages.kbytes"] == 2048
     assert consumer["session.timeout.ms"] == "9000"
     assert "transactional.id" not in producer_properties(settings(), {})
-    producer = producer_properties(settings(EXACTLY_ONCE="1", MAX_MEMORY="2M"), {})
+    producer = producer_properties(settings(SKDEPLOY_EXACTLY_ONCE="1", SKDEPLOY_MAX_MEMORY="2M"), {})
     assert producer["transactional.id"] == "g-i"
     assert producer["queue.buffering.max.kbytes"] == 2048
 

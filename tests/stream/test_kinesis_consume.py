@@ -52,10 +52,10 @@ def test_every_event_is_answered_once(world: World) -> None:
 
 
 def test_metrics_and_readiness(world: World) -> None:
-    """On METRICS_PORT: counts, how late each shard is read, the lease and the model."""
+    """On SKDEPLOY_METRICS_LISTEN: counts, how late each shard is read, the lease and the model."""
     port = free_port()
     world.put([record(place) for place in range(9)] + [b"poison"])
-    with world.consuming(METRICS_PORT=str(port)) as consumer:
+    with world.consuming(SKDEPLOY_METRICS_LISTEN=str(port)) as consumer:
         world.predicted(9)
         # What is told last.
         last = "skdeploy_stream_latency_seconds_count 9.0"
@@ -91,11 +91,11 @@ def test_killed_at_random_moments(world: World) -> None:
     for _ in range(5):
         world.put([record(count + place) for place in range(400)])
         count += 400
-        with world.consuming(LEASE_SECONDS="0.5") as consumer:
+        with world.consuming(SKDEPLOY_LEASE_SECONDS="0.5") as consumer:
             consumer.says(_TAKES_OVER)
             time.sleep(chance.uniform(0, 0.4))
             consumer.kill()
-    with world.consuming(LEASE_SECONDS="0.5") as consumer:
+    with world.consuming(SKDEPLOY_LEASE_SECONDS="0.5") as consumer:
         consumer.says(_TAKES_OVER)
         world.predicted(count)
         assert consumer.stop() == 0, consumer.log()
@@ -108,9 +108,9 @@ def test_killed_at_random_moments(world: World) -> None:
 
 def test_a_second_consumer_waits_until_the_first_is_dead(world: World) -> None:
     """It reads nothing while the lease is renewed, and all that comes after a kill."""
-    with world.consuming(LEASE_SECONDS="4") as first:
+    with world.consuming(SKDEPLOY_LEASE_SECONDS="4") as first:
         first.says(_TAKES_OVER)
-        with world.consuming(LEASE_SECONDS="4") as second:
+        with world.consuming(SKDEPLOY_LEASE_SECONDS="4") as second:
             second.says("has a consumer: this one waits")
             time.sleep(8)
             assert _TAKES_OVER not in second.log()

@@ -83,7 +83,11 @@ def gate(shared_gate: Gate, function: Streams) -> Gate:
 
 
 def settings(endpoint: str, model: Path, output: str, letters: str, **more: str) -> dict[str, str]:
-    ours = {"MODEL_URI": str(model), "OUTPUT_STREAM": output, "DEAD_LETTER_STREAM": letters}
+    ours = {
+        "SKDEPLOY_MODEL_URI": str(model),
+        "SKDEPLOY_OUTPUT_STREAM": output,
+        "SKDEPLOY_DEAD_LETTER_STREAM": letters,
+    }
     return {**environment(endpoint), **ours, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
 
 
@@ -283,7 +287,7 @@ def test_nothing_to_do_is_no_error(gate: Gate, function: Streams, invocation: An
     assert gate.puts == []
 
 
-@pytest.mark.parametrize("missing", ["OUTPUT_STREAM", "DEAD_LETTER_STREAM"])
+@pytest.mark.parametrize("missing", ["SKDEPLOY_OUTPUT_STREAM", "SKDEPLOY_DEAD_LETTER_STREAM"])
 def test_a_function_without_its_streams_does_not_start(
     aws: AWS, regressor_file: Path, tmp_path: Path, missing: str
 ) -> None:
@@ -296,9 +300,9 @@ def test_a_function_without_its_streams_does_not_start(
 def test_a_mapping_that_reads_no_reports_has_errors(
     aws: AWS, shared_gate: Gate, regressor_file: Path, tmp_path: Path
 ) -> None:
-    """With REPORT_FAILURES=0 the whole invocation fails; so it does at any rate if a stream is not there."""
+    """With SKDEPLOY_REPORT_FAILURES=0 the whole invocation fails; so it does always without a stream."""
     output, letters = aws.create_stream(), aws.create_stream()
-    variables = settings(shared_gate.endpoint, regressor_file, output, letters, REPORT_FAILURES="0")
+    variables = settings(shared_gate.endpoint, regressor_file, output, letters, SKDEPLOY_REPORT_FAILURES="0")
     shared_gate.opened()
     with lambda_function(tmp_path, variables) as started:
         shared_gate.refuse = lambda _stream, _records: {0}

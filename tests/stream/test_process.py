@@ -80,7 +80,7 @@ def test_ids_of_the_business(regressor: Model) -> None:
     )
     assert [(one["prediction_id"], one["id"]) for one in documents(processed)] == [("tree/a:7", "a:7")]
     assert [letter.reason for letter in processed.dead_letters] == ["no-id", "no-id"]
-    with pytest.raises(SettingsError, match="ID_FIELD"):
+    with pytest.raises(SettingsError, match="SKDEPLOY_ID_FIELD"):
         Processor(regressor, id_field=None, by_id=True)
 
 
@@ -160,7 +160,7 @@ def test_probabilities_are_given_if_asked_for(classifier: Model, regressor: Mode
     [document] = documents(process(classifier, [event(TREE)], proba=True))
     assert document["prediction"] == "young"
     assert set(document["probabilities"]) == {"old", "young"}
-    with pytest.raises(SettingsError, match="PROBA"):
+    with pytest.raises(SettingsError, match="SKDEPLOY_PROBA"):
         Processor(regressor, proba=True)
 
 

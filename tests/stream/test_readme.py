@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 
 import pytest
 import yaml
 
 from examples.flights.produce import main as produce
-from skdeploy.settings import SETTINGS
+from skdeploy.config import DECLARED
 from skdeploy.stream.kafka.command import MEANINGS
 from skdeploy.stream.kafka.command import main as consume
 from skdeploy.stream.kafka.replay_command import main as replay
 from skdeploy.stream.kinesis.command import main as consume_kinesis
-from skdeploy.stream.kinesis.settings import KINESIS_SETTINGS
-from skdeploy.stream.settings import STREAM_SETTINGS
-from skdeploy.variables import Setting
 from tests.live import ROOT
 
 FOLDER = ROOT / "streaming"
@@ -38,19 +34,6 @@ def commands() -> list[list[str]]:
     return [*map(shlex.split, lines), *services]
 
 
-@pytest.mark.parametrize(
-    ("text", "settings"),
-    [(README, STREAM_SETTINGS), ((ROOT / "docs" / "lambda.md").read_text(), KINESIS_SETTINGS)],
-    ids=["a consumer's", "a function's"],
-)
-def test_every_setting_is_documented_with_its_default(text: str, settings: Sequence[Setting]) -> None:
-    """The table is that of the code, row by row."""
-    assert re.findall(r"^\| `[A-Z_0-9]+` \|.*\|$", text, re.MULTILINE) == [
-        f"| `{setting.name}` | {f'`{setting.default}`' if setting.default else ''} | {setting.meaning} |"
-        for setting in settings
-    ]
-
-
 def test_every_exit_code_is_documented() -> None:
     """The table is what the command line's own help says."""
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", README, re.MULTILINE)
@@ -69,9 +52,8 @@ def test_every_command_is_understood(command: list[str], capsys: pytest.CaptureF
 
 def test_the_compose_file_sets_what_somebody_reads() -> None:
     """Every variable is a setting, or Kafka's own; what is waited for has a health check."""
-    ours = {setting.name for setting in (*SETTINGS, *STREAM_SETTINGS)}
     for service in COMPOSE["services"].values():
         named = set(service["environment"])
-        assert {name for name in named - ours if not name.startswith("KAFKA_")} == set()
+        assert {name for name in named - set(DECLARED) if not name.startswith("KAFKA_")} == set()
         for needed in service.get("depends_on", {}):
             assert COMPOSE["services"][needed]["healthcheck"]["test"]

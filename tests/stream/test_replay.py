@@ -243,6 +243,6 @@ def test_wrong_arguments_end_with_2(arguments: tuple[str, ...], capsys: pytest.C
 
 
 def test_the_topic_is_the_consumers(capsys: pytest.CaptureFixture[str]) -> None:
-    """DEAD_LETTER_TOPIC or OUTPUT_TOPIC name it as they do for the consumer; without either there is none."""
+    """The settings name the dead letters' topic as they do for the consumer; without them there is none."""
     assert main(["--all"], {}) == 2
-    assert "DEAD_LETTER_TOPIC is empty" in capsys.readouterr().err
+    assert "SKDEPLOY_DEAD_LETTER_TOPIC is empty" in capsys.readouterr().err

@@ -19,9 +19,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from examples.servers.kafka import Broker
-from skdeploy.settings import SETTINGS, Settings
+from skdeploy.config import DECLARED, KafkaSettings
 from skdeploy.stream.kafka.command import consume
-from skdeploy.stream.settings import STREAM_SETTINGS, StreamSettings
 from skdeploy.stream.stopping import Stop
 from tests.live import ROOT, wait_until
 
@@ -138,7 +137,7 @@ def consuming(broker: Broker, model: Path, **settings: str) -> Generator[Running
 
     def work() -> None:
         try:
-            consume(Settings.from_env(environ), StreamSettings.from_env(environ), stop)
+            consume(KafkaSettings.from_env(environ), stop)
         except BaseException as error:
             running.errors.append(error)
 
@@ -155,12 +154,12 @@ def consuming(broker: Broker, model: Path, **settings: str) -> Generator[Running
 def environment(broker: Broker, model: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """The variables of a consumer that is quick to start and to commit."""
     ours = {
-        "MODEL_URI": str(model),
-        "ENGINE": "sklearn",
-        "KAFKA_BOOTSTRAP": broker.bootstrap,
-        "COMMIT_SECONDS": "0.1",
-        "METRICS_PORT": "0",
-        "KAFKA_CONFIG": str(QUICK),
+        "SKDEPLOY_MODEL_URI": str(model),
+        "SKDEPLOY_ENGINE": "sklearn",
+        "SKDEPLOY_KAFKA_BOOTSTRAP": broker.bootstrap,
+        "SKDEPLOY_COMMIT_SECONDS": "0.1",
+        "SKDEPLOY_METRICS_LISTEN": "0",
+        "SKDEPLOY_KAFKA_CONFIG": str(QUICK),
     }
     return {**ours, **settings}
 
@@ -171,12 +170,12 @@ def command(
 ) -> Generator[tuple[subprocess.Popen[bytes], Path]]:
     """`python -m streaming.consume`, and its log."""
     log_file = folder / f"consumer-{time.monotonic_ns()}.log"
-    neutral = {setting.name: "" for setting in (*SETTINGS, *STREAM_SETTINGS)}
+    inherited = {name: value for name, value in os.environ.items() if name not in DECLARED}
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "streaming.consume", *arguments],
             cwd=ROOT,
-            env={**os.environ, **neutral, **environ},
+            env={**inherited, **environ},
             stdout=log,
             stderr=subprocess.STDOUT,
         )

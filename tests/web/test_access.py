@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from skdeploy import api_keys
+from skdeploy.config import WebSettings
 from skdeploy.errors import SettingsError
-from skdeploy.settings import Settings
 from skdeploy.web import access
 from skdeploy.web.access import KeyRing
 from tests.command import command
@@ -105,8 +105,8 @@ def test_what_is_no_key_of_ours_is_refused(file: Path, environ: dict[str, Any]) 
 
 
 def test_without_the_setting_there_is_no_ring() -> None:
-    """An empty API_KEYS_FILE asks for no key."""
-    assert KeyRing.from_settings(Settings.from_env({})) is None
+    """An empty SKDEPLOY_API_KEYS_FILE asks for no key."""
+    assert KeyRing.from_settings(WebSettings.from_env({})) is None
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ def test_a_broken_file_refuses_to_start(file: Path, content: str, message: str) 
     """The message names the line, and does not show it: it may hold a key by mistake."""
     file.write_text(content)
     with pytest.raises(SettingsError, match=message) as raised:
-        KeyRing.from_settings(Settings.from_env({"API_KEYS_FILE": str(file)}))
+        KeyRing.from_settings(WebSettings.from_env({"SKDEPLOY_API_KEYS_FILE": str(file)}))
     assert OLD not in str(raised.value)
 
 
 def test_a_missing_file_refuses_to_start(tmp_path: Path) -> None:
     """The message names the variable and its value."""
-    with pytest.raises(SettingsError, match=r"API_KEYS_FILE='.*/none' cannot be read: No such file"):
+    with pytest.raises(SettingsError, match=r"SKDEPLOY_API_KEYS_FILE='.*/none' cannot be read: No such file"):
         KeyRing(tmp_path / "none")
 
 

@@ -51,7 +51,7 @@ def browser() -> Generator[Browser]:
 def service(classifier: Model, tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
     assert classifier.origin is not None
     uri = classifier.origin.uri
-    with served(tmp_path_factory.mktemp("browser"), MODEL_URI=uri, WORKERS="1") as service:
+    with served(tmp_path_factory.mktemp("browser"), SKDEPLOY_MODEL_URI=uri, WEB_CONCURRENCY="1") as service:
         yield service
 
 
@@ -143,7 +143,11 @@ def test_behind_api_keys(browser: Browser, classifier: Model, tmp_path: Path) ->
     assert classifier.origin is not None
     key = new_key()
     (tmp_path / "keys").write_text(line_for("someone", key))
-    settings = {"MODEL_URI": classifier.origin.uri, "WORKERS": "1", "API_KEYS_FILE": str(tmp_path / "keys")}
+    settings = {
+        "SKDEPLOY_MODEL_URI": classifier.origin.uri,
+        "WEB_CONCURRENCY": "1",
+        "SKDEPLOY_API_KEYS_FILE": str(tmp_path / "keys"),
+    }
     with served(tmp_path, **settings) as service:
         stranger = browser.new_page()
         with pytest.raises(Error, match="AUTH"):

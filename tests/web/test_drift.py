@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from skdeploy.config import WebSettings
 from skdeploy.drift import PREDICTION
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from skdeploy.web.drift import Board, forget
 from skdeploy.web.serving import Slot
@@ -19,7 +19,7 @@ from tests.conftest import small_frame
 
 def asked(model: Model, records: int, **settings: str) -> Slot:
     """The slot of a service that has answered so many records, training data again and again."""
-    app = create_app(model, Settings.from_env(settings))
+    app = create_app(model, WebSettings.from_env(settings))
     client = app.test_client()
     rows = json.loads(small_frame().to_json(orient="records"))
     for first in range(0, records, 60):
@@ -49,7 +49,7 @@ def test_what_is_asked_is_counted_with_its_answers(regressor: Model) -> None:
     counts = slot.current.drift.fold()
     for column in (*regressor.schema.names, PREDICTION):
         assert sum(number for (name, _), number in counts.items() if name == column) == 61
-    app = create_app(regressor, Settings.from_env({}))
+    app = create_app(regressor, WebSettings.from_env({}))
     record = {"size": 1.0, "kind": "oak", "age": 3}
     app.test_client().post("/predict?errors=partial", json=[record, {**record, "kind": "fir"}, record])
     drift = app.extensions["skdeploy"].slot.current.drift
@@ -88,8 +88,8 @@ def test_another_model_begins_with_nothing(regressor: Model, classifier: Model, 
 
 
 def test_who_does_not_look_for_drift_has_none(regressor: Model, tmp_path: Path) -> None:
-    """DRIFT_WINDOW=0: nothing is kept, written or shown."""
-    slot = asked(regressor, 1, DRIFT_WINDOW="0")
+    """SKDEPLOY_DRIFT_WINDOW=0: nothing is kept, written or shown."""
+    slot = asked(regressor, 1, SKDEPLOY_DRIFT_WINDOW="0")
     assert slot.current.drift is None
     board = Board(tmp_path, slot)
     publish(board, 7)

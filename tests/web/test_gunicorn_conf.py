@@ -43,16 +43,16 @@ def configured(**settings: str) -> dict[str, Any]:
 def test_every_setting_of_the_process_arrives() -> None:
     """Each variable that speaks of the process reaches gunicorn."""
     values = configured(
-        BIND_ADDRESS="127.0.0.2",
+        SKDEPLOY_BIND_ADDRESS="127.0.0.2",
         PORT="1234",
-        WORKERS="3",
-        THREADS="7",
-        KEEPALIVE="11",
-        GRACEFUL_TIMEOUT="20",
-        DRAIN_DELAY="2.5",
-        CLIENT_TIMEOUT="4",
-        ACCESS_LOG="1",
-        LOG_LEVEL="warning",
+        WEB_CONCURRENCY="3",
+        SKDEPLOY_THREADS="7",
+        SKDEPLOY_KEEPALIVE="11",
+        SKDEPLOY_GRACEFUL_TIMEOUT="20",
+        SKDEPLOY_DRAIN_DELAY="2.5",
+        SKDEPLOY_CLIENT_TIMEOUT="4",
+        SKDEPLOY_ACCESS_LOG="1",
+        SKDEPLOY_LOG_LEVEL="warning",
     )
     assert values == {
         "bind": "127.0.0.2:1234",
@@ -79,8 +79,8 @@ def test_what_lives_for_ever_is_left_alone_by_collections() -> None:
 
 
 def test_an_ipv6_address_gets_its_brackets() -> None:
-    """BIND_ADDRESS=::1 is written as gunicorn reads it."""
-    assert configured(BIND_ADDRESS="::1")["bind"] == "[::1]:9696"
+    """SKDEPLOY_BIND_ADDRESS=::1 is written as gunicorn reads it."""
+    assert configured(SKDEPLOY_BIND_ADDRESS="::1")["bind"] == "[::1]:9696"
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("max 1000", 0), ("500 1000", 1), ("1000 1000", 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import PREDICTION, SECURE, TLS, Cors, missing
 from tests.web.contexts import asked as context_of
@@ -14,7 +14,7 @@ APP = "https://app.example"
 
 def cors(origins: str) -> Cors:
     """CORS as the setting says."""
-    found = Cors.from_settings(Settings.from_env({"CORS_ORIGINS": origins}))
+    found = Cors.from_settings(WebSettings.from_env({"SKDEPLOY_CORS_ORIGINS": origins}))
     assert found is not None
     return found
 
@@ -30,8 +30,8 @@ def asked(origin: str | None, method: str = "POST", wish: str | None = None) -> 
 
 
 def test_by_default_there_is_no_cors() -> None:
-    """Without CORS_ORIGINS no answer speaks of origins."""
-    assert Cors.from_settings(Settings.from_env({})) is None
+    """Without SKDEPLOY_CORS_ORIGINS no answer speaks of origins."""
+    assert Cors.from_settings(WebSettings.from_env({})) is None
 
 
 def test_a_listed_origin_may_read() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 import skdeploy
 from benchmarks.inprocess import InProcess, request
+from skdeploy.config import WebSettings
 from skdeploy.engines.onnx import OnnxEngine
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from tests.counting import calls
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 def app() -> Any:
     model = skdeploy.load(ROOT / "model.bin", engine="onnx")
     assert isinstance(model.engine, OnnxEngine)
-    return create_app(model, Settings.from_env({}))
+    return create_app(model, WebSettings.from_env({}))
 
 
 def body(records: int) -> bytes:
@@ -39,7 +39,7 @@ def body(records: int) -> bytes:
 def test_calls_of_a_request(app: Any, records: int, together: int, bound: int) -> None:
     """From a request's bytes to its answer's: Python's own calls and those into C, per request."""
     content = request(body(records))
-    served = InProcess(app, Settings.from_env({}), together)
+    served = InProcess(app, WebSettings.from_env({}), together)
     requests = [content] * together
     assert all(b"prediction" in answer for answer in served.ask(requests))  # what is done once is done
     # Once in a while a request finds that the metrics are due to be told.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from tests.web.http_corpus import CASES, Case, before, behind, check, positions
 from tests.web.ways import Loop
@@ -15,7 +15,7 @@ from tests.web.ways import Loop
 
 @pytest.fixture(scope="module")
 def loop(regressor: Model) -> Iterator[Loop]:
-    settings = Settings.from_env({})
+    settings = WebSettings.from_env({})
     with Loop(create_app(regressor, settings), settings) as running:
         yield running
 

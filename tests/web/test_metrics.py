@@ -11,9 +11,9 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from skdeploy.config import WebSettings
 from skdeploy.errors import CELL_CODES
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from skdeploy.web.context import CONTEXT, RequestContext
 from skdeploy.web.metrics import OTHER, RECORD, UNKNOWN, Metrics
@@ -25,7 +25,7 @@ GOOD = {"size": 11.5, "kind": "elm", "age": 3}
 
 @pytest.fixture
 def client(regressor: Model) -> FlaskClient:
-    return create_app(regressor, Settings.from_env({})).test_client()
+    return create_app(regressor, WebSettings.from_env({})).test_client()
 
 
 def samples(client: FlaskClient, name: str) -> dict[tuple[str, ...], float]:
@@ -178,8 +178,8 @@ def test_openmetrics_by_accept(client: FlaskClient) -> None:
 
 
 def test_without_metrics_there_is_no_page(regressor: Model) -> None:
-    """METRICS=0: /metrics is 404, and predictions are answered."""
-    client = create_app(regressor, Settings.from_env({"METRICS": "0"})).test_client()
+    """SKDEPLOY_METRICS=0: /metrics is 404, and predictions are answered."""
+    client = create_app(regressor, WebSettings.from_env({"SKDEPLOY_METRICS": "0"})).test_client()
     assert client.get("/metrics").status_code == 404
     assert client.post("/predict", json=GOOD).status_code == 200
 
@@ -187,7 +187,7 @@ def test_without_metrics_there_is_no_page(regressor: Model) -> None:
 def test_a_worker_that_just_starts_is_passed_over(regressor: Model, tmp_path: Path) -> None:
     """Its file is empty before it is filled; the others' counts are told."""
     (tmp_path / "counter_1.db").touch()
-    metrics = Metrics(Slot(regressor, Settings.from_env({})), tmp_path)
+    metrics = Metrics(Slot(regressor, WebSettings.from_env({})), tmp_path)
     assert b"skdeploy_" in metrics.render("text/plain")[0]
 
 

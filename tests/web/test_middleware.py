@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdeploy import api_keys
+from skdeploy.config import WebSettings
 from skdeploy.errors import SettingsError
-from skdeploy.settings import Settings
 from skdeploy.web.middleware import Middleware
 from skdeploy.web.request_log import RequestLog
 from skdeploy.web.trace_context import parse_traceparent
@@ -33,7 +33,9 @@ def middleware(tmp_path: Path) -> Middleware:
     path = tmp_path / "api-keys"
     path.write_text(api_keys.line_for("backend", KEY))
     path.chmod(0o640)
-    return Middleware(never, Settings.from_env({"API_KEYS_FILE": str(path), "CORS_ORIGINS": APP}))
+    return Middleware(
+        never, WebSettings.from_env({"SKDEPLOY_API_KEYS_FILE": str(path), "SKDEPLOY_CORS_ORIGINS": APP})
+    )
 
 
 def environ(path: str, method: str = "GET", **more: str) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def test_a_refusal_can_be_read_by_the_page(middleware: Middleware) -> None:
 
 def test_disabled_steps_do_nothing() -> None:
     """By default everybody passes, nothing is written, and only the request's id is added."""
-    middleware = Middleware(never, Settings.from_env({}))
+    middleware = Middleware(never, WebSettings.from_env({}))
     context = asked(environ("/predict", "POST"))
     assert middleware.begin(context) is None
     assert middleware.plain
@@ -112,7 +114,7 @@ def test_disabled_steps_do_nothing() -> None:
 def test_the_line_has_the_keys_name(tmp_path: Path) -> None:
     """What the middleware knows of a request is in its line."""
     with (tmp_path / "log").open("wb") as file:
-        middleware = Middleware(never, Settings.from_env({}), log=RequestLog(descriptor=file.fileno()))
+        middleware = Middleware(never, WebSettings.from_env({}), log=RequestLog(descriptor=file.fileno()))
         middleware.routes = frozenset({"/predict"})
         context = asked(environ("/predict", "POST"))
         middleware.open(context)
@@ -124,9 +126,9 @@ def test_the_line_has_the_keys_name(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_refuses_to_start() -> None:
-    """API_KEYS_FILE is read before the first request."""
-    with pytest.raises(SettingsError, match="API_KEYS_FILE"):
-        Middleware(never, Settings.from_env({"API_KEYS_FILE": os.devnull}))
+    """SKDEPLOY_API_KEYS_FILE is read before the first request."""
+    with pytest.raises(SettingsError, match="SKDEPLOY_API_KEYS_FILE"):
+        Middleware(never, WebSettings.from_env({"SKDEPLOY_API_KEYS_FILE": os.devnull}))
 
 
 # What a WSGI server hands over: a character per byte.
@@ -155,7 +157,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, descriptors: tuple[int, int])
     """With every step enabled."""
     path: Path = tmp_path_factory.mktemp("keys") / "api-keys"
     api_keys.append(path, api_keys.line_for("backend", api_keys.new_key()))
-    settings = Settings.from_env({"API_KEYS_FILE": str(path), "CORS_ORIGINS": APP})
+    settings = WebSettings.from_env({"SKDEPLOY_API_KEYS_FILE": str(path), "SKDEPLOY_CORS_ORIGINS": APP})
     return Middleware(never, settings, log=RequestLog(descriptor=descriptors[1]))
 
 

@@ -7,13 +7,13 @@ import jsonschema_rs
 import pytest
 
 from skdeploy.api_keys import line_for, new_key
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 
 
 def document_of(model: Model, **settings: str) -> dict[str, Any]:
-    answer = create_app(model, Settings.from_env(settings)).test_client().get("/openapi.json")
+    answer = create_app(model, WebSettings.from_env(settings)).test_client().get("/openapi.json")
     assert answer.content_type == "application/json"
     return dict(answer.get_json())
 
@@ -33,8 +33,8 @@ def test_the_record_is_the_models_own(regressor: Model) -> None:
 
 
 def test_minimal_hides_what_training_data_showed(regressor: Model) -> None:
-    """EXPOSE_SCHEMA=minimal: no categories, ranges or examples of columns."""
-    record = document_of(regressor, EXPOSE_SCHEMA="minimal")["components"]["schemas"]["Record"]
+    """SKDEPLOY_EXPOSE_SCHEMA=minimal: no categories, ranges or examples of columns."""
+    record = document_of(regressor, SKDEPLOY_EXPOSE_SCHEMA="minimal")["components"]["schemas"]["Record"]
     assert not {"enum", "examples", "x-range-seen"} & {
         key for one in record["properties"].values() for key in one
     }
@@ -49,7 +49,7 @@ def test_proba_is_a_parameter_where_the_model_has_it(regressor: Model, classifie
 
 def test_answers_are_what_the_document_says(classifier: Model) -> None:
     """Single, list, ids, probabilities, partial: each fits the schema Answer; refusals fit Problem."""
-    client = create_app(classifier, Settings.from_env({})).test_client()
+    client = create_app(classifier, WebSettings.from_env({})).test_client()
     document = document_of(classifier)
     good = {"size": 1.5, "kind": "elm", "age": 3}
     for query in ("", "?proba=true", "?errors=partial"):
@@ -64,7 +64,7 @@ def test_every_refusal_is_described(regressor: Model, tmp_path: Path) -> None:
     """With keys: 401 with its challenge, three ways to send one; 503 with Retry-After and all its types."""
     (tmp_path / "keys").write_text(line_for("backend", new_key()))
     (tmp_path / "keys").chmod(0o600)
-    app = create_app(regressor, Settings.from_env({"API_KEYS_FILE": str(tmp_path / "keys")}))
+    app = create_app(regressor, WebSettings.from_env({"SKDEPLOY_API_KEYS_FILE": str(tmp_path / "keys")}))
     with app.test_request_context("/openapi.json"):
         document = app.view_functions["document"]().get_json()  # type: ignore[union-attr]
     assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer", "basic"}
@@ -80,7 +80,7 @@ def test_every_refusal_is_described(regressor: Model, tmp_path: Path) -> None:
 
 def test_the_document_follows_the_model(regressor: Model, classifier: Model) -> None:
     """After a swap it is the other model's."""
-    app = create_app(regressor, Settings.from_env({}))
+    app = create_app(regressor, WebSettings.from_env({}))
     client = app.test_client()
     assert client.get("/openapi.json").get_json()["info"]["version"] == regressor.passport.version
     app.extensions["skdeploy"].slot.swap(classifier)
@@ -98,13 +98,15 @@ def test_the_document_follows_the_model(regressor: Model, classifier: Model) -> 
 )
 def test_the_index_is_a_page_for_browsers(regressor: Model, accept: str, kind: str) -> None:
     """curl and programs get JSON, a browser the page; caches are told."""
-    answer = create_app(regressor, Settings.from_env({})).test_client().get("/", headers={"Accept": accept})
+    answer = (
+        create_app(regressor, WebSettings.from_env({})).test_client().get("/", headers={"Accept": accept})
+    )
     assert (answer.mimetype, answer.headers["Vary"]) == (kind, "Accept")
 
 
 def test_pages_need_nothing_from_elsewhere(regressor: Model) -> None:
     """Every file is the service's own, the policy allows no other, and all are small."""
-    client = create_app(regressor, Settings.from_env({})).test_client()
+    client = create_app(regressor, WebSettings.from_env({})).test_client()
     size = 0
     for path in ("/docs", *(f"/static/{name}" for name in ("style.css", "page.js", "docs.js", "common.js"))):
         answer = client.get(path)

@@ -33,10 +33,10 @@ def test_the_service_does_what_its_document_says(
     (tmp_path / "schemathesis.toml").write_text(_CONFIG)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
     options = ["--seed=1", "--max-examples=100", "--generation-database=none", "--no-color"]
-    settings = {"MODEL_URI": model.origin.uri, "WORKERS": "1"}
+    settings = {"SKDEPLOY_MODEL_URI": model.origin.uri, "WEB_CONCURRENCY": "1"}
     if keys:
         key = new_key()
-        settings["API_KEYS_FILE"] = str(tmp_path / "keys")
+        settings["SKDEPLOY_API_KEYS_FILE"] = str(tmp_path / "keys")
         (tmp_path / "keys").write_text(line_for("schemathesis", key))
         (tmp_path / "keys").chmod(0o600)
         options += [f"--header=X-API-Key: {key}"]

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
 from skdeploy.schema import Table
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from skdeploy.web.pages import draining
 
 
 def client_of(model: Model) -> Any:
-    return create_app(model, Settings.from_env({})).test_client()
+    return create_app(model, WebSettings.from_env({})).test_client()
 
 
 def test_the_index_says_what_this_is(regressor: Model) -> None:

@@ -51,11 +51,11 @@ def test_a_key_comes_back(regressor: Model) -> None:
 
 
 def test_the_key_has_the_name_that_is_set(regressor: Model) -> None:
-    """ID_FIELD names the key; a column's name is refused for it."""
-    assert post(client_of(regressor, ID_FIELD="key"), RECORD | {"key": 1}).json["key"] == 1
+    """SKDEPLOY_ID_FIELD names the key; a column's name is refused for it."""
+    assert post(client_of(regressor, SKDEPLOY_ID_FIELD="key"), RECORD | {"key": 1}).json["key"] == 1
     for taken in ("age", "prediction"):
-        with pytest.raises(SettingsError, match=f"ID_FIELD='{taken}'"):
-            client_of(regressor, ID_FIELD=taken)
+        with pytest.raises(SettingsError, match=f"SKDEPLOY_ID_FIELD='{taken}'"):
+            client_of(regressor, SKDEPLOY_ID_FIELD=taken)
 
 
 def test_probabilities_are_given_on_request(classifier: Model) -> None:
@@ -218,21 +218,21 @@ def test_an_internal_error_says_nothing_of_its_inside(
 
 
 def test_unknown_columns_follow_the_setting(regressor: Model) -> None:
-    """Refused by default; UNKNOWN_COLUMNS=ignore drops them."""
+    """Refused by default; SKDEPLOY_UNKNOWN_COLUMNS=ignore drops them."""
     body = RECORD | {"colour": "red"}
     assert post(client_of(regressor), body).status_code == 422
-    assert post(client_of(regressor, UNKNOWN_COLUMNS="ignore"), body).status_code == 200
+    assert post(client_of(regressor, SKDEPLOY_UNKNOWN_COLUMNS="ignore"), body).status_code == 200
 
 
 def test_minimal_exposure_names_no_category(regressor: Model) -> None:
-    """EXPOSE_SCHEMA=minimal keeps categories out of messages and of GET /."""
-    client = client_of(regressor, EXPOSE_SCHEMA="minimal")
+    """SKDEPLOY_EXPOSE_SCHEMA=minimal keeps categories out of messages and of GET /."""
+    client = client_of(regressor, SKDEPLOY_EXPOSE_SCHEMA="minimal")
     assert "ash" not in post(client, RECORD | {"kind": "fir"}).text
     assert "ash" not in client.get("/").text
 
 
 def test_a_model_column_named_id_is_a_column(tmp_path: Any) -> None:
-    """With a column "id" nothing passes through unless ID_FIELD says so."""
+    """With a column "id" nothing passes through unless SKDEPLOY_ID_FIELD says so."""
     import pandas as pd
     from sklearn.linear_model import LinearRegression
 

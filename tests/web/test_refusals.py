@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from tests.web.ways import client_of
 
@@ -18,7 +18,7 @@ RECORD = {"size": 11.5, "kind": "elm", "age": 3}
 
 @pytest.fixture(scope="module")
 def client(regressor: Model) -> FlaskClient:
-    return client_of(regressor, MAX_BODY="1M")
+    return client_of(regressor, SKDEPLOY_MAX_BODY="1M")
 
 
 def document_of(answer: Any) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_a_body_above_the_limit_is_refused_with_the_limit(client: FlaskClient) -
     """413 names the limit and the setting, with and without Content-Length."""
     answer = client.post("/predict", data=b" " * (1024 * 1024 + 1), content_type="application/json")
     assert answer.status_code == 413
-    assert "1048576 bytes (MAX_BODY)" in document_of(answer)["detail"]
+    assert "1048576 bytes (SKDEPLOY_MAX_BODY)" in document_of(answer)["detail"]
     just = client.post(
         "/predict", data=json.dumps(RECORD).encode().ljust(1024 * 1024), content_type="application/json"
     )
@@ -122,13 +122,13 @@ def test_a_body_above_the_limit_is_refused_with_the_limit(client: FlaskClient) -
 
 def test_a_list_above_the_limit_is_refused_with_the_limit(regressor: Model) -> None:
     """413 names the limit, whether the records are good or bad; the limit itself is fine."""
-    client = client_of(regressor, MAX_RECORDS="3")
+    client = client_of(regressor, SKDEPLOY_MAX_RECORDS="3")
     assert client.post("/predict", json=[RECORD] * 3).status_code == 200
     lists: list[list[dict[str, Any]]] = [[RECORD] * 4, [{}] * 4]
     for bodies in lists:
         answer = client.post("/predict", json=bodies)
         assert answer.status_code == 413
-        assert "more than 3 records (MAX_RECORDS)" in document_of(answer)["detail"]
+        assert "more than 3 records (SKDEPLOY_MAX_RECORDS)" in document_of(answer)["detail"]
 
 
 class Trickle:
@@ -148,7 +148,7 @@ class Cut:
 @pytest.mark.parametrize(("stream", "status"), [(Trickle(), 408), (Cut(), 400)])
 def test_a_client_that_does_not_finish(stream: Any, status: int, regressor: Model) -> None:
     """A body that does not come, or not all of it, is the client's fault, whichever WSGI server says so."""
-    client = create_app(regressor, Settings.from_env({})).test_client()
+    client = create_app(regressor, WebSettings.from_env({})).test_client()
     environ = {"wsgi.input": stream, "CONTENT_LENGTH": "100", "CONTENT_TYPE": "application/json"}
     answer = client.post("/predict", environ_overrides=environ)
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")

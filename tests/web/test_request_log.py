@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web.request_log import RECORDS_LIMIT, RequestLog
 from skdeploy.web.trace_context import Identity
 from tests.web.contexts import answered
@@ -142,7 +142,7 @@ def test_a_line_is_shorter_than_what_a_pipe_takes_whole(pipe: Pipe, filler: str)
 
 
 def test_records_are_logged_only_if_asked(tmp_path: Path) -> None:
-    """Body and answer are in the line with LOG_RECORDS alone, as texts, up to a limit."""
+    """Body and answer are in the line with SKDEPLOY_LOG_RECORDS alone, as texts, up to a limit."""
     body, answer = b'{"size":\n1}\xff', b"x" * (RECORDS_LIMIT + 1)
     with (tmp_path / "log").open("wb") as file:
         for records in (False, True):
@@ -155,9 +155,9 @@ def test_records_are_logged_only_if_asked(tmp_path: Path) -> None:
 
 
 def test_the_settings_decide() -> None:
-    """ACCESS_LOG=1 makes a log, LOG_RECORDS=1 alone does not."""
-    assert RequestLog.from_settings(Settings.from_env({"LOG_RECORDS": "1"})) is None
-    log = RequestLog.from_settings(Settings.from_env({"ACCESS_LOG": "1"}))
+    """SKDEPLOY_ACCESS_LOG=1 makes a log, SKDEPLOY_LOG_RECORDS=1 alone does not."""
+    assert RequestLog.from_settings(WebSettings.from_env({"SKDEPLOY_LOG_RECORDS": "1"})) is None
+    log = RequestLog.from_settings(WebSettings.from_env({"SKDEPLOY_ACCESS_LOG": "1"}))
     assert log is not None
     assert not log.records
 

@@ -10,9 +10,9 @@ import pytest
 from flask import Flask
 
 import skdeploy
+from skdeploy.config import WebSettings
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from skdeploy.web.serving import Slot
 
@@ -36,7 +36,7 @@ def versioned(model: Model, version: str) -> Model:
 
 def test_the_next_request_has_the_other_model(regressor: Model, classifier: Model) -> None:
     """Predictions, the version in the answer and GET / are the other model's."""
-    app = create_app(regressor, Settings.from_env({}))
+    app = create_app(regressor, WebSettings.from_env({}))
     assert isinstance(ask(app)["prediction"], float)
     slot_of(app).swap(classifier)
     answer = ask(app)
@@ -54,11 +54,11 @@ def test_a_model_that_does_not_go_with_the_settings_is_not_served(regressor: Mod
 
     from tests.conftest import small_frame, small_pipeline
 
-    app = create_app(regressor, Settings.from_env({"ID_FIELD": "key"}))
+    app = create_app(regressor, WebSettings.from_env({"SKDEPLOY_ID_FIELD": "key"}))
     frame = small_frame().assign(key=1.0)
     pipeline = small_pipeline(LinearRegression()).fit(frame, frame["age"])
     skdeploy.save(pipeline, frame, None, tmp_path / "m.bin")
-    with pytest.raises(SettingsError, match="ID_FIELD='key' is a column of the model"):
+    with pytest.raises(SettingsError, match="SKDEPLOY_ID_FIELD='key' is a column of the model"):
         slot_of(app).swap(skdeploy.load(tmp_path / "m.bin"))
     assert ask(app)["model"]["name"] == "tree"
 
@@ -66,7 +66,7 @@ def test_a_model_that_does_not_go_with_the_settings_is_not_served(regressor: Mod
 def test_no_answer_mixes_two_models(regressor: Model, classifier: Model) -> None:
     """While models take turns, each answer is wholly one's or the other's."""
     models = [versioned(regressor, "number"), versioned(classifier, "label")]
-    app = create_app(models[0], Settings.from_env({}))
+    app = create_app(models[0], WebSettings.from_env({}))
     seen, done = set(), threading.Event()
 
     def keep_asking() -> None:

@@ -19,7 +19,7 @@ import json, sys, threading
 import skdeploy
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from threadpoolctl import threadpool_info
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import create_app
 
 model = skdeploy.load(sys.argv[1], engine="sklearn")
@@ -36,7 +36,7 @@ class Looking(type(model.engine)):
 object.__setattr__(model, "engine", Looking(model.engine))
 model.engine.predict(model.probe)
 before = seen[:]
-client = create_app(model, Settings.from_env({})).test_client()
+client = create_app(model, WebSettings.from_env({})).test_client()
 seen.clear()
 for _ in range(2):
     thread = threading.Thread(target=client.get, args=("/ready",))
@@ -73,7 +73,7 @@ WITH_JOBLIB = """
 import json, os, sys, threading
 from pathlib import Path
 import skdeploy
-from skdeploy.settings import Settings
+from skdeploy.config import WebSettings
 from skdeploy.web import create_app
 
 started = []
@@ -97,7 +97,7 @@ def serve():
 record = json.loads(sys.argv[2])
 answers = []
 model = skdeploy.load(sys.argv[1], engine="sklearn")
-client = create_app(model, Settings.from_env({})).test_client()
+client = create_app(model, WebSettings.from_env({})).test_client()
 print(json.dumps([answers, counted(serve), counted(lambda: model.engine.predict(model.probe))]))
 """
 

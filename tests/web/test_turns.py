@@ -16,10 +16,10 @@ import pytest
 
 import skdeploy
 from benchmarks.inprocess import InProcess, request
+from skdeploy.config import WebSettings
 from skdeploy.engines import Engine
 from skdeploy.model import Model
 from skdeploy.schema import Table
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from tests import pipelines
 
@@ -67,7 +67,7 @@ def turns(
     """A worker's loop with a counting engine; `cost` decides whether it scores in the loop."""
     engine = Counting(model.engine)
     counted = replace(model, engine=engine, cost=cost, together=True)
-    read = Settings.from_env(settings)
+    read = WebSettings.from_env(settings)
     app = create_app(counted, read)
     engine.calls.clear()
     engine.threads.clear()
@@ -167,11 +167,11 @@ def test_what_comes_meanwhile_is_the_next_call(regressor: Model) -> None:
 
 
 def test_a_call_can_be_forbidden(regressor: Model) -> None:
-    """BATCH_RECORDS=0 scores each request alone; a bound holds."""
-    with turns(regressor, 6, BATCH_RECORDS="0") as (served, engine, _):
+    """SKDEPLOY_BATCH_RECORDS=0 scores each request alone; a bound holds."""
+    with turns(regressor, 6, SKDEPLOY_BATCH_RECORDS="0") as (served, engine, _):
         answers(served, posts(*[RECORD] * 6))
         assert engine.calls == [1] * 6
-    with turns(regressor, 6, BATCH_RECORDS="4") as (served, engine, _):
+    with turns(regressor, 6, SKDEPLOY_BATCH_RECORDS="4") as (served, engine, _):
         answers(served, posts(*[RECORD] * 6))
         assert engine.calls == [4, 2]
 
@@ -179,8 +179,8 @@ def test_a_call_can_be_forbidden(regressor: Model) -> None:
 def test_records_that_look_at_each_other_are_scored_alone(regressor: Model) -> None:
     """Where golden records predict something else together, no request shares a call."""
     engine = Counting(regressor.engine)
-    app = create_app(replace(regressor, engine=engine, cost=QUICK, together=False), Settings.from_env({}))
-    with closing(InProcess(app, Settings.from_env({}), 5)) as served:
+    app = create_app(replace(regressor, engine=engine, cost=QUICK, together=False), WebSettings.from_env({}))
+    with closing(InProcess(app, WebSettings.from_env({}), 5)) as served:
         engine.calls.clear()
         answers(served, posts(*[RECORD] * 5))
     assert engine.calls == [1] * 5
@@ -198,8 +198,8 @@ def test_a_client_that_has_gone_is_not_scored(regressor: Model) -> None:
 
 
 def test_a_request_that_waited_too_long_is_refused(regressor: Model) -> None:
-    """REQUEST_TIMEOUT is looked at when its call begins: 503 with Retry-After."""
-    with turns(regressor, 3, SLOW, REQUEST_TIMEOUT="0.05") as (served, engine, _):
+    """SKDEPLOY_REQUEST_TIMEOUT is looked at when its call begins: 503 with Retry-After."""
+    with turns(regressor, 3, SLOW, SKDEPLOY_REQUEST_TIMEOUT="0.05") as (served, engine, _):
         engine.may_score.clear()
         served.send(posts(RECORD), first=0)
         served.run_until(lambda: bool(engine.calls))

@@ -16,8 +16,8 @@ import uvloop
 from flask import Flask
 from flask.testing import FlaskClient
 
+from skdeploy.config import WebSettings
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.web import create_app
 from skdeploy.web.arrival import Reads
 from skdeploy.web.bodies import BodyMemory
@@ -33,7 +33,7 @@ _OWN = {"x-request-id", "date", "connection"}
 class Loop:
     """A worker's event loop around an application, which runs while it is asked."""
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: WebSettings) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         loop = self._runner.get_loop()
         self.front = Front(loop, app.wsgi_app, app.extensions["skdeploy"], settings)
@@ -117,7 +117,7 @@ def _close(front: Front, runner: asyncio.Runner) -> None:
 
 def client_of(model: Model, **settings: str) -> FlaskClient:
     """A client of a service with `model`; AssertionError if the two ways differ in a byte."""
-    read = Settings.from_env(settings)
+    read = WebSettings.from_env(settings)
     app = create_app(model, read)
     loop = Loop(app, read)
     wsgi: Wsgi = app.wsgi_app

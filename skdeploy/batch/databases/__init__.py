@@ -13,20 +13,20 @@ writing.py          an interval in one transaction, or by chunks beside it; rows
 from __future__ import annotations
 
 from skdeploy.batch.chunks import Input, Output
-from skdeploy.batch.settings import BatchSettings
+from skdeploy.config import BatchSettings
 from skdeploy.schema import Schema
 
 __all__ = ["open_database_input", "open_database_output"]
 
 
 def open_database_input(batch: BatchSettings, schema: Schema) -> Input:
-    """INPUT_URL's table or query. Raises SettingsError or InputError."""
+    """SKDEPLOY_INPUT_URL's table or query. Raises SettingsError or InputError."""
     from skdeploy.batch.databases.engines import make_engine, parse_url
     from skdeploy.batch.databases.postgres_input import PostgresInput
     from skdeploy.batch.databases.relation import relation
     from skdeploy.batch.databases.sql_input import SqlInput, Wanted
 
-    url = parse_url(batch.input_url, "INPUT_URL")
+    url = parse_url(batch.input_url, "SKDEPLOY_INPUT_URL")
     wanted = Wanted(
         source=relation(batch.input_table, batch.input_query),
         keys=batch.key_columns,
@@ -35,13 +35,13 @@ def open_database_input(batch: BatchSettings, schema: Schema) -> Input:
         lock_timeout=batch.lock_timeout,
     )
     kind = PostgresInput if url.get_backend_name() == "postgresql" else SqlInput
-    return kind(make_engine(url, "INPUT_URL", batch.lock_timeout), wanted)
+    return kind(make_engine(url, "SKDEPLOY_INPUT_URL", batch.lock_timeout), wanted)
 
 
 def open_database_output(batch: BatchSettings) -> Output:
-    """OUTPUT_URL's tables. Raises SettingsError."""
+    """SKDEPLOY_OUTPUT_URL's tables. Raises SettingsError."""
     from skdeploy.batch.databases.engines import make_engine, parse_url
     from skdeploy.batch.databases.sql_output import SqlOutput
 
-    url = parse_url(batch.output_url, "OUTPUT_URL")
-    return SqlOutput(make_engine(url, "OUTPUT_URL", batch.lock_timeout), batch.output_table)
+    url = parse_url(batch.output_url, "SKDEPLOY_OUTPUT_URL")
+    return SqlOutput(make_engine(url, "SKDEPLOY_OUTPUT_URL", batch.lock_timeout), batch.output_table)

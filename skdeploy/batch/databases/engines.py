@@ -105,4 +105,6 @@ def lock_remedy(said: str) -> str:
     """What to do if a database has waited for a lock in vain."""
     if not re.search(r"lock timeout|Lock wait timeout|database is locked", said):
         return ""
-    return ". Somebody else holds a lock for longer than LOCK_TIMEOUT: let them finish, or wait longer."
+    return (
+        ". Somebody else holds a lock for longer than SKDEPLOY_LOCK_TIMEOUT: let them finish, or wait longer."
+    )

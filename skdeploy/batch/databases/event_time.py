@@ -91,6 +91,7 @@ def recognise(column: sa.ColumnClause[Any], sample: Any, backend: str) -> EventT
     if sample is None:
         return EventTime(column, "moment" if backend != "sqlite" else "text", wall=True)
     raise InputError(
-        f"TIME_COLUMN {column.name} holds {type(sample).__name__}, no date-time: name another column, or "
-        "convert it in INPUT_QUERY."
+        f"SKDEPLOY_TIME_COLUMN {column.name} holds {type(sample).__name__}, no date-time: name another "
+        "column, or "
+        "convert it in SKDEPLOY_INPUT_QUERY."
     )

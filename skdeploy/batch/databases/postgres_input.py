@@ -141,5 +141,6 @@ def _event_time(name: str, kind: pa.DataType) -> EventTime:
     if pa.types.is_date(kind):
         return EventTime(sa.column(name), "date", wall=True)
     raise InputError(
-        f"TIME_COLUMN {name} is {kind}, no date-time: name another column, or convert it in INPUT_QUERY."
+        f"SKDEPLOY_TIME_COLUMN {name} is {kind}, no date-time: name another column, or convert it in "
+        "SKDEPLOY_INPUT_QUERY."
     )

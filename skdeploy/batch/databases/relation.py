@@ -30,7 +30,9 @@ def relation(table: str, query: str) -> Source:
     if table:
         return named_table(table)
     if not query:
-        raise SettingsError("Neither INPUT_TABLE nor INPUT_QUERY is set: say which records are scored.")
+        raise SettingsError(
+            "Neither SKDEPLOY_INPUT_TABLE nor SKDEPLOY_INPUT_QUERY is set: say which records are scored."
+        )
     # A colon is no parameter here.
     text = query.strip().rstrip(";").replace(":", r"\:")
     return sa.text(f"({text}) AS records")
@@ -42,7 +44,8 @@ def require_columns(found: Sequence[str], needed: Sequence[str]) -> None:
     if missing:
         raise InputError(
             f"The input has no column {', '.join(missing)}. It has {', '.join(found)}. "
-            "Give columns the model's names in INPUT_QUERY; KEY_COLUMNS and TIME_COLUMN name the others."
+            "Give columns the model's names in SKDEPLOY_INPUT_QUERY; SKDEPLOY_KEY_COLUMNS and "
+            "SKDEPLOY_TIME_COLUMN name the others."
         )
 
 

@@ -43,7 +43,9 @@ class SqlStage(Stage):
     @contextlib.contextmanager
     def writing(self, attempt: Attempt) -> Iterator[PartWriting]:
         """Begin a transaction."""
-        engine = make_engine(parse_url(self.url, "OUTPUT_URL"), "OUTPUT_URL", self.lock_timeout)
+        engine = make_engine(
+            parse_url(self.url, "SKDEPLOY_OUTPUT_URL"), "SKDEPLOY_OUTPUT_URL", self.lock_timeout
+        )
         tables = Tables(self.table, self.key_types, self.predicted)
         with told_as(OutputError, "Writing the output"), engine.connect() as connection:
             # COPY passes SQLAlchemy by, which would know of no transaction to commit.

@@ -121,7 +121,9 @@ class SqlOutput(Output):
     def _stage(self, task: Task, name: str) -> SqlStage:
         url = self._engine.url
         if url.get_backend_name() == "sqlite":
-            raise OutputError("OUTPUT_URL: a cluster cannot write to SQLite, which is a file of one machine.")
+            raise OutputError(
+                "SKDEPLOY_OUTPUT_URL: a cluster cannot write to SQLite, which is a file of one machine."
+            )
         return SqlStage(
             url=url.render_as_string(hide_password=False),
             lock_timeout=_PATIENCE,
@@ -208,7 +210,7 @@ def _require_fit(connection: sa.Connection, table: sa.Table) -> None:
     if said:
         raise OutputError(
             f"The table {table.fullname} {', '.join(said)}: it was made for another key or another kind "
-            "of model. Name another OUTPUT_TABLE, or change it by hand."
+            "of model. Name another SKDEPLOY_OUTPUT_TABLE, or change it by hand."
         )
 
 

@@ -7,7 +7,7 @@
     predictions_locks       for databases that lock rows alone: one row per interval being scored
     predictions_current     a view: of each interval the predictions of the model that scored it last
 
-Their names begin with OUTPUT_TABLE's.
+Their names begin with SKDEPLOY_OUTPUT_TABLE's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def instant_text(moment: datetime) -> str:
 
 
 class Tables:
-    """The tables of one OUTPUT_TABLE, for keys of these types and predictions of these columns."""
+    """The tables of one SKDEPLOY_OUTPUT_TABLE, for keys of these types and predictions of these columns."""
 
     def __init__(self, name: str, key_types: Mapping[str, pa.DataType], predicted: pa.Schema) -> None:
         schema, _, base = name.rpartition(".")

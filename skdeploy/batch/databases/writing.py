@@ -200,7 +200,10 @@ def _insert_moved_too(
             raise OutputError(_TWICE) from None
 
 
-_TWICE = "Records of one interval have the same key: add columns to KEY_COLUMNS that tell all records apart."
+_TWICE = (
+    "Records of one interval have the same key: add columns to SKDEPLOY_KEY_COLUMNS that tell all records "
+    "apart."
+)
 
 
 def _delete_elsewhere(connection: sa.Connection, tables: Tables, rows: pa.Table, task: Task) -> None:

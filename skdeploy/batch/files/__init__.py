@@ -21,7 +21,7 @@ import re
 
 from skdeploy.batch.chunks import Input, Output
 from skdeploy.batch.files.storage import split
-from skdeploy.batch.settings import BatchSettings
+from skdeploy.config import BatchSettings
 from skdeploy.errors import SettingsError
 from skdeploy.schema import Schema
 
@@ -35,11 +35,14 @@ def is_files(url: str) -> bool:
 
 
 def open_file_input(batch: BatchSettings, schema: Schema) -> Input:
-    """INPUT_URL's files. Raises SettingsError or InputError."""
+    """SKDEPLOY_INPUT_URL's files. Raises SettingsError or InputError."""
     from skdeploy.batch.files.input import ParquetInput
 
     if batch.input_table or batch.input_query:
-        raise SettingsError("INPUT_URL names files: unset INPUT_TABLE and INPUT_QUERY, which databases have.")
+        raise SettingsError(
+            "SKDEPLOY_INPUT_URL names files: unset SKDEPLOY_INPUT_TABLE and SKDEPLOY_INPUT_QUERY, which "
+            "databases have."
+        )
     return ParquetInput(
         batch.input_url,
         keys=batch.key_columns,
@@ -49,13 +52,14 @@ def open_file_input(batch: BatchSettings, schema: Schema) -> Input:
 
 
 def open_file_output(batch: BatchSettings) -> Output:
-    """OUTPUT_URL's folder. Raises SettingsError."""
+    """SKDEPLOY_OUTPUT_URL's folder. Raises SettingsError."""
     from skdeploy.batch.files.output import ParquetOutput
 
     records, predictions = (url.rstrip("/") + "/" for url in (batch.input_url, batch.output_url))
     if predictions.startswith(records):
         raise SettingsError(
-            "OUTPUT_URL is INPUT_URL or a folder in it, where predictions would be read as records: set it "
+            "SKDEPLOY_OUTPUT_URL is SKDEPLOY_INPUT_URL or a folder in it, where predictions would be read as "
+            "records: set it "
             "to another folder."
         )
     return ParquetOutput(batch.output_url, table=batch.output_table, part_rows=batch.part_records)

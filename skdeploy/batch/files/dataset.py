@@ -67,7 +67,7 @@ def open_records(url: str, names: Sequence[str]) -> Records:
     """
     where, paths, filesystem = _files(url)
     if not paths:
-        raise InputError(f"INPUT_URL: there is no Parquet file in {where}.")
+        raise InputError(f"SKDEPLOY_INPUT_URL: there is no Parquet file in {where}.")
     folders = _folder_columns(paths, names)
     kinds = {name: _folder_type(name, folders) for name in folders[0]}
 
@@ -94,7 +94,7 @@ def _files(url: str) -> tuple[str, list[str], fs.FileSystem]:
     elif _GLOB.search(rest):
         found = [path for path in glob.glob(rest, recursive=True) if Path(path).is_file()]  # noqa: PTH207
     else:
-        raise InputError(f"INPUT_URL: there is no file or folder {rest}.")
+        raise InputError(f"SKDEPLOY_INPUT_URL: there is no file or folder {rest}.")
     return rest, sorted(found), fs.LocalFileSystem()
 
 
@@ -102,7 +102,7 @@ def _files_of_bucket(url: str, rest: str) -> tuple[str, list[str], fs.FileSystem
     bucket, _, prefix = rest.partition("/")
     pattern = _GLOB.search(prefix)
     fixed = prefix[: pattern.start()] if pattern else prefix.rstrip("/")
-    storage = open_storage(f"s3://{bucket}", "INPUT_URL", InputError)
+    storage = open_storage(f"s3://{bucket}", "SKDEPLOY_INPUT_URL", InputError)
     names = [file.name for file in storage.files(fixed)]
     if pattern:
         wanted = _as_regex(prefix)
@@ -164,15 +164,16 @@ def _schema(fragment: Any, names: Sequence[str], folders: Mapping[str, pa.DataTy
     try:
         found = fragment.physical_schema
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"INPUT_URL: {fragment.path} cannot be read as Parquet: {error}") from None
+        raise InputError(f"SKDEPLOY_INPUT_URL: {fragment.path} cannot be read as Parquet: {error}") from None
     fields = []
     for name in dict.fromkeys(names):
         places = found.get_all_field_indices(name)
         if len(places) > 1:
-            raise InputError(f"INPUT_URL: {fragment.path} has more than one column {name!r}.")
+            raise InputError(f"SKDEPLOY_INPUT_URL: {fragment.path} has more than one column {name!r}.")
         if not places and name not in folders:
             raise InputError(
-                f"INPUT_URL: {fragment.path} has no column {name!r}; it has {', '.join(found.names)}."
+                f"SKDEPLOY_INPUT_URL: {fragment.path} has no column {name!r}; it has "
+                f"{', '.join(found.names)}."
             )
         fields.append(pa.field(name, found.field(places[0]).type if places else folders[name]))
     return pa.schema(fields)
@@ -201,7 +202,7 @@ def _common(name: str, kinds: Mapping[pa.DataType, str]) -> pa.DataType:
         return pa.unify_schemas(schemas, promote_options="permissive").field(name).type
     except pa.ArrowException:
         said = ", ".join(f"{kind} in {path}" for kind, path in kinds.items())
-        raise InputError(f"INPUT_URL: the files do not agree on column {name!r}: {said}.") from None
+        raise InputError(f"SKDEPLOY_INPUT_URL: the files do not agree on column {name!r}: {said}.") from None
 
 
 def _instants(files: Sequence[File]) -> Iterator[str]:

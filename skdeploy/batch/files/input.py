@@ -46,7 +46,9 @@ class ParquetInput(Input):
         self.key_types: Mapping[str, pa.DataType] = {name: schema.field(name).type for name in keys}
         for name, kind in self.key_types.items():
             if not sorts(kind):
-                raise InputError(f"KEY_COLUMNS: {name!r} is {kind}, which is no key: name another column.")
+                raise InputError(
+                    f"SKDEPLOY_KEY_COLUMNS: {name!r} is {kind}, which is no key: name another column."
+                )
         self.wall = _is_wall(time, schema.field(time).type, time in self._records.instants)
 
     @property
@@ -104,7 +106,7 @@ class ParquetInput(Input):
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"INPUT_URL: {self._records.where} cannot be read: {error}") from None
+            raise InputError(f"SKDEPLOY_INPUT_URL: {self._records.where} cannot be read: {error}") from None
 
 
 def _is_wall(name: str, kind: pa.DataType, instant: bool) -> bool:
@@ -114,7 +116,8 @@ def _is_wall(name: str, kind: pa.DataType, instant: bool) -> bool:
     if pa.types.is_date(kind):
         return True
     raise InputError(
-        f"TIME_COLUMN: {name!r} is {kind} in the files, no date-time: name another column, or write the "
+        f"SKDEPLOY_TIME_COLUMN: {name!r} is {kind} in the files, no date-time: name another column, or write "
+        "the "
         "files with a timestamp."
     )
 

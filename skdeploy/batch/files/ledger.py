@@ -68,7 +68,7 @@ class Ledger:
             raise OutputError(
                 f"{self.storage.where}: the interval {task.interval.label} of the job {task.job} was "
                 f"scored as [{there.start.isoformat()}, {there.end.isoformat()}), in another time zone: set "
-                "EVENT_TZ as it was, or name another JOB."
+                "SKDEPLOY_EVENT_TZ as it was, or name another SKDEPLOY_JOB."
             )
         return found
 

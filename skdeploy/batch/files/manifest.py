@@ -9,7 +9,7 @@
                    "rejects": [...]}}}}
 
 `current` is the model that scored the interval last; its parts are what `predictions_current` is in a
-database. A part's name is its path below OUTPUT_URL. All is replaced in one step, or nothing.
+database. A part's name is its path below SKDEPLOY_OUTPUT_URL. All is replaced in one step, or nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PREDICTIONS, REJECTS = "predictions", "rejects"
 
 
 class Part(NamedTuple):
-    """A file: its path below OUTPUT_URL, what it holds, and the SHA-256 of it."""
+    """A file: its path below SKDEPLOY_OUTPUT_URL, what it holds, and the SHA-256 of it."""
 
     name: str
     rows: int

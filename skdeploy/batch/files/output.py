@@ -52,7 +52,7 @@ class ParquetOutput(Output):
         scheme, rest = split(url)
         self._url = str(Path(rest).absolute()) if scheme == "file" else url
         self._table = table
-        self._storage = open_storage(url, "OUTPUT_URL", OutputError)
+        self._storage = open_storage(url, "SKDEPLOY_OUTPUT_URL", OutputError)
         self._ledger = Ledger(self._storage, table)
         self._columns = self._ledger.folder("", "").partition("/")[0] + "/_columns.json"
         self._part_rows = part_rows
@@ -146,7 +146,7 @@ class ParquetOutput(Output):
         if list(there.items()) != list(columns.items()):
             raise OutputError(
                 f"The predictions in {self._storage.where} {_unlike(there, columns)}: they were made for "
-                "another key or another kind of model. Name another OUTPUT_TABLE."
+                "another key or another kind of model. Name another SKDEPLOY_OUTPUT_TABLE."
             )
         if make:
             self._storage.require_conditions(self._columns, found[0])

@@ -57,6 +57,7 @@ def _column(file: File, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
     except pa.ArrowInvalid:
         # Its own message has the value.
         raise InputError(
-            f"INPUT_URL: {file.path} has {field.name!r} as {column.type}, with values that do not fit into "
+            f"SKDEPLOY_INPUT_URL: {file.path} has {field.name!r} as {column.type}, with values that do not "
+            "fit into "
             f"{field.type}, which it is together with other files."
         ) from None

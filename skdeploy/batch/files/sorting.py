@@ -126,7 +126,7 @@ class Sorting:
     def _no_key(self, rows: int) -> InputError:
         return InputError(
             f"About {rows:,} records have the same {', '.join(self.keys)}: that is no key. Correct "
-            "KEY_COLUMNS so that they tell records apart."
+            "SKDEPLOY_KEY_COLUMNS so that they tell records apart."
         )
 
 

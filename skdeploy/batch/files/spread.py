@@ -41,7 +41,7 @@ class FileStage(Stage):
     @contextlib.contextmanager
     def writing(self, attempt: Attempt) -> Iterator[PartWriting]:
         """Begin to write files."""
-        storage = open_storage(self.url, "OUTPUT_URL", OutputError)
+        storage = open_storage(self.url, "SKDEPLOY_OUTPUT_URL", OutputError)
         ledger = Ledger(storage, self.table)
         with contextlib.ExitStack() as stack:
             with told_writing(storage.where):
@@ -103,6 +103,7 @@ class FileSpreading(Spreading):
         there = {file.name: file.size for file in self._storage.files(folder)}
         if any(there.get(part.name) != part.bytes for part in parts):
             raise OutputError(
-                f"OUTPUT_URL: files that executors wrote are not in {self._storage.where} as this machine "
+                f"SKDEPLOY_OUTPUT_URL: files that executors wrote are not in {self._storage.where} as this "
+                "machine "
                 "sees it: give a folder that all machines share, or s3://bucket/prefix."
             )

@@ -97,7 +97,9 @@ def told_writing(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"OUTPUT_URL: {where} cannot be written: {error.strerror or error}.") from None
+        raise OutputError(
+            f"SKDEPLOY_OUTPUT_URL: {where} cannot be written: {error.strerror or error}."
+        ) from None
 
 
 def _reasons(rejects: Sequence[Reject]) -> pa.Table:

@@ -14,8 +14,8 @@ from skdeploy.batch.spark.executor import Shipped
 from skdeploy.batch.spark.job import SparkJob
 from skdeploy.batch.spark.reading import open_reading
 from skdeploy.batch.spreading import SpreadOutput
+from skdeploy.config import ModelSettings
 from skdeploy.errors import DigestMismatch, SettingsError, SourceUnreachable
-from skdeploy.settings import Settings
 from skdeploy.source.cache import Cache
 
 # Of a part: ten chunks or more, so that starting its task does not count.
@@ -24,45 +24,40 @@ _PART_CHUNKS = 10
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Score intervals on a cluster; all else is as `batch/score.py` has it. The exit code."""
-    return command.main(
-        argv,
-        environ,
-        program="python batch/spark_score.py",
-        placed=lambda opened: on_cluster(opened, environ),
-    )
+    return command.main(argv, environ, program="python batch/spark_score.py", placed=on_cluster)
 
 
 @contextlib.contextmanager
-def on_cluster(opened: Opened, environ: Mapping[str, str]) -> Iterator[Opened]:
-    """The same job on the cluster that SPARK_MASTER, or else spark-submit, names. Raises SettingsError."""
-    settings, job = Settings.from_env(environ), opened.job
+def on_cluster(opened: Opened) -> Iterator[Opened]:
+    """The same job on the cluster that SKDEPLOY_SPARK_MASTER or spark-submit names. Raises SettingsError."""
+    batch, job = opened.batch, opened.job
     if not isinstance(job.output, SpreadOutput):
         raise SettingsError(
-            "OUTPUT_URL: a cluster writes to a database, or to files that all its machines reach."
+            "SKDEPLOY_OUTPUT_URL: a cluster writes to a database, or to files that all its machines reach."
         )
     shipped = Shipped(
         file=f"model-{job.model.digest[:16]}.bin",
         digest=job.model.digest,
         name=job.model.passport.name,
         engine=job.model.engine.name,
-        trusted=settings.skops_trusted,
+        trusted=batch.skops_trusted,
     )
-    content = _content(settings, job.model.digest)
-    cluster = Cluster(opened.batch.spark_master, f"skdeploy batch {job.name}", shipped, content, job.stop)
+    content = _content(batch, job.model.digest)
+    cluster = Cluster(batch.spark_master, f"skdeploy batch {job.name}", shipped, content, job.stop)
     spread = SparkJob(
         **{field.name: getattr(job, field.name) for field in fields(job)},
         cluster=cluster,
-        reading=open_reading(opened.batch, job.input),
+        reading=open_reading(batch, job.input),
         spread=job.output,
         part_records=_PART_CHUNKS * job.size,
-        proba=opened.batch.proba,
-        strict=settings.strict_categories,
+        proba=batch.proba,
+        strict=batch.strict_categories,
     )
     with contextlib.closing(cluster):
-        yield Opened(job=spread, calendar=opened.calendar, batch=opened.batch)
+        yield Opened(job=spread, calendar=opened.calendar, batch=batch)
 
 
-def _content(settings: Settings, digest: str) -> bytes:
+def _content(settings: ModelSettings, digest: str) -> bytes:
     """The bytes of the model that was loaded. Raises ModelUnavailable if its source has another by now."""
     place = source.Source.from_settings(settings)
     try:

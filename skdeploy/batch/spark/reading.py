@@ -16,7 +16,7 @@ from skdeploy.batch.databases.postgres_input import PostgresInput
 from skdeploy.batch.databases.splitting import key_ranges, records_text
 from skdeploy.batch.files.input import ParquetInput
 from skdeploy.batch.intervals import Interval
-from skdeploy.batch.settings import BatchSettings
+from skdeploy.config import BatchSettings
 from skdeploy.errors import InputError, SettingsError
 
 _DRIVER = "org.postgresql.Driver"
@@ -43,7 +43,7 @@ def open_reading(batch: BatchSettings, records: Input) -> Reading:
     if isinstance(records, ParquetInput):
         return ParquetReading(records, batch.time_column, batch.input_url)
     raise SettingsError(
-        "INPUT_URL: a cluster reads PostgreSQL, or Parquet files that all its machines reach. "
+        "SKDEPLOY_INPUT_URL: a cluster reads PostgreSQL, or Parquet files that all its machines reach. "
         "Use batch.score for other databases."
     )
 
@@ -78,7 +78,8 @@ class ParquetReading(Reading):
         if records.mixed:
             name, kinds = next(iter(records.mixed.items()))
             raise InputError(
-                f"INPUT_URL: the files do not agree on the column {name!r} ({kinds}): a cluster reads files "
+                f"SKDEPLOY_INPUT_URL: the files do not agree on the column {name!r} ({kinds}): a cluster "
+                "reads files "
                 "of one schema."
             )
         self.types = records.types
@@ -111,7 +112,7 @@ def jdbc(url: sa.URL) -> tuple[str, dict[str, str]]:
     """SQLAlchemy's URL as JDBC has it: an address without credentials, and properties with them."""
     if not url.host:
         raise SettingsError(
-            "INPUT_URL names no host: executors on other machines cannot use a socket of this one."
+            "SKDEPLOY_INPUT_URL names no host: executors on other machines cannot use a socket of this one."
         )
     options = {name: str(value) for name, value in url.query.items()}
     properties = {
@@ -138,7 +139,7 @@ def bounds(kind: str, interval: Interval, wall: bool) -> tuple[str, str]:
     expected = "timestamp_ntz" if wall else "timestamp"
     if kind != expected:
         raise InputError(
-            f"TIME_COLUMN: Spark reads it as {kind}, and not as {expected}: write the files anew."
+            f"SKDEPLOY_TIME_COLUMN: Spark reads it as {kind}, and not as {expected}: write the files anew."
         )
     name = expected.upper()
     return f"{name} '{start.isoformat()}'", f"{name} '{end.isoformat()}'"

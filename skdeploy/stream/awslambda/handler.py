@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from skdeploy import source
+from skdeploy.config import LambdaSettings
 from skdeploy.errors import PredictionFailed, StreamError
-from skdeploy.settings import Settings
 from skdeploy.stream.awslambda.invocation import events_of, failures
 from skdeploy.stream.events import Event
 from skdeploy.stream.kinesis.client import connect
 from skdeploy.stream.kinesis.sending import Sender
-from skdeploy.stream.kinesis.settings import KinesisSettings
 from skdeploy.stream.opening import processor_of
 from skdeploy.stream.process import Processed, Processor
-from skdeploy.stream.settings import StreamSettings
 
 _log = logging.getLogger(__name__)
 # Of an invocation's time, seconds that are kept for the answer: what was killed reports nothing.
@@ -68,12 +66,11 @@ class Handler:
 
 def open_handler(environ: Mapping[str, str]) -> Handler:
     """The model is loaded and proved here, once per container. Raises SettingsError or ModelUnavailable."""
-    kinesis = KinesisSettings.from_env(environ)
-    settings = Settings.from_env(environ)
+    settings = LambdaSettings.from_env(environ)
     model = source.load_from_settings(settings)
-    processor = processor_of(model, settings, StreamSettings.from_env(environ))
-    sender = Sender(connect("kinesis"), processor, kinesis.output_stream, kinesis.dead_letter_stream)
-    return Handler(processor, sender, report=kinesis.report_failures)
+    processor = processor_of(model, settings)
+    sender = Sender(connect("kinesis"), processor, settings.output_stream, settings.dead_letter_stream)
+    return Handler(processor, sender, report=settings.report_failures)
 
 
 def _events(processed: Processed) -> list[Event]:

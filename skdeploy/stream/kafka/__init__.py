@@ -1,6 +1,6 @@
 """Kafka: events from topics, predictions and dead letters to topics.
 
-properties.py   what librdkafka is told: what our promises need, and KAFKA_CONFIG
+properties.py   what librdkafka is told: what our promises need, and SKDEPLOY_KAFKA_CONFIG
 clients.py      a consumer and a producer, opened
 brokers.py      whether the brokers can be reached
 messages.py     Kafka's messages -> events; predictions and dead letters -> messages

@@ -35,7 +35,7 @@ _DECODE = msgspec.json.Decoder(_Statistics).decode
 
 
 class Quiet:
-    """Takes librdkafka's log lines; they are seen with LOG_LEVEL=debug."""
+    """Takes librdkafka's log lines; they are seen with SKDEPLOY_LOG_LEVEL=debug."""
 
     def log(self, _level: int, message: str, *args: object) -> None:
         """A line of librdkafka's."""

@@ -33,5 +33,5 @@ def _opened(kind: Any, properties: Properties, brokers: Brokers | None, name: st
         match = re.search(r'property: ?"([^"]+)"|property "([^"]+)"', str(error))
         which = f"the property {match[1] or match[2]}" if match else "a property"
         raise SettingsError(
-            f"KAFKA_CONFIG: librdkafka's {name} does not take {which}: see its CONFIGURATION.md."
+            f"SKDEPLOY_KAFKA_CONFIG: librdkafka's {name} does not take {which}: see its CONFIGURATION.md."
         ) from None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from skdeploy import command_line, source
+from skdeploy.config import KafkaSettings
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.stream.kafka import properties
 from skdeploy.stream.kafka.brokers import Brokers
 from skdeploy.stream.kafka.clients import open_consumer, open_producer
@@ -26,7 +26,6 @@ from skdeploy.stream.kafka.transactions import ExactlyOnce
 from skdeploy.stream.opening import MEANINGS as SHARED_MEANINGS
 from skdeploy.stream.opening import processor_of, run_consumer
 from skdeploy.stream.pages import pages
-from skdeploy.stream.settings import StreamSettings
 from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
@@ -37,11 +36,11 @@ MEANINGS = {
     **SHARED_MEANINGS,
 }
 _FLAGS = {
-    "topics": "TOPICS",
-    "output": "OUTPUT_TOPIC",
-    "dead_letters": "DEAD_LETTER_TOPIC",
-    "group": "GROUP",
-    "bootstrap": "KAFKA_BOOTSTRAP",
+    "topics": "SKDEPLOY_TOPICS",
+    "output": "SKDEPLOY_OUTPUT_TOPIC",
+    "dead_letters": "SKDEPLOY_DEAD_LETTER_TOPIC",
+    "group": "SKDEPLOY_GROUP",
+    "bootstrap": "SKDEPLOY_KAFKA_BOOTSTRAP",
 }
 
 
@@ -50,23 +49,19 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     options = vars(_parser().parse_args(argv))
     given = {variable: options[flag] for flag, variable in _FLAGS.items() if options[flag]}
     if options["exactly_once"]:
-        given["EXACTLY_ONCE"] = "1"
+        given["SKDEPLOY_EXACTLY_ONCE"] = "1"
 
-    def prepare() -> tuple[Settings, Callable[[Stop], None]]:
-        settings, stream = _settings({**environ, **given})
-        return settings, partial(consume, settings, stream)
-
-    return run_consumer(prepare)
+    return run_consumer(lambda: _settings({**environ, **given}), consume)
 
 
-def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
+def consume(stream: KafkaSettings, stop: Stop) -> None:
     """Load the model, and consume until `stop` is set.
 
     Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
     """
     given = properties.read_properties(stream.kafka_config)
     # The poller is forked from this process.
-    model = source.load_from_settings(settings, isolated=bool(settings.watch_seconds))
+    model = source.load_from_settings(stream, isolated=bool(stream.watch_seconds))
     for note in model.notes:
         _log.warning("%s: %s", model.passport.name, note)
     # The libraries' many objects live for ever: else collections walk them while events wait.
@@ -74,10 +69,10 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
     gc.freeze()
     # A poll makes tens of thousands of tuples, none of them in a cycle.
     gc.set_threshold(200_000, 20, 100)
-    metrics = Metrics(settings.drift_window)
-    slot = Slot(partial(processor_of, settings=settings, stream=stream), model, metrics.serves)
-    with watched(settings, model) as state:
-        follow(slot, settings, model, state)
+    metrics = Metrics(stream.drift_window)
+    slot = Slot(partial(processor_of, settings=stream), model, metrics.serves)
+    with watched(stream, model) as state:
+        follow(slot, stream, model, state)
         brokers = Brokers()
         reader = _reader(stream, given, brokers, metrics, stop)
 
@@ -88,7 +83,7 @@ def consume(settings: Settings, stream: StreamSettings, stop: Stop) -> None:
                 return "no broker can be reached"
             return None if reader.joined else "not in the group yet"
 
-        with pages(settings.bind_address, stream.metrics_port, metrics.registry, not_ready):
+        with pages(stream.bind_address, stream.metrics_port, metrics.registry, not_ready):
             opened = _Opened(reader, brokers, metrics, stop, slot)
             _run(opened, stream, given, model)
 
@@ -102,7 +97,7 @@ class _Opened:
     slot: Slot
 
 
-def _run(opened: _Opened, stream: StreamSettings, given: Mapping[str, str], model: Model) -> None:
+def _run(opened: _Opened, stream: KafkaSettings, given: Mapping[str, str], model: Model) -> None:
     reader, brokers, stop = opened.reader, opened.brokers, opened.stop
     producer = open_producer(properties.producer_properties(stream, given), brokers)
     limit = properties.largest_message(given)
@@ -140,24 +135,24 @@ def _run(opened: _Opened, stream: StreamSettings, given: Mapping[str, str], mode
 
 
 def _reader(
-    stream: StreamSettings, given: Mapping[str, str], brokers: Brokers, metrics: Metrics, stop: Stop
+    stream: KafkaSettings, given: Mapping[str, str], brokers: Brokers, metrics: Metrics, stop: Stop
 ) -> Reader:
     consumer = open_consumer(properties.consumer_properties(stream, given), brokers)
     return Reader(consumer, brokers, stop, most=stream.max_poll_records, on_rebalance=metrics.rebalanced)
 
 
-def _settings(environ: Mapping[str, str]) -> tuple[Settings, StreamSettings]:
-    settings, stream = Settings.from_env(environ), StreamSettings.from_env(environ)
+def _settings(environ: Mapping[str, str]) -> KafkaSettings:
+    stream = KafkaSettings.from_env(environ)
     for value, flag, variable in (
-        (stream.topics, "--topics", "TOPICS"),
-        (stream.output_topic, "--output", "OUTPUT_TOPIC"),
-        (stream.group, "--group", "GROUP"),
+        (stream.topics, "--topics", "SKDEPLOY_TOPICS"),
+        (stream.output_topic, "--output", "SKDEPLOY_OUTPUT_TOPIC"),
+        (stream.group, "--group", "SKDEPLOY_GROUP"),
     ):
         if not value:
             raise SettingsError(f"{variable} is empty: set it, or say {flag}.")
     if stream.output_topic in stream.topics:
         raise SettingsError(f"{stream.output_topic} is read and written: predictions would be scored again.")
-    return settings, stream
+    return stream
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,12 +162,12 @@ def _parser() -> argparse.ArgumentParser:
         "streaming/README.md lists them; a flag comes before its variable.",
         MEANINGS,
     )
-    parser.add_argument("--topics", metavar="A,B", help="topics of events (TOPICS)")
-    parser.add_argument("--output", metavar="TOPIC", help="the topic of predictions (OUTPUT_TOPIC)")
+    parser.add_argument("--topics", metavar="A,B", help="topics of events (SKDEPLOY_TOPICS)")
+    parser.add_argument("--output", metavar="TOPIC", help="the topic of predictions (SKDEPLOY_OUTPUT_TOPIC)")
     parser.add_argument(
-        "--dead-letters", metavar="TOPIC", help="the topic of dead letters (DEAD_LETTER_TOPIC)"
+        "--dead-letters", metavar="TOPIC", help="the topic of dead letters (SKDEPLOY_DEAD_LETTER_TOPIC)"
     )
-    parser.add_argument("--group", help="the consumer group (GROUP)")
-    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="brokers (KAFKA_BOOTSTRAP)")
-    parser.add_argument("--exactly-once", action="store_true", help="transactions (EXACTLY_ONCE=1)")
+    parser.add_argument("--group", help="the consumer group (SKDEPLOY_GROUP)")
+    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="brokers (SKDEPLOY_KAFKA_BOOTSTRAP)")
+    parser.add_argument("--exactly-once", action="store_true", help="transactions (SKDEPLOY_EXACTLY_ONCE=1)")
     return parser

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from skdeploy.config import ModelSettings
 from skdeploy.model import Model
 from skdeploy.reload import ModelSwap, PublishedState, SourcePoller, process
-from skdeploy.settings import Settings
 from skdeploy.source import Source
 from skdeploy.stream.process import Processor
 
@@ -49,8 +49,8 @@ class Slot:
 
 
 @contextmanager
-def watched(settings: Settings, model: Model) -> Iterator[PublishedState | None]:
-    """A source poller while the block runs, and where it publishes; None without WATCH_SECONDS.
+def watched(settings: ModelSettings, model: Model) -> Iterator[PublishedState | None]:
+    """A source poller while the block runs, and where it publishes; None without SKDEPLOY_WATCH_SECONDS.
 
     It is forked: no thread may run yet.
     """
@@ -77,7 +77,7 @@ def watched(settings: Settings, model: Model) -> Iterator[PublishedState | None]
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def follow(slot: Slot, settings: Settings, model: Model, state: PublishedState | None) -> None:
+def follow(slot: Slot, settings: ModelSettings, model: Model, state: PublishedState | None) -> None:
     """Let the slot have what is published in `state`."""
     if state is not None:
         slot.model_swap = ModelSwap(

@@ -1,4 +1,4 @@
-"""What librdkafka is told: what our promises need, and what KAFKA_CONFIG adds to it."""
+"""What librdkafka is told: what our promises need, and what SKDEPLOY_KAFKA_CONFIG adds to it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skdeploy.config import KafkaSettings
 from skdeploy.errors import SettingsError
-from skdeploy.stream.settings import StreamSettings
 
 Properties = dict[str, Any]
 
@@ -21,7 +21,7 @@ _TRANSACTION_MS = 10_000
 _PROMISES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "enable.auto.commit": (("false",), "offsets are committed when predictions are acknowledged"),
     "enable.auto.offset.store": ((), "offsets are committed when predictions are acknowledged"),
-    "auto.commit.interval.ms": ((), "COMMIT_SECONDS says when offsets are committed"),
+    "auto.commit.interval.ms": ((), "SKDEPLOY_COMMIT_SECONDS says when offsets are committed"),
     "enable.idempotence": (("true",), "without it a prediction could be written twice, or out of order"),
     "acks": (("all", "-1"), "a prediction counts when all replicas have it"),
     "request.required.acks": (("all", "-1"), "a prediction counts when all replicas have it"),
@@ -29,15 +29,15 @@ _PROMISES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "partition.assignment.strategy": (("cooperative-sticky",), "a rebalance stops only what moves"),
     "group.protocol": (("classic",), "a rebalance stops only what moves"),
     "delivery.report.only.error": ((), "the consumer looks at every failed delivery"),
-    "group.id": ((), "set GROUP, or say --group"),
-    "transactional.id": ((), "set INSTANCE"),
-    "bootstrap.servers": ((), "set KAFKA_BOOTSTRAP, or say --bootstrap"),
-    "metadata.broker.list": ((), "set KAFKA_BOOTSTRAP, or say --bootstrap"),
+    "group.id": ((), "set SKDEPLOY_GROUP, or say --group"),
+    "transactional.id": ((), "set SKDEPLOY_INSTANCE"),
+    "bootstrap.servers": ((), "set SKDEPLOY_KAFKA_BOOTSTRAP, or say --bootstrap"),
+    "metadata.broker.list": ((), "set SKDEPLOY_KAFKA_BOOTSTRAP, or say --bootstrap"),
 }
 
 
 def read_properties(path: str) -> dict[str, str]:
-    """The properties of the file KAFKA_CONFIG, a line `name=value` each; `#` begins a comment.
+    """The properties of the file SKDEPLOY_KAFKA_CONFIG, a line `name=value` each; `#` begins a comment.
 
     Raises SettingsError; a value, which may be a password, is in no message.
     """
@@ -47,7 +47,7 @@ def read_properties(path: str) -> dict[str, str]:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise SettingsError(f"KAFKA_CONFIG={path!r} cannot be read: {reason}.") from None
+        raise SettingsError(f"SKDEPLOY_KAFKA_CONFIG={path!r} cannot be read: {reason}.") from None
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -55,7 +55,7 @@ def read_properties(path: str) -> dict[str, str]:
         name, equals, value = line.partition("=")
         name = name.strip()
         if not equals or not re.fullmatch(r"[A-Za-z0-9._]+", name):
-            raise SettingsError(f"KAFKA_CONFIG={path!r}: line {number} is not name=value.")
+            raise SettingsError(f"SKDEPLOY_KAFKA_CONFIG={path!r}: line {number} is not name=value.")
         found[name] = value.strip()
     _require_promises(path, found)
     return found
@@ -64,15 +64,15 @@ def read_properties(path: str) -> dict[str, str]:
 def _require_promises(path: str, found: Mapping[str, str]) -> None:
     for name, (kept_by, why) in _PROMISES.items():
         if name in found and found[name].lower() not in kept_by:
-            raise SettingsError(f"KAFKA_CONFIG={path!r}: remove {name}: {why}.")
+            raise SettingsError(f"SKDEPLOY_KAFKA_CONFIG={path!r}: remove {name}: {why}.")
 
 
-def instance(settings: StreamSettings) -> str:
+def instance(settings: KafkaSettings) -> str:
     """The name that this consumer has in its group, and nobody else."""
     return settings.instance or socket.gethostname()
 
 
-def consumer_properties(settings: StreamSettings, given: Mapping[str, str]) -> Properties:
+def consumer_properties(settings: KafkaSettings, given: Mapping[str, str]) -> Properties:
     """Those of the consumer."""
     ours: Properties = {
         **_both(settings),
@@ -93,7 +93,7 @@ def consumer_properties(settings: StreamSettings, given: Mapping[str, str]) -> P
     return {**ours, **given}
 
 
-def producer_properties(settings: StreamSettings, given: Mapping[str, str]) -> Properties:
+def producer_properties(settings: KafkaSettings, given: Mapping[str, str]) -> Properties:
     """Those of the producer; with a transactional.id if it is to be exactly once."""
     ours: Properties = {
         **_both(settings),
@@ -122,7 +122,7 @@ def largest_message(given: Mapping[str, str]) -> int:
     return int(value) if value.isdigit() else _MESSAGE_BYTES
 
 
-def _both(settings: StreamSettings) -> Properties:
+def _both(settings: KafkaSettings) -> Properties:
     return {
         "bootstrap.servers": settings.kafka_bootstrap,
         "client.id": f"skdeploy-{settings.group}",
@@ -133,5 +133,5 @@ def _both(settings: StreamSettings) -> Properties:
     }
 
 
-def _kilobytes(settings: StreamSettings, most: int) -> int:
+def _kilobytes(settings: KafkaSettings, most: int) -> int:
     return min(most, max(1, settings.max_memory // 1024))

@@ -14,12 +14,12 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from skdeploy import command_line
+from skdeploy.config import ReplaySettings
 from skdeploy.errors import SettingsError, StreamError
 from skdeploy.stream.kafka.clients import open_consumer, open_producer
 from skdeploy.stream.kafka.properties import read_properties
 from skdeploy.stream.kafka.putting_back import Destination, Lines, Topics
 from skdeploy.stream.kafka.replay import REASONS, Replay, Tally, put_back_lines
-from skdeploy.stream.settings import StreamSettings
 from skdeploy.stream.stopping import Stop, told_to_stop
 
 _log = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     destination: Destination | None = None
     code = 0
     try:
-        stream = StreamSettings.from_env(
-            {**environ, **({"KAFKA_BOOTSTRAP": options.bootstrap} if options.bootstrap else {})}
+        stream = ReplaySettings.from_env(
+            {**environ, **({"SKDEPLOY_KAFKA_BOOTSTRAP": options.bootstrap} if options.bootstrap else {})}
         )
         client = {**read_properties(stream.kafka_config), "bootstrap.servers": stream.kafka_bootstrap}
         topic = "" if options.corrected else _topic(options, stream)
@@ -115,10 +115,12 @@ def _destination(options: argparse.Namespace, client: Mapping[str, Any]) -> Dest
     return Topics(open_producer({**client, **own}), options.to)
 
 
-def _topic(options: argparse.Namespace, stream: StreamSettings) -> str:
+def _topic(options: argparse.Namespace, stream: ReplaySettings) -> str:
     if topic := options.dead_letters or stream.dead_letters:
         return str(topic)
-    raise SettingsError("DEAD_LETTER_TOPIC is empty: set it or OUTPUT_TOPIC, or say --dead-letters.")
+    raise SettingsError(
+        "SKDEPLOY_DEAD_LETTER_TOPIC is empty: set it or SKDEPLOY_OUTPUT_TOPIC, or say --dead-letters."
+    )
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
@@ -146,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="count them by reason, and do nothing")
     add("--reason", action="append", default=[], choices=REASONS, help="these alone; may be said again")
     add("--to", default="", metavar="TOPIC", help="to this topic, not to those that they came from")
-    add("--dead-letters", metavar="TOPIC", help="where they are (DEAD_LETTER_TOPIC)")
+    add("--dead-letters", metavar="TOPIC", help="where they are (SKDEPLOY_DEAD_LETTER_TOPIC)")
     add("--group", help="the group that keeps how far this is (the topic's name and .replay)")
-    add("--bootstrap", metavar="HOST:PORT", help="brokers (KAFKA_BOOTSTRAP)")
+    add("--bootstrap", metavar="HOST:PORT", help="brokers (SKDEPLOY_KAFKA_BOOTSTRAP)")
     return parser

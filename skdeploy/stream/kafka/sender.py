@@ -199,7 +199,7 @@ def _explained(error: KafkaError, topic: str) -> str:
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
         return (
             f"A message is larger than {topic} allows: raise its max.message.bytes, or lower "
-            "message.max.bytes in KAFKA_CONFIG"
+            "message.max.bytes in SKDEPLOY_KAFKA_CONFIG"
         )
     if error.code() == KafkaError.INVALID_TIMESTAMP:
         return (

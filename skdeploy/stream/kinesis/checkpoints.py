@@ -132,7 +132,7 @@ class Checkpoints:
                 if "ConditionalCheckFailed" in reasons:
                     raise StreamError(
                         f"Another consumer has taken over the stream {self._stream}: "
-                        f"this one was silent for LEASE_SECONDS ({self._seconds:g}) or longer."
+                        f"this one was silent for SKDEPLOY_LEASE_SECONDS ({self._seconds:g}) or longer."
                     ) from error
                 if _MET not in reasons and "ThrottlingError" not in reasons:
                     raise

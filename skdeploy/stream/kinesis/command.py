@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from skdeploy import command_line, source
+from skdeploy.config import KinesisConsumerSettings
 from skdeploy.model import Model
-from skdeploy.settings import Settings
 from skdeploy.stream.kinesis.checkpoints import Checkpoints
 from skdeploy.stream.kinesis.client import connect
 from skdeploy.stream.kinesis.consumption import Consumption
 from skdeploy.stream.kinesis.metrics import Metrics
 from skdeploy.stream.kinesis.sending import Sender
-from skdeploy.stream.kinesis.settings import ConsumerSettings
 from skdeploy.stream.opening import MEANINGS as SHARED_MEANINGS
 from skdeploy.stream.opening import processor_of, run_consumer
 from skdeploy.stream.pages import pages
-from skdeploy.stream.settings import StreamSettings
 from skdeploy.stream.stopping import Stop
 
 _log = logging.getLogger(__name__)
@@ -30,10 +27,10 @@ MEANINGS = {
     **SHARED_MEANINGS,
 }
 _FLAGS = {
-    "stream": ("INPUT_STREAM", "the stream of events"),
-    "output": ("OUTPUT_STREAM", "the stream of predictions"),
-    "dead_letters": ("DEAD_LETTER_STREAM", "the stream of dead letters"),
-    "table": ("CHECKPOINT_TABLE", "the DynamoDB table of checkpoints, made if it is missing"),
+    "stream": ("SKDEPLOY_INPUT_STREAM", "the stream of events"),
+    "output": ("SKDEPLOY_OUTPUT_STREAM", "the stream of predictions"),
+    "dead_letters": ("SKDEPLOY_DEAD_LETTER_STREAM", "the stream of dead letters"),
+    "table": ("SKDEPLOY_CHECKPOINT_TABLE", "the DynamoDB table of checkpoints, made if it is missing"),
 }
 
 
@@ -42,24 +39,19 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     options = vars(_parser().parse_args(argv))
     given = {variable: options[flag] for flag, (variable, _) in _FLAGS.items() if options[flag]}
     if options["start"]:
-        given["START"] = options["start"]
+        given["SKDEPLOY_START"] = options["start"]
 
-    def prepare() -> tuple[Settings, Callable[[Stop], None]]:
-        whole = {**environ, **given}
-        settings, consumer = Settings.from_env(whole), ConsumerSettings.from_env(whole)
-        return settings, partial(consume, settings, StreamSettings.from_env(whole), consumer)
-
-    return run_consumer(prepare)
+    return run_consumer(lambda: KinesisConsumerSettings.from_env({**environ, **given}), consume)
 
 
-def consume(settings: Settings, events: StreamSettings, consumer: ConsumerSettings, stop: Stop) -> None:
+def consume(consumer: KinesisConsumerSettings, stop: Stop) -> None:
     """Load the model, wait for the lease, and consume until `stop` is set.
 
     Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
     """
-    model = source.load_from_settings(settings)
-    processor = processor_of(model, settings, events)
-    metrics = Metrics(settings.drift_window)
+    model = source.load_from_settings(consumer)
+    processor = processor_of(model, consumer)
+    metrics = Metrics(consumer.drift_window)
     metrics.serves(model)
     kinesis = connect("kinesis")
     sender = Sender(kinesis, processor, consumer.output_stream, consumer.dead_letter_stream)
@@ -76,7 +68,7 @@ def consume(settings: Settings, events: StreamSettings, consumer: ConsumerSettin
         # Who waits for another's lease is ready: a rollout would wait for it for ever.
         return "stopping" if stop.is_set() else None
 
-    with pages(settings.bind_address, events.metrics_port, metrics.registry, not_ready):
+    with pages(consumer.bind_address, consumer.metrics_port, metrics.registry, not_ready):
         checkpoints.make_table()
         if checkpoints.acquire():
             metrics.has_lease()
@@ -87,7 +79,7 @@ def consume(settings: Settings, events: StreamSettings, consumer: ConsumerSettin
             checkpoints.release()
 
 
-def _say(model: Model, consumer: ConsumerSettings) -> None:
+def _say(model: Model, consumer: KinesisConsumerSettings) -> None:
     passport = model.passport
     _log.info(
         "%s %s: %s -> %s and %s, checkpoints in %s", passport.name, passport.version, consumer.input_stream,
@@ -108,6 +100,6 @@ def _parser() -> argparse.ArgumentParser:
         "--from",
         dest="start",
         choices=("earliest", "latest"),
-        help="where shards without a checkpoint begin (START)",
+        help="where shards without a checkpoint begin (SKDEPLOY_START)",
     )
     return parser

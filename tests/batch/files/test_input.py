@@ -39,7 +39,7 @@ def records(count: int, first: int = 0, **more: Any) -> pa.Table:
 
 def put(place: Place, name: str, table: pa.Table, **options: Any) -> None:
     """Write a table as a file of the place."""
-    storage = open_storage(place(""), "OUTPUT_URL", OutputError)
+    storage = open_storage(place(""), "SKDEPLOY_OUTPUT_URL", OutputError)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, **options)
     storage.replace(name, sink.getvalue().to_pybytes(), None)
@@ -84,15 +84,15 @@ def test_files_are_those_of_the_url(place: Place) -> None:
         ]
     ):
         put(place, name, records(2, first=2 * number))
-    open_storage(place(""), "OUTPUT_URL", OutputError).replace("in/_SUCCESS", b"", None)
-    open_storage(place(""), "OUTPUT_URL", OutputError).replace("in/README.txt", b"no Parquet", None)
+    open_storage(place(""), "SKDEPLOY_OUTPUT_URL", OutputError).replace("in/_SUCCESS", b"", None)
+    open_storage(place(""), "SKDEPLOY_OUTPUT_URL", OutputError).replace("in/README.txt", b"no Parquet", None)
     assert ids(opened(place("in"))) == ids(opened(place("in/"))) == [[0, 1, 2, 3]]
     assert ids(opened(place("in/kind=oak/a.parquet"))) == [[0, 1]]
     assert ids(opened(place("in*/**/[ae].parquet"))) == [[0, 1, 8, 9]]
     (chunk,) = opened(place("in"), columns=("kind",)).chunks(DAY, 10)
     assert chunk.columns["kind"].to_pylist() == ["oak", "oak", "elm", "elm"]
     for nothing in ("empty", "in/*.nothing", "in/kind=o"):
-        with pytest.raises(InputError, match=r"INPUT_URL: there is no (Parquet )?file"):
+        with pytest.raises(InputError, match=r"SKDEPLOY_INPUT_URL: there is no (Parquet )?file"):
             opened(place(nothing))
 
 

@@ -25,7 +25,13 @@ ALL = ("--interval", "daily", "--backfill", "2026-03-01", "2026-03-03")
 
 def job(url: str, output: str, model: Path, **settings: str) -> Database:
     """The command line over files; a database only by its name."""
-    environment = {"INPUT_TABLE": "", "OUTPUT_URL": output, "ENGINE": "sklearn", "JOB": "trees", **settings}
+    environment = {
+        "SKDEPLOY_INPUT_TABLE": "",
+        "SKDEPLOY_OUTPUT_URL": output,
+        "SKDEPLOY_ENGINE": "sklearn",
+        "SKDEPLOY_JOB": "trees",
+        **settings,
+    }
     return Database(url, model, settings=environment)
 
 
@@ -56,9 +62,11 @@ def test_files_are_scored_as_a_database_is(place: Place, regressor_file: Path, t
     rows[4]["kind"] = "palm"
     put(place, "in/a.parquet", table(rows))
     files = job(place("in"), place("out"), regressor_file)
-    database = Database(f"sqlite:///{tmp_path / 'trees.db'}", regressor_file, settings={"ENGINE": "sklearn"})
+    database = Database(
+        f"sqlite:///{tmp_path / 'trees.db'}", regressor_file, settings={"SKDEPLOY_ENGINE": "sklearn"}
+    )
     database.fill(rows)
-    ours, theirs = files.score_here(*ALL), database.score_here(*ALL, JOB="trees")
+    ours, theirs = files.score_here(*ALL), database.score_here(*ALL, SKDEPLOY_JOB="trees")
     assert ours.code == theirs.code == 0, ours.stderr
     for run in (ours, theirs):
         for interval in run.summary["intervals"]:
@@ -94,10 +102,13 @@ def test_settings_that_cannot_be_are_said(folder: Place, tmp_path: Path, regress
     fill(folder)
     for output in ("", folder("in"), folder("in/out/")):
         run = job(folder("in"), output, regressor_file).score_here(*DAY)
-        assert (run.code, "OUTPUT_URL is INPUT_URL or a folder in it" in run.stderr) == (2, True)
-    run = job(folder("in"), folder("out"), regressor_file, INPUT_TABLE="trees").score_here(*DAY)
-    assert (run.code, "unset INPUT_TABLE" in run.stderr) == (2, True)
-    run = job(folder("in"), folder("out"), regressor_file, KEY_COLUMNS="number").score_here(*DAY)
+        assert (run.code, "SKDEPLOY_OUTPUT_URL is SKDEPLOY_INPUT_URL or a folder in it" in run.stderr) == (
+            2,
+            True,
+        )
+    run = job(folder("in"), folder("out"), regressor_file, SKDEPLOY_INPUT_TABLE="trees").score_here(*DAY)
+    assert (run.code, "unset SKDEPLOY_INPUT_TABLE" in run.stderr) == (2, True)
+    run = job(folder("in"), folder("out"), regressor_file, SKDEPLOY_KEY_COLUMNS="number").score_here(*DAY)
     assert (run.code, "has no column 'number'; it has id, at, size" in run.stderr) == (4, True)
     assert not (tmp_path / "out").exists()
 
@@ -110,7 +121,7 @@ def test_files_go_into_a_database_and_back(folder: Place, tmp_path: Path, regres
     scored = dict(database.rows("SELECT id, prediction FROM predictions"))
     assert len(scored) == 90
     database.fill(records(90))
-    run = job(database.url, folder("out"), regressor_file, INPUT_TABLE="trees").score_here(*ALL)
+    run = job(database.url, folder("out"), regressor_file, SKDEPLOY_INPUT_TABLE="trees").score_here(*ALL)
     assert run.code == 0, run.stderr
     assert predictions(folder("out")) == scored
 
@@ -122,7 +133,7 @@ def test_a_job_that_is_killed_leaves_what_an_undisturbed_one_leaves(
     """At random moments of a reprocess: manifests speak of whole days always; in the end all is equal."""
     rows = records(6_000)
     put(place, "in/a.parquet", table(rows), row_group_size=5000)
-    environment = {"CHUNK_RECORDS": "100", "PART_RECORDS": "500"}
+    environment = {"SKDEPLOY_CHUNK_RECORDS": "100", "SKDEPLOY_PART_RECORDS": "500"}
     undisturbed = job(place("in"), place("undisturbed"), regressor_file, **environment)
     killed = job(place("in"), place("killed"), regressor_file, **environment)
     for one in (undisturbed, killed):

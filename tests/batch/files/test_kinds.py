@@ -141,7 +141,7 @@ def test_other_types_come_out_too(tmp_path: Path) -> None:
         assert chunk.columns[name].to_pylist() == column.to_pylist()
     for name in set(columns) - {"wide"}:
         assert not sorts(columns[name].type)
-        with pytest.raises(InputError, match=f"KEY_COLUMNS: '{name}' is .*, which is no key"):
+        with pytest.raises(InputError, match=f"SKDEPLOY_KEY_COLUMNS: '{name}' is .*, which is no key"):
             input_of(path, keys=(name,))
 
 
@@ -193,5 +193,5 @@ def test_what_is_no_event_time_is_said(value: Any, tmp_path: Path) -> None:
     """Texts and numbers are not guessed at."""
     path = tmp_path / "records.parquet"
     pq.write_table(pa.table({"k": [1], "at": [value]}), path)
-    with pytest.raises(InputError, match=r"TIME_COLUMN: 'at' is .* in the files, no date-time"):
+    with pytest.raises(InputError, match=r"SKDEPLOY_TIME_COLUMN: 'at' is .* in the files, no date-time"):
         input_of(path)

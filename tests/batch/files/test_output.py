@@ -176,7 +176,7 @@ def test_the_same_name_for_another_interval_is_refused(tmp_path: Path) -> None:
     write(output, task(), scored(0, 3))
     tokyo = Calendar("daily", ZoneInfo("Asia/Tokyo"), wall=False).containing(DAY.start)
     assert tokyo.label == DAY.label
-    with pytest.raises(OutputError, match="in another time zone: set EVENT_TZ"):
+    with pytest.raises(OutputError, match="in another time zone: set SKDEPLOY_EVENT_TZ"):
         write(output, task(tokyo), scored(0, 3))
 
 
@@ -193,7 +193,7 @@ def test_other_columns_are_refused(place: Place) -> None:
         other.prepare({"job": pa.string()}, PREDICTED)
     other.prepare({"id": pa.dictionary(pa.int8(), pa.int64())}, PREDICTED)
     ParquetOutput(place("new"), table="p").prepare({"id": pa.string()}, PREDICTED, make=False)
-    assert list(open_storage(place("new"), "OUTPUT_URL", OutputError).files("")) == []
+    assert list(open_storage(place("new"), "SKDEPLOY_OUTPUT_URL", OutputError).files("")) == []
 
 
 def test_what_is_no_manifest_is_said(tmp_path: Path) -> None:

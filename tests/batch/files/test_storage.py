@@ -17,7 +17,7 @@ from tests.stores import closed_server, refusing_server
 
 
 def opened(place: Place) -> Storage:
-    return open_storage(place("there"), "OUTPUT_URL", OutputError)
+    return open_storage(place("there"), "SKDEPLOY_OUTPUT_URL", OutputError)
 
 
 def temporary(folder: Path, content: bytes) -> Path:
@@ -96,7 +96,7 @@ def test_of_many_that_replace_at_once_one_does(place: Place) -> None:
 
 def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
     """A second run is told at once; after the first it gets through."""
-    first, second = (open_storage(f"file://{tmp_path}", "OUTPUT_URL", OutputError) for _ in range(2))
+    first, second = (open_storage(f"file://{tmp_path}", "SKDEPLOY_OUTPUT_URL", OutputError) for _ in range(2))
     with first.held("a/_lock"):
         with pytest.raises(IntervalHeld, match="Another run is writing"), second.held("a/_lock"):
             pass
@@ -109,8 +109,10 @@ def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
     """The variable, the folder, and what the system says."""
     (tmp_path / "file").write_text("")
-    storage = open_storage(str(tmp_path / "file" / "folder"), "OUTPUT_URL", OutputError)
-    with pytest.raises(OutputError, match=r"OUTPUT_URL: .*folder cannot be written: Not a directory"):
+    storage = open_storage(str(tmp_path / "file" / "folder"), "SKDEPLOY_OUTPUT_URL", OutputError)
+    with pytest.raises(
+        OutputError, match=r"SKDEPLOY_OUTPUT_URL: .*folder cannot be written: Not a directory"
+    ):
         storage.replace("m.json", b"", None)
     with pytest.raises(OutputError, match="Not a directory"), storage.held("_lock"):
         pass
@@ -123,32 +125,32 @@ def test_what_names_files() -> None:
     )
     assert not any(map(is_files, ("sqlite:///file", "postgresql+psycopg://u:p@h/d", "duckdb:///x")))
     with pytest.raises(SettingsError, match="names no bucket"):
-        open_storage("s3://", "OUTPUT_URL", OutputError)
+        open_storage("s3://", "SKDEPLOY_OUTPUT_URL", OutputError)
     with pytest.raises(SettingsError, match="has the scheme gs://"):
-        open_storage("gs://bucket", "OUTPUT_URL", OutputError)
+        open_storage("gs://bucket", "SKDEPLOY_OUTPUT_URL", OutputError)
 
 
 @pytest.mark.heavy
 def test_what_is_wrong_with_s3_is_said(s3: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """No bucket, wrong credentials, nobody there, another server: each names the variable and the place."""
-    with pytest.raises(InputError, match=r"INPUT_URL: s3://nowhere/: S3 at .* said NoSuchBucket"):
-        list(open_storage("s3://nowhere", "INPUT_URL", InputError).files(""))
+    with pytest.raises(InputError, match=r"SKDEPLOY_INPUT_URL: s3://nowhere/: S3 at .* said NoSuchBucket"):
+        list(open_storage("s3://nowhere", "SKDEPLOY_INPUT_URL", InputError).files(""))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     with pytest.raises(OutputError, match=r"SignatureDoesNotMatch.* Correct AWS_ACCESS_KEY_ID") as caught:
-        open_storage("s3://mlflow", "OUTPUT_URL", OutputError).replace("x", b"", None)
+        open_storage("s3://mlflow", "SKDEPLOY_OUTPUT_URL", OutputError).replace("x", b"", None)
     assert "wrong-secret" not in str(caught.value)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with refusing_server() as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         with pytest.raises(OutputError, match="did not answer, or broke off"):
-            open_storage("s3://mlflow", "OUTPUT_URL", OutputError).read("x")
+            open_storage("s3://mlflow", "SKDEPLOY_OUTPUT_URL", OutputError).read("x")
     with closed_server(403) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         with pytest.raises(OutputError, match="said 403"):
-            open_storage("s3://mlflow", "OUTPUT_URL", OutputError).read("x")
+            open_storage("s3://mlflow", "SKDEPLOY_OUTPUT_URL", OutputError).read("x")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "no url")
     with pytest.raises(OutputError, match="not configured right"):
-        open_storage("s3://mlflow", "OUTPUT_URL", OutputError)
+        open_storage("s3://mlflow", "SKDEPLOY_OUTPUT_URL", OutputError)
 
 
 class Forgetful(S3Storage):
@@ -163,7 +165,7 @@ class Forgetful(S3Storage):
 @pytest.mark.heavy
 def test_a_store_without_conditions_is_refused(s3: object) -> None:
     """Two runs could write one interval there: it says so before anything is written."""
-    storage = Forgetful("mlflow", "forgetful", "OUTPUT_URL", OutputError)
+    storage = Forgetful("mlflow", "forgetful", "SKDEPLOY_OUTPUT_URL", OutputError)
     storage.replace("_columns.json", b"{}", None)
     with pytest.raises(OutputError, match="does not honour conditional writes"):
         storage.require_conditions("_columns.json", b"{}")

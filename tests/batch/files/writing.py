@@ -54,7 +54,7 @@ class Seen:
     """What is in a place, for who follows the manifests."""
 
     def __init__(self, url: str) -> None:
-        self.storage: Storage = open_storage(url, "OUTPUT_URL", OutputError)
+        self.storage: Storage = open_storage(url, "SKDEPLOY_OUTPUT_URL", OutputError)
         # pyarrow's file systems know nothing of the place's beginning.
         self._root = url.removeprefix("s3://").rstrip("/")
 
