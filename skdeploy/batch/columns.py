@@ -17,9 +17,18 @@ import pyarrow as pa
 from skdeploy.batch.chunks import Chunk
 from skdeploy.batch.plain import is_numeric, plain, plain_at, whole
 from skdeploy.errors import Rejection
-from skdeploy.schema import Checked, Coded, Column, RecordReader, Table, as_list
-from skdeploy.schema.cells import Check, Unfit, compile_check
-from skdeploy.schema.column import EXACT_FLOAT
+from skdeploy.schema import (
+    EXACT_FLOAT,
+    Check,
+    Checked,
+    Coded,
+    Column,
+    RecordReader,
+    Table,
+    Unfit,
+    as_list,
+    compile_check,
+)
 
 # Bad cells that are listed of a chunk; of each further bad record it is only the first.
 _MOST_LISTED = 10_000

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from skdeploy.batch.chunks import Chunk, Key
 from skdeploy.batch.plain import plain, plain_at, whole
 from skdeploy.errors import Rejection
-from skdeploy.schema.cells import describe
+from skdeploy.schema import describe
 
 
 class Keys:

@@ -56,8 +56,7 @@ def _of_column(column: Column, cells: list[Any]) -> Bins:
         listed or column.type == "bool" or (column.type == "int" and _are_few(cells))
     ):
         return _by_value(column.name, cells, known)
-    kinds: dict[str, _Numeric] = {"datetime": "moments", "str": "lengths"}
-    return _by_range(column.name, cells, kinds.get(column.type, "ranges"))
+    return _by_range(column.name, cells, column.kind.bins)
 
 
 def _of_output(name: str, cells: list[Any], classes: Sequence[Any] | None) -> Bins:

@@ -55,9 +55,4 @@ def _cell(column: Column, chance: random.Random) -> Any:
         return None
     if column.categories:
         return chance.choice(column.categories)
-    if column.type == "bool":
-        return chance.random() < 0.5
-    if column.type in ("int", "float") and column.minimum is not None:
-        draw = chance.randint if column.type == "int" else chance.uniform
-        return draw(column.minimum, column.maximum)
-    return column.example
+    return column.kind.draw(chance)

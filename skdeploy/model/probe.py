@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,10 +13,7 @@ from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import SaveError
 from skdeploy.model.outputs import predicts
 from skdeploy.passport import Output
-from skdeploy.schema import Column, Schema, Table
-from skdeploy.schema.column import Null
-
-UNSEEN = "a category that training never saw"
+from skdeploy.schema import Column, Null, Schema, Table
 
 Distinct = Callable[[str], list[Any]]
 
@@ -135,23 +131,11 @@ def _unseen_value(column: Column) -> Any:
     A number on which the pipeline raises may as well be outside a function's domain: only where an
     encoder learned its values are numbers categories.
     """
-    if column.type == "str":
-        return UNSEEN
-    if column.type == "bool" and column.example is not None:
-        return not column.example
-    if column.type == "datetime" and column.maximum is not None:
-        return _a_day_after(column.maximum)
-    if column.categories and column.type in ("int", "float"):
-        greatest = max(column.categories)
-        return greatest + 1 if greatest < column.bounds[1] else None
-    return None
-
-
-def _a_day_after(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) + timedelta(days=1)
-    except OverflowError:
+    if column.type == "bool":
+        return None if column.example is None else not column.example
+    if column.kind.is_numeric and not column.categories:
         return None
+    return column.kind.unseen(column.categories or ())
 
 
 def _takes(pipeline: Any, schema: Schema, sample: Table, index: int, column: Column, cell: Any) -> bool:

@@ -6,9 +6,7 @@ from typing import Any
 
 from skdeploy.errors import UnreadableModel
 from skdeploy.passport.walk import Reader, dict_categories, first_step, readers_of
-from skdeploy.schema import Column, Schema
-from skdeploy.schema.cells import is_null
-from skdeploy.schema.column import ColumnType
+from skdeploy.schema import Column, Schema, is_null
 
 
 def derive(pipeline: Any) -> tuple[Schema, list[str]]:
@@ -61,7 +59,7 @@ def _read_column(name: str, reader: Reader | None) -> Column:
     )
 
 
-def _type_of(known: list[Any]) -> tuple[ColumnType, str]:
+def _type_of(known: list[Any]) -> tuple[str, str]:
     if known and all(isinstance(value, bool) for value in known):
         return "bool", "bool"
     if known and all(isinstance(value, int) for value in known):

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 
 from skdeploy.errors import SaveError
-from skdeploy.schema.column import ColumnType, Null
+from skdeploy.schema import TYPES, Null
 
-_INFERRED: dict[str, ColumnType] = {
-    "string": "str",
-    "boolean": "bool",
-    "integer": "int",
-    "floating": "float",
-    "mixed-integer-float": "float",
-    "datetime": "datetime",
-}
+# What `infer_dtype` says of values -> their type.
+_INFERRED = {word: name for name, kind in TYPES.items() for word in kind.inferred}
 
 
-def type_of(present: pd.Series) -> ColumnType:
+def type_of(present: pd.Series) -> str:
     """The type of a column's cells; `present` are its values without nulls.
 
     Raises SaveError naming the column if no JSON type fits.
@@ -41,18 +35,18 @@ def type_of(present: pd.Series) -> ColumnType:
     return known
 
 
-def parse_override(name: str, text: Any) -> tuple[ColumnType, bool]:
+def parse_override(name: str, text: Any) -> tuple[str, bool]:
     """`"int?"` -> ("int", True). Raises SaveError."""
     kind = text.removesuffix("?") if isinstance(text, str) else text
-    if kind not in get_args(ColumnType):
+    if not isinstance(kind, str) or kind not in TYPES:
         raise SaveError(
-            f"columns[{name!r}] is {text!r}: it should be one of {', '.join(get_args(ColumnType))}, "
+            f"columns[{name!r}] is {text!r}: it should be one of {', '.join(TYPES)}, "
             'with a "?" behind it if nulls are accepted.'
         )
-    return cast(ColumnType, kind), text.endswith("?")
+    return kind, text.endswith("?")
 
 
-def dtype_for(kind: ColumnType, dtype: Any, name: str) -> str:
+def dtype_for(kind: str, dtype: Any, name: str) -> str:
     """The dtype in which cells of type `kind` reach the pipeline, for a column trained as `dtype`.
 
     Raises SaveError if the override `kind` cannot be had, or if pandas cannot make the dtype from
@@ -92,7 +86,7 @@ def writes_nulls_in_two_ways(series: pd.Series) -> bool:
     return series.dtype == object and len({type(value) for value in series[series.isna()]}) > 1
 
 
-def _of_dtype(dtype: Any) -> ColumnType | None:
+def _of_dtype(dtype: Any) -> str | None:
     if types.is_bool_dtype(dtype):
         return "bool"
     if types.is_integer_dtype(dtype):

@@ -16,8 +16,7 @@ from skdeploy.errors import SaveError
 from skdeploy.passport.dtypes import dtype_for, null_of, parse_override, type_of
 from skdeploy.passport.training import ABSENT, plain
 from skdeploy.passport.walk import dict_categories, first_step, readers_of
-from skdeploy.schema import Column, Schema
-from skdeploy.schema.column import ColumnType, Container
+from skdeploy.schema import Column, Container, Schema
 
 
 def observe(
@@ -80,7 +79,7 @@ def _column(
     )
 
 
-def _categories(learned: list[Any] | None, kind: ColumnType) -> list[Any] | None:
+def _categories(learned: list[Any] | None, kind: str) -> list[Any] | None:
     if learned is None or kind == "datetime":
         return None
     return [value for value in map(plain, learned) if value is not None]
@@ -92,7 +91,7 @@ def _of_category_dtype(dtype: Any) -> dict[str, Any]:
     return {"dtype_categories": dtype.categories.tolist(), "ordered": bool(dtype.ordered)}
 
 
-def _seen(present: pd.Series, kind: ColumnType, categorical: bool) -> dict[str, Any]:
+def _seen(present: pd.Series, kind: str, categorical: bool) -> dict[str, Any]:
     """Range and example. A free text's example is made up: a real one might be somebody's."""
     if present.empty:
         return {}

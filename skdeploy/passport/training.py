@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skdeploy.errors import SaveError
-from skdeploy.schema.cells import is_null
-from skdeploy.schema.column import Container
+from skdeploy.schema import Container, as_json, is_null
 
 
 class _Absent:
@@ -34,12 +33,12 @@ def as_frame(X: Any) -> tuple[pd.DataFrame, Container]:
 
 
 def plain(value: Any) -> Any:
-    """A training value as JSON says it: None for every null, text for date-times."""
+    """A training value as JSON has it: None for every null, text for date-times."""
     if value is ABSENT or is_null(value):
         return None
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    return value.item() if isinstance(value, np.generic) else value
+    return as_json(value.item() if isinstance(value, np.generic) else value)
 
 
 def plain_cells(frame: pd.DataFrame) -> list[list[Any]]:

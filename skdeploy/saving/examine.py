@@ -19,8 +19,7 @@ from skdeploy.passport import Golden, Output
 from skdeploy.passport.dtypes import parse_override
 from skdeploy.passport.training import plain_cells
 from skdeploy.saving.rows import golden_rows, predicted_rows, take
-from skdeploy.schema import Column, Schema, Table
-from skdeploy.schema.cells import Unfit, compile_check
+from skdeploy.schema import Column, Schema, Table, Unfit, compile_check
 
 
 class Found(NamedTuple):

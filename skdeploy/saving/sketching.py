@@ -16,8 +16,7 @@ from skdeploy.model.model import Model
 from skdeploy.model.proof import golden_table
 from skdeploy.passport import Passport
 from skdeploy.passport.training import plain_cells
-from skdeploy.schema import Schema, Table
-from skdeploy.schema.cells import Unfit, compile_check
+from skdeploy.schema import Schema, Table, Unfit, compile_check
 
 # The rows that are looked at: by chance alone the shares of so many are right to half a percent.
 _MOST_ROWS = 10_000

@@ -1,4 +1,4 @@
-"""The columns of a model: what they are called, what fits in them, what was seen in training."""
+"""The columns of a model: their names, what fits in them, what was seen in training; as JSON Schema."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Any, Literal
 
 import msgspec
 
-ColumnType = Literal["int", "float", "bool", "str", "datetime"]
+from skdeploy.schema.strict_json import EXACT_FLOAT
+from skdeploy.schema.types import TYPES, ColumnType
+
 Null = Literal["nan", "none", "NA", "NaT", "absent"]
 Container = Literal["frame", "array", "dicts", "series", "texts"]
 
-# Whole numbers up to this size are exact in a double; beyond it, neighbours collapse.
-EXACT_FLOAT = 2**53
 LARGEST = {"float32": 3.4028234663852886e38, "float16": 65504.0}
+# Of categories that JSON Schema lists: more help no reader, and every client would fetch them.
+_MOST_CATEGORIES = 1000
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One input of the model.
 
-    type         what a cell is; never guessed from values, see `skdeploy.passport.observe`
+    type         one of `skdeploy.schema.TYPES`; never guessed from values, see `skdeploy.passport.observe`
     dtype        the pandas dtype in training ("int64", "str", "category", ...)
     nullable     whether a null is accepted: the pipeline, tried with one, predicts
     null         how training data wrote a null; encoders tell NaN from None
@@ -30,7 +32,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     name: str
-    type: ColumnType
+    type: str
     dtype: str
     nullable: bool = False
     null: Null = "nan"
@@ -42,6 +44,15 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     maximum: Any = None
     example: Any = None
     description: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in TYPES:
+            raise ValueError(f"{self.type!r} is no type of a column; types are {', '.join(TYPES)}")
+
+    @property
+    def kind(self) -> ColumnType:
+        """The column's type."""
+        return TYPES[self.type](self)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -81,3 +92,41 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     def names(self) -> list[str]:
         """The column names, in order."""
         return [column.name for column in self.columns]
+
+
+def json_schema(schema: Schema, *, strict: bool = False, reveal: bool = True) -> dict[str, Any]:
+    """One record as JSON Schema; `reveal` False leaves out what training data showed."""
+    return {
+        "type": "object",
+        "properties": {
+            column.name: _property(column, strict=strict, reveal=reveal) for column in schema.columns
+        },
+        "required": schema.names,
+        "additionalProperties": False,
+    }
+
+
+def _property(column: Column, *, strict: bool, reveal: bool) -> dict[str, Any]:
+    result = column.kind.json_schema()
+    if column.nullable:
+        types = result["type"]
+        result["type"] = [*(types if isinstance(types, list) else [types]), "null"]
+    if column.description:
+        result["description"] = column.description
+    if reveal:
+        result |= _seen(column, strict)
+    return result
+
+
+def _seen(column: Column, strict: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if column.categories is not None and len(column.categories) <= _MOST_CATEGORIES:
+        # An enum promises a refusal; elsewhere the known categories are but a hint.
+        key = "enum" if column.refuses_unknown(strict) and column.kind.has_enum else "x-known-categories"
+        nulls = [None] if column.nullable and key == "enum" else []
+        result[key] = [*column.categories, *nulls]
+    if column.example is not None:
+        result["examples"] = [column.example]
+    if column.minimum is not None:
+        result["x-range-seen"] = [column.minimum, column.maximum]
+    return result

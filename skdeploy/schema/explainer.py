@@ -1,29 +1,41 @@
-"""Long bodies are explained by a process of their own, beside the one that serves."""
+"""Long bodies are explained by a process of their own, beside the one that serves.
+
+The two exchange frames of a length and as many bytes. A question is two frames: how the reader is made
+(`RecordReader.recipe`), and the body. An answer is any number of frames with a `Found`, and a last one with
+anything else. Each frame is small, because other threads wait while one is decoded.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import select
+import struct
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
+
+import msgspec
 
 from skdeploy.errors import (
     CallerError,
     ExplainingFailed,
     InvalidRecord,
     MalformedBody,
+    Rejection,
     TooManyRecords,
 )
-from skdeploy.schema.checked import Checked
-from skdeploy.schema.messages import LENGTH, READY, Answer, End, Failed, Found, Joining, Refused, decode
-from skdeploy.schema.records import RecordReader
+from skdeploy.schema.column import Schema
+from skdeploy.schema.reader import RecordReader
+from skdeploy.schema.table import Checked, Table
+from skdeploy.schema.types import ColumnType
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +48,13 @@ _START = 30.0
 _ROOT = str(Path(__file__).parents[2])
 _AT_ONCE = 256 * 1024
 _PIPE = 1024 * 1024
+
+# Before each frame: its length in bytes.
+LENGTH = struct.Struct("<Q")
+# The first frame of a process that can take questions.
+READY = b"ready"
+# Cells, keys or runs in a frame.
+_MOST = 10_000
 
 
 class _Died(Exception):
@@ -284,3 +303,121 @@ def _refusal(answer: Refused) -> CallerError:
         return InvalidRecord([], answer.text)
     kinds = {"MalformedBody": MalformedBody, "TooManyRecords": TooManyRecords}
     return kinds[answer.error](answer.text)
+
+
+class Found(msgspec.Struct, array_like=True, tag=True):
+    """A part of a `Checked`.
+
+    cells       of some good records, by column, as JSON has them
+    positions   of these records
+    ids         index -> pass-through key
+    bad         index, number of unlisted cells, and (column, code, expected, got) of each listed one
+    further     of each run the first index and the one after its last, all in one list
+    """
+
+    cells: list[list[Any]] = []
+    positions: list[int] = []
+    ids: dict[int, int | str | None] = {}
+    bad: list[tuple[int, int, list[tuple[str | None, str, str, str]]]] = []
+    further: list[int] = []
+
+
+class End(msgspec.Struct, array_like=True, tag=True):
+    """All has been told. `count` records came; `single`: a lone one."""
+
+    count: int
+    single: bool
+
+
+class Refused(msgspec.Struct, array_like=True, tag=True):
+    """The body holds no records to check: the name of the exception, and its text."""
+
+    error: Literal["MalformedBody", "InvalidRecord", "TooManyRecords"]
+    text: str
+
+
+class Failed(msgspec.Struct, array_like=True, tag=True):
+    """The process cannot do it; `reason` ends a sentence that begins with it."""
+
+    reason: str
+
+
+Answer = Found | End | Refused | Failed
+decode = msgspec.msgpack.Decoder(Answer).decode
+encode = msgspec.msgpack.Encoder().encode
+
+
+def parts(checked: Checked, schema: Schema) -> Iterator[Answer]:
+    """What was found, in frames' worths, and the end of it."""
+    odd = _not_json(schema)
+    rows = max(1, _MOST // len(schema.columns))
+    for start in range(0, checked.table.count, rows):
+        cells = [column[start : start + rows] for column in checked.table.cells]
+        for place, kind in odd:
+            cells[place] = [None if cell is None else kind.to_json(cell) for cell in cells[place]]
+        yield Found(cells, [*checked.positions[start : start + rows]])
+    for ids in _some((checked.ids or {}).items()):
+        yield Found(ids=dict(ids))
+    described = (
+        (index, checked.unlisted.get(index, 0), [(c.column, c.code, c.expected, c.got) for c in cells])
+        for index, cells in checked.bad.items()
+    )
+    for bad in _some(described, _MOST // 10):
+        yield Found(bad=bad)
+    for further in _some(checked.further):
+        yield Found(further=[edge for run in further for edge in (run.start, run.stop)])
+    yield End(checked.count, checked.single)
+
+
+class Joining:
+    """Puts together what `parts` took apart, part by part."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._odd = _not_json(schema)
+        self._cells: list[list[Any]] = [[] for _ in schema.columns]
+        self._positions: list[int] = []
+        self._ids: dict[int, Any] = {}
+        self._bad: dict[int, list[Rejection]] = {}
+        self._unlisted: dict[int, int] = {}
+        self._further: list[range] = []
+
+    def add(self, part: Found) -> None:
+        """The next part."""
+        if part.positions:
+            for place, kind in self._odd:
+                values = part.cells[place]
+                part.cells[place] = [None if value is None else kind.from_json(value) for value in values]
+            for column, more in zip(self._cells, part.cells, strict=True):
+                column.extend(more)
+            self._positions.extend(part.positions)
+        self._ids.update(part.ids)
+        for index, unlisted, cells in part.bad:
+            self._bad[index] = [Rejection(index, *cell) for cell in cells]
+            if unlisted:
+                self._unlisted[index] = unlisted
+        self._further.extend(map(range, part.further[::2], part.further[1::2]))
+
+    def whole(self, end: End) -> Checked:
+        """All of it."""
+        return Checked(
+            Table(self._cells, len(self._positions)),
+            self._positions,
+            end.count,
+            self._bad,
+            self._ids or None,
+            end.single,
+            unlisted=self._unlisted,
+            further=self._further,
+        )
+
+
+def _some(values: Iterable[Any], most: int = _MOST) -> Iterator[list[Any]]:
+    values = iter(values)
+    while some := [*itertools.islice(values, most)]:
+        yield some
+
+
+def _not_json(schema: Schema) -> Sequence[tuple[int, ColumnType]]:
+    """The columns whose cells are written in another way, and their types."""
+    kinds = [(place, column.kind) for place, column in enumerate(schema.columns)]
+    return [(place, kind) for place, kind in kinds if kind.cell_class is not None]

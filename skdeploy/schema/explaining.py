@@ -21,8 +21,8 @@ from collections.abc import Iterator
 import msgspec
 
 from skdeploy.errors import CallerError
-from skdeploy.schema.messages import LENGTH, READY, Answer, Failed, Refused, encode, parts
-from skdeploy.schema.records import ReaderOptions, RecordReader
+from skdeploy.schema.explainer import LENGTH, READY, Answer, Failed, Refused, encode, parts
+from skdeploy.schema.reader import ReaderOptions, RecordReader
 
 # Bytes of address space: a body that asks for more is not explained, and the machine's memory stays.
 MOST_MEMORY = 2 * 1024**3

@@ -11,7 +11,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from skdeploy.passport.walk import readers_of
-from skdeploy.schema.cells import is_null
+from skdeploy.schema import is_null
 
 FRAME = pd.DataFrame(
     {"a": ["x", "y", "x"], "b": ["u", None, "v"], "t": ["one two", "two", "three"], "n": [1.0, 2.0, 3.0]}

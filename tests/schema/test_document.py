@@ -52,7 +52,7 @@ def test_bounds_of_single_precision_and_date_times_without_a_zone() -> None:
     ]
     properties = json_schema(Schema(container="frame", columns=columns))["properties"]
     assert properties["f"]["maximum"] == 3.4028234663852886e38
-    assert "format" not in properties["local"]
+    assert properties["local"]["format"] == "date-time-local"
     assert re.search(properties["local"]["pattern"], "2013-11-05T08:00:00.5")
     assert not re.search(properties["local"]["pattern"], "2013-11-05T08:00:00Z")
     assert properties["zoned"] == {"type": "string", "format": "date-time"}

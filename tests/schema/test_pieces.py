@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from skdeploy.errors import CallerError, TooManyRecords
 from skdeploy.schema import Column, RecordReader, Schema
-from skdeploy.schema.fast import compile_fast
-from skdeploy.schema.pieces import cut
+from skdeploy.schema.decoder import compile_fast, cut
 from tests.schema.test_fast_equals_plain import COLUMNS, READERS, SPACE, _record, _said, bodies, objects
 from tests.ticking import longest_pause
 

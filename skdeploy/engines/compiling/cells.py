@@ -55,8 +55,8 @@ class Probe:
             [one.changed.get(cell, cell) for cell in cells]
             for one, cells in zip(columns, by_column, strict=True)
         ]
-        text = any(self.column(one).type == "str" for one in columns)
-        return np.array(values, dtype=object if text else float).T
+        numeric = all(self.column(one).kind.is_numeric for one in columns)
+        return np.array(values, dtype=float if numeric else object).T
 
 
 def valid(column: Column) -> Any:
@@ -66,14 +66,5 @@ def valid(column: Column) -> Any:
 
 def unseen(column: Column, known: list[Any]) -> list[Any]:
     """A cell of the column's type that is none of the known, in a list; none if there is no other."""
-    taken = set(known)
-    if column.type == "str":
-        text = "an unseen category"
-        while text in taken:
-            text += "\0"
-        return [text]
-    if column.type == "bool":
-        return [cell for cell in (False, True) if cell not in taken][:1]
-    low, high = column.bounds
-    candidates = range(-len(taken) - 1, len(taken) + 2)
-    return [cell for cell in candidates if cell not in taken and low <= cell <= high][:1]
+    cell = column.kind.unseen(set(known))
+    return [] if cell is None else [cell]

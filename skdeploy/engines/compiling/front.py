@@ -54,7 +54,7 @@ def split(pipeline: Any, schema: Schema) -> tuple[Any, list[Feature]]:
 
 def _number(cells: Cells, schema: Schema) -> Feature:
     column = schema.columns[cells.column]
-    if column.type in ("str", "datetime"):
+    if not column.kind.is_numeric:
         raise NotCompilable(f"the column {column.name!r} is passed on as it is, and holds no numbers")
     dtype = column.dtype.lower()
     precision = dtype if dtype in ("float32", "float16") and not cells.imputed else "float64"
@@ -162,30 +162,32 @@ class _Walk:
             return None, items
         if len(cells) == len(items):
             if kind in (OneHotEncoder, OrdinalEncoder, TargetEncoder):
-                self._refuse(cells, "datetime", part)
+                self._require_encoded(cells, part)
                 return None, list(encode(part, cells, self._probe))
             if kind is SimpleImputer:
-                self._refuse(cells, "datetime", part)
+                self._require_encoded(cells, part)
                 return None, impute(part, cells, self._probe)
             if kind in (CountVectorizer, TfidfVectorizer) and len(cells) == 1:
                 return None, [count_words(part, cells[0])]
             if kind is DictVectorizer:
                 return self._dicts(part, cells)
-        for unfit in ("datetime", "str"):
-            self._refuse(cells, unfit, part)
+        self._refuse((one for one in cells if not self._probe.column(one).kind.is_numeric), part)
         return part, items
 
     def _dicts(self, part: Any, cells: list[Cells]) -> tuple[Any, Items]:
-        self._refuse(cells, "datetime", part)
+        self._require_encoded(cells, part)
         order, features = vectorize(part, cells, self._probe)
         return _chosen(np.argsort(order).tolist(), len(order)), list(features)
 
-    def _refuse(self, cells: Iterable[Cells], unfit: str, part: Any) -> None:
+    def _require_encoded(self, cells: Iterable[Cells], part: Any) -> None:
+        self._refuse((one for one in cells if not self._probe.column(one).kind.is_encoded), part)
+
+    def _refuse(self, cells: Iterable[Cells], part: Any) -> None:
         for one in cells:
-            column = self._schema.columns[one.column]
-            if column.type == unfit:
-                what = {"datetime": "date-times", "str": "texts"}[unfit]
-                raise NotCompilable(f"{type(part).__name__} takes the {what} of the column {column.name!r}")
+            column = self._probe.column(one)
+            raise NotCompilable(
+                f"{type(part).__name__} takes the {column.kind.plural} of the column {column.name!r}"
+            )
 
     def _chosen(self, part: Any, columns: Any, items: Items) -> Items:
         """The columns that a branch of a ColumnTransformer is given."""

@@ -7,8 +7,9 @@ let query = '';
 
 function describeRange(property) {
   const seen = property['x-range-seen'];
-  const kind = { integer: 'whole number', number: 'number', boolean: 'true or false' }[kindOf(property)];
-  const what = property.format === 'date-time' ? 'date and time, RFC 3339' : property.pattern ? 'date and time without a zone' : kind ?? 'text';
+  const formats = { 'date-time': 'date and time, RFC 3339', 'date-time-local': 'date and time without a zone', decimal: 'decimal number' };
+  const kinds = { integer: 'whole number', number: 'number', boolean: 'true or false' };
+  const what = formats[property.format] ?? kinds[kindOf(property)] ?? 'text';
   const parts = [what];
   if (seen) parts.push(`seen: ${seen[0]} to ${seen[1]}`);
   if (isNullable(property)) parts.push('empty: null');

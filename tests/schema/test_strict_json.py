@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from skdeploy.errors import MalformedBody
-from skdeploy.schema.plain import parse_json
+from skdeploy.schema import parse_json
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from skdeploy.schema import Column
-from skdeploy.schema.cells import JsonNumber, Unfit, compile_check, describe, expectation
+from skdeploy.schema import Column, Unfit, compile_check, describe
+from skdeploy.schema.strict_json import JsonNumber
+from skdeploy.schema.types import expectation
 
 
 def column(type_: Any, dtype: str, **more: Any) -> Column:

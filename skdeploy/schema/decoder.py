@@ -1,24 +1,31 @@
-"""The fast half of the reader: msgspec decoders compiled from the schema.
+"""The fast half of the reader: msgspec decoders compiled from the schema, for one body and for many.
 
 It only ever accepts. Whatever it does not plainly accept (a bad cell, 3e0 for an integer, a key
-twice, ...) goes to `skdeploy.schema.plain`, which decides and explains; so its answer is None
+twice, ...) goes to `skdeploy.schema.reader`, which decides and explains; so its answer is None
 for "not plainly good", never an error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import astuple
 
-from skdeploy.schema.cells import Check, Unfit, compile_check
-from skdeploy.schema.column import EXACT_FLOAT, Column
-from skdeploy.schema.pieces import LONGEST, PIECE, cut
+from skdeploy.schema.column import Column
+from skdeploy.schema.types import Check, Unfit, compile_check
+
+# Bytes. msgspec decodes that much in about a millisecond, and what is made of it takes a few more.
+PIECE = 256 * 1024
+# What cannot be cut below this is left to the slow half.
+LONGEST = 1024 * 1024
+# Between two records. Possessive, so that white space is passed once.
+_BETWEEN = re.compile(rb"\}[ \t\r\n]*+,[ \t\r\n]*+\{")
 
 _INT64 = 2**63
 _STRUCTURAL_COLON = re.compile(rb'"\s*:')
@@ -76,6 +83,25 @@ def compile_fast(
     return decode
 
 
+def cut(body: bytes, size: int = PIECE, longest: int = LONGEST) -> Iterator[bytes | None]:
+    """Lists that hold together what `body`, a list of objects, holds; at last None, if one would be too long.
+
+    size      where a piece is about to end, bytes
+    longest   what no piece exceeds, bytes
+
+    Whether a cut is between two records is not looked at: where it is in a string or in a nested value, the
+    piece before it is not JSON. If all pieces are JSON lists, `body` is one, of all that they hold, in order.
+    """
+    start, opening = 0, b""
+    while len(body) - start > size:
+        between = _BETWEEN.search(body, start + size - 1, start + longest)
+        if between is None:
+            break
+        yield opening + body[start : between.start() + 1] + b"]"
+        start, opening = between.end() - 1, b"["
+    yield opening + body[start:] if len(body) - start <= longest else None
+
+
 def _joined(read: _ReadPiece, pieces: Iterable[bytes | None], most: int | None) -> tuple[Cells, bool] | None:
     cells: Cells = []
     named = False
@@ -100,13 +126,13 @@ def _compile_piece(
 ) -> _ReadPiece | None:
     """A function from a body, and whether it is a single record, to its cells, and whether any key came."""
     try:
-        exact = _decoder(columns, id_field, cell_type, ignore_unknown)
+        exact = _decoder(columns, id_field, _cell_type, ignore_unknown)
         loose = _decoder(columns, id_field, _loose_type, ignore_unknown)
     except ValueError:  # a quote, backslash or control character in a name
         return None
     whole = [(n, column.nullable, *column.bounds) for n, column in enumerate(columns) if column.type == "int"]
-    worded = [index for index, column in enumerate(columns) if column.type in ("str", "datetime")]
-    recheck = rechecks(columns, strict)
+    worded = _worded(columns)
+    recheck = _rechecks(columns, strict)
 
     def decode(body: bytes, single: bool) -> tuple[Cells, bool] | None:
         cells = exact(body, single)
@@ -120,8 +146,8 @@ def _compile_piece(
         named = len(ids) - ids.count(UNSET)
         keys = len(ids) * len(columns) + named
         if ignore_unknown and body.count(b":") != keys:
-            keys = distinct_keys(body, len(ids), single)
-        if keys < 0 or may_repeat_a_key(body, keys, [ids, *(cells[index] for index in worded)]):
+            keys = _distinct_keys(body, len(ids), single)
+        if keys < 0 or _may_repeat_a_key(body, keys, [ids, *(cells[index] for index in worded)]):
             return None
         try:
             for index, check in recheck:
@@ -133,7 +159,7 @@ def _compile_piece(
     return decode
 
 
-def may_repeat_a_key(body: bytes, keys: int, texts: Iterable[Iterable[Any]]) -> bool:
+def _may_repeat_a_key(body: bytes, keys: int, texts: Iterable[Iterable[Any]]) -> bool:
     """Whether `body` could hold more than the `keys` distinct keys that were decoded.
 
     Every key ends in a quote and a colon. There may be more such places than keys (in strings),
@@ -150,7 +176,7 @@ def may_repeat_a_key(body: bytes, keys: int, texts: Iterable[Iterable[Any]]) -> 
     return len(_STRUCTURAL_COLON.findall(body)) != keys
 
 
-def distinct_keys(body: bytes, count: int, single: bool) -> int:
+def _distinct_keys(body: bytes, count: int, single: bool) -> int:
     """How many different keys the `count` records in `body` have, unknown ones too; -1 if any is nested."""
     if body.count(b"{") != count or body.count(b"[") != (not single):
         return -1
@@ -166,16 +192,16 @@ def _decoder(
     columns: Sequence[Column], id_field: str | None, type_of: Callable[[Column], Any], ignore_unknown: bool
 ) -> Callable[[bytes, bool], Cells | None]:
     """A function from a body, and whether it is a single record, to its cells; ValueError for a name."""
-    record = record_type(columns, id_field, type_of, ignore_unknown)
-    one = msgspec.json.Decoder(record, float_hook=integer_or_float)
-    many = msgspec.json.Decoder(list[record], float_hook=integer_or_float)  # type: ignore[valid-type]
+    record = _record_type(columns, id_field, type_of, ignore_unknown)
+    one = msgspec.json.Decoder(record, float_hook=_integer_or_float)
+    many = msgspec.json.Decoder(list[record], float_hook=_integer_or_float)  # type: ignore[valid-type]
 
     def decode(body: bytes, single: bool) -> Cells | None:
         try:
             if single:
                 return [[value] for value in astuple(one.decode(body))]
             return _transposed(many.decode(body)) or None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _REFUSED:
             return None
 
     return decode
@@ -192,7 +218,7 @@ def _transposed(records: list[msgspec.Struct]) -> Cells:
     return cells
 
 
-def record_type(
+def _record_type(
     columns: Sequence[Column], id_field: str | None, type_of: Callable[[Column], Any], ignore_unknown: bool
 ) -> type[msgspec.Struct]:
     """The type that msgspec decodes a record to: its cells, and last the pass-through key or UNSET.
@@ -211,7 +237,7 @@ def record_type(
     )
 
 
-def integer_or_float(token: str) -> int | float:
+def _integer_or_float(token: str) -> int | float:
     """Called for what stands in a column of integers and is written as a double.
 
     719.0 is how a client that holds doubles writes 719: an exact integer, however long. Other
@@ -235,27 +261,120 @@ def _unused_name(columns: Sequence[Column]) -> str:
     return name
 
 
-def cell_type(column: Column) -> Any:
+def _cell_type(column: Column) -> Any:
     """The type of a cell, its bounds included."""
-    plain: Any = {"bool": bool, "str": str, "datetime": str}.get(column.type)
-    if column.type == "int":
-        low, high = column.bounds
-        plain = Annotated[int, Meta(ge=max(int(low), -_INT64), le=min(int(high), _INT64 - 1))]
-    elif column.type == "float":
-        # Exclusive: 2**53 + 1 is rounded to 2**53 before msgspec compares.
-        plain = Annotated[float, Meta(gt=float(-EXACT_FLOAT), lt=float(EXACT_FLOAT))]
-    return plain | None if column.nullable else plain
+    decoded = column.kind.decoded
+    return decoded | None if column.nullable else decoded
 
 
 def _loose_type(column: Column) -> Any:
-    """What is looked at later: `integer_or_float` is called for untyped numbers alone."""
-    return Any if column.type == "int" else cell_type(column)
+    """What is looked at later: `_integer_or_float` is called for untyped numbers alone."""
+    return Any if column.type == "int" else _cell_type(column)
 
 
-def rechecks(columns: Sequence[Column], strict: bool) -> list[tuple[int, Check]]:
+def _worded(columns: Sequence[Column]) -> list[int]:
+    """The columns whose cells may hold a colon."""
+    return [index for index, column in enumerate(columns) if column.kind.decoded is str]
+
+
+def _rechecks(columns: Sequence[Column], strict: bool) -> list[tuple[int, Check]]:
     """The columns for which msgspec's type is not the whole check."""
     return [
         (index, compile_check(column, strict=strict))
         for index, column in enumerate(columns)
-        if column.type == "datetime" or column.refuses_unknown(strict)
+        if column.kind.is_rechecked or column.refuses_unknown(strict)
     ]
+
+
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Read(NamedTuple):
+    """What plainly fits.
+
+    cells    by column
+    ids      the pass-through keys, UNSET where there is none
+    places   which bodies these are
+    rest     the places of the others
+    """
+
+    cells: list[list[Any]]
+    ids: list[Any]
+    places: Sequence[int]
+    rest: list[int]
+
+
+ReadEach = Callable[[Sequence[bytes]], Read]
+
+
+def compile_each(
+    columns: Sequence[Column], id_field: str | None, *, strict: bool, ignore_unknown: bool = False
+) -> ReadEach | None:
+    """A function from bodies to what plainly fits; None if msgspec cannot compile a column's name."""
+    try:
+        record = _record_type(columns, id_field, _cell_type, ignore_unknown)
+    except ValueError:
+        return None
+    decode = msgspec.json.Decoder(record, float_hook=_integer_or_float).decode
+    worded = _worded(columns)
+    recheck = _rechecks(columns, strict)
+
+    def is_sure(body: bytes, row: tuple[Any, ...]) -> bool:
+        """Whether no key stands twice in `body`."""
+        keys = len(columns) + (row[-1] is not UNSET)
+        if ignore_unknown and body.count(b":") != keys:
+            keys = _distinct_keys(body, 1, single=True)
+        return keys >= 0 and not _may_repeat_a_key(body, keys, [row[-1:], [row[index] for index in worded]])
+
+    def are_sure(bodies: Sequence[bytes], rows: list[tuple[Any, ...]]) -> bool:
+        """The same of all together, without a look at each."""
+        named = len(rows) - sum(row[-1] is UNSET for row in rows)
+        body = b"".join(bodies)
+        texts = [[row[index] for row in rows] for index in (-1, *worded)]
+        return not _may_repeat_a_key(body, len(rows) * len(columns) + named, texts)
+
+    def read(bodies: Sequence[bytes]) -> Read:
+        places, records = _decoded(decode, bodies)
+        rows = [*map(astuple, records)]
+        if not are_sure([bodies[place] for place in places], rows):
+            kept = [n for n, place in enumerate(places) if is_sure(bodies[place], rows[n])]
+            places, rows = [places[n] for n in kept], [rows[n] for n in kept]
+        if recheck:
+            places, rows = _rechecked(recheck, places, rows)
+        *cells, ids = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(len(columns) + 1))
+        rest = [] if len(places) == len(bodies) else sorted({*range(len(bodies))}.difference(places))
+        return Read(cells, ids, places, rest)
+
+    return read
+
+
+def _decoded(decode: Callable[[bytes], Any], bodies: Sequence[bytes]) -> tuple[Sequence[int], list[Any]]:
+    with contextlib.suppress(*_REFUSED):
+        return range(len(bodies)), [*map(decode, bodies)]
+    # One is refused: each is tried alone.
+    places, records = [], []
+    for place, body in enumerate(bodies):
+        try:
+            records.append(decode(body))
+        except _REFUSED:
+            continue
+        places.append(place)
+    return places, records
+
+
+def _rechecked(
+    recheck: list[tuple[int, Any]], places: Sequence[int], rows: list[tuple[Any, ...]]
+) -> tuple[list[int], list[tuple[Any, ...]]]:
+    """The rows with what the checks make of their cells, but for those that a check refuses."""
+    kept: list[int] = []
+    checked: list[tuple[Any, ...]] = []
+    for place, row in zip(places, rows, strict=True):
+        cells = list(row)
+        try:
+            for index, check in recheck:
+                cells[index] = check(cells[index])
+        except Unfit:
+            continue
+        kept.append(place)
+        checked.append(tuple(cells))
+    return kept, checked
