@@ -26,7 +26,7 @@ from skdeploy.source import load
 imported = time.perf_counter()
 model = load(sys.argv[1], engine=sys.argv[2])
 loaded = time.perf_counter()
-model.predict(model.probe)
+model.engine.predict(model.probe)
 ended = time.perf_counter()
 print(json.dumps({"import": imported - begin, "load": loaded - imported, "predict": ended - loaded}))
 """

@@ -37,6 +37,7 @@ from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ModelUnavailable, SaveError, UnreadableModel
 from skdeploy.model import Model, measured
 from skdeploy.schema import RecordReader
+from skdeploy.scoring import Scorer
 from skdeploy.web import create_app
 from tests import pipelines
 from tests.own_transformers import calendar
@@ -787,7 +788,7 @@ def test_training_data_have_not_drifted(case: Case) -> None:
     meter = Meter(sketch)
     checked = RecordReader(case.model.schema).read(records_of(case.X))
     assert not checked.bad
-    outputs = case.model.predict(checked.table).columns
+    outputs = Scorer(case.model).predict(checked.table).columns
     counts = meter.by_column(meter.count(with_outputs(checked.table, outputs)))
     assert sketch.records == len(records_of(case.X))
     for bins in sketch.all:

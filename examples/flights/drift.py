@@ -26,6 +26,7 @@ from examples.flights.plots import save
 from skdeploy.drift import PREDICTION, Tally, drifted
 from skdeploy.model import Model
 from skdeploy.schema import RecordReader
+from skdeploy.scoring import Scorer
 
 SUMMER = (6, 7, 8)
 # Of each month so many flights are looked at: by chance the index is then 0.01 at most.
@@ -72,7 +73,7 @@ def measured(
         rows = X[X["month"] == month].sample(flights, random_state=0)
         # By way of JSON, as a service reads them: that has no NaN.
         table = reader.read(json.loads(rows.to_json(orient="records"))).table
-        minutes = model.predict(table).labels
+        minutes = Scorer(model).predict(table).labels
         tally = Tally(sketch)
         for first in range(0, table.count, _TABLE):
             tally.add(table.rows(range(first, first + _TABLE)), [minutes[first : first + _TABLE]])

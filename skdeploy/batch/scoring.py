@@ -12,10 +12,10 @@ from skdeploy.batch.columns import ColumnReader
 from skdeploy.batch.keys import Keys
 from skdeploy.drift import Tally
 from skdeploy.errors import SettingsError
-from skdeploy.model import Model, Predictions
+from skdeploy.model import Model
 from skdeploy.model.outputs import class_key
 from skdeploy.schema import Table, as_list
-from skdeploy.scoring import Scored, Scorer
+from skdeploy.scoring import Predictions, Scored, Scorer
 
 
 class _Column(NamedTuple):
@@ -54,7 +54,7 @@ class ChunkScorer:
         self._keys = dict(keys)
         self._proba = proba
         self._reader = ColumnReader(self._scorer.reader)
-        self._columns = _columns(model, proba)
+        self._columns = _columns(self._scorer, proba)
         self.predicted = pa.schema([column.field for column in self._columns])
         _require_distinct([*self._keys, *self.predicted.names])
 
@@ -100,14 +100,14 @@ def _array(column: _Column, cells: Any) -> pa.Array:
     return pa.array(cells, column.field.type)
 
 
-def _columns(model: Model, proba: bool) -> list[_Column]:
+def _columns(scorer: Scorer, proba: bool) -> list[_Column]:
     """Those of the labels, or numbers; then those of the probabilities."""
-    output = model.passport.output
+    output = scorer.model.passport.output
     paths: list[tuple[str, ...]] = [()] if output.names is None else [(name,) for name in output.names]
     classes = [output.classes] if output.names is None else output.classes or [None] * len(paths)
     found = []
     for place, (path, labels) in enumerate(zip(paths, classes, strict=True)):
-        type_ = pa.float64() if output.kind == "regression" else _type(labels or _probed(model, place))
+        type_ = pa.float64() if output.kind == "regression" else _type(labels or _probed(scorer, place))
         found.append(_Column(pa.field("_".join(("prediction", *path)), type_), place))
     for place, (path, labels) in enumerate(zip(paths, classes, strict=True) if proba else ()):
         for class_, label in enumerate(map(class_key, labels or ())):
@@ -116,9 +116,9 @@ def _columns(model: Model, proba: bool) -> list[_Column]:
     return found
 
 
-def _probed(model: Model, output: int) -> list[Any]:
+def _probed(scorer: Scorer, output: int) -> list[Any]:
     """What a model predicts that does not say what it can predict, such as one that finds clusters."""
-    return as_list(model.predict(model.probe).columns[output])
+    return as_list(scorer.predict(scorer.model.probe).columns[output])
 
 
 def _type(labels: list[Any]) -> pa.DataType:

@@ -1,6 +1,6 @@
 """The model: a fitted pipeline with its passport and its engine.
 
-model.py     Model, Predictions: records in, predictions out
+model.py     Model: passport, engine, where it came from
 loading.py   bytes -> unpickled, with a passport, proved; unpickling.py reads pickles and skops files
 proof.py     what "equal" means, and the start-up proof
 probe.py     trying a pipeline with nulls and unseen categories
@@ -20,13 +20,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skdeploy.model.measuring import measured
-from skdeploy.model.model import Model, Origin, Predictions
+from skdeploy.model.model import Model, Origin
 from skdeploy.model.one_thread import OneThread
 
 if TYPE_CHECKING:
     from skdeploy.model.loading import load_model
 
-__all__ = ["Model", "OneThread", "Origin", "Predictions", "load_model", "measured"]
+__all__ = ["Model", "OneThread", "Origin", "load_model", "measured"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from skdeploy.model.proof import golden_table
 from skdeploy.passport import Passport
 from skdeploy.passport.training import plain_cells
 from skdeploy.schema import Schema, Table, Unfit, compile_check
+from skdeploy.scoring import Scorer
 
 # The rows that are looked at: by chance alone the shares of so many are right to half a percent.
 _MOST_ROWS = 10_000
@@ -39,7 +40,7 @@ def sketch_of(pipeline: Any, passport: Passport, frame: pd.DataFrame) -> Sketch 
     model = Model(passport, SklearnEngine(pipeline, passport.schema), probe, digest="")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it warns of is said when the golden records are predicted
-        outputs = model.predict(table).columns
+        outputs = Scorer(model).predict(table).columns
     output = passport.output
     return learn(passport.schema.columns, table, outputs, names=output.names, classes=output.classes)
 

@@ -11,6 +11,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import skdeploy
 from skdeploy.schema import RecordReader
+from skdeploy.scoring import Scorer
 from tests.batch.jobs import FIRST, Database, records, statuses
 from tests.conftest import small_frame, small_pipeline
 from tests.live import wait_until
@@ -59,7 +60,7 @@ def test_an_interval_is_scored(database: Database, regressor_file: Path) -> None
         "SELECT id, prediction, model_name, model_version, interval_start, interval_end FROM predictions"
     )
     read = RecordReader(model.schema).read([dict(zip(names, of_day[row[0]], strict=True)) for row in found])
-    expected = model.predict(read.table).values
+    expected = Scorer(model).predict(read.table).values
     assert sorted(row[0] for row in found) == sorted(of_day)
     assert [row[1] for row in found] == pytest.approx(expected, rel=1e-12)
     day = ("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z")

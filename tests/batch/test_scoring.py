@@ -26,8 +26,8 @@ from skdeploy.batch.chunks import Chunk, Reject
 from skdeploy.batch.scoring import ChunkScorer
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
-from skdeploy.model.model import NOT_FINITE, RAISED
 from skdeploy.schema import RecordReader, Table, as_list
+from skdeploy.scoring import NOT_FINITE, RAISED, Scorer
 from tests.counting import calls
 
 ID = {"id": pa.int64()}
@@ -55,7 +55,7 @@ def test_predictions_are_the_models(regressor: Model) -> None:
     ages = [1, 5, 2]
     scored = scorer(regressor).score(chunk(pa.array([7, 8, 9], pa.int32()).cast(pa.int64()), pa.array(ages)))
     records = [{"size": 10.5, "kind": "elm", "age": age} for age in ages]
-    expected = regressor.predict(RecordReader(regressor.schema).read(records).table).values
+    expected = Scorer(regressor).predict(RecordReader(regressor.schema).read(records).table).values
     assert scored.predictions.to_pydict() == {"id": [7, 8, 9], "prediction": expected}
     assert scored.predictions.schema == pa.schema([("id", pa.int64()), ("prediction", pa.float64())])
     assert (scored.rejects, scored.rejected, scored.last, scored.count) == ([], 0, (9,), 3)

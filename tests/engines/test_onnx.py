@@ -40,6 +40,7 @@ from skdeploy.model.choice import NotCompiled, choose_engine, compile_engine
 from skdeploy.model.edges import edge_records
 from skdeploy.model.proof import golden_table
 from skdeploy.schema import RecordReader, Table
+from skdeploy.scoring import Scorer
 from tests import pipelines
 from tests.conftest import small_frame, small_pipeline
 from tests.counting import calls
@@ -103,7 +104,7 @@ def test_what_compiles_is_proved_and_serves(make: Callable[[], pipelines.Fitted]
     model = saved(make, tmp_path / "m.bin")
     assert model.fallback is None
     assert model.engine.name == "onnx"
-    result = model.predict(golden_table(model.passport), proba=model.passport.output.probabilities)
+    result = Scorer(model).predict(golden_table(model.passport), proba=model.passport.output.probabilities)
     assert not result.unscorable
     for got, expected in zip(result.values, model.passport.golden.predictions, strict=True):
         assert got == expected or got == pytest.approx(expected, rel=1e-5)
@@ -199,7 +200,7 @@ def test_a_category_on_which_the_encoder_raises_is_scikit_learns_affair(tmp_path
     table = Table([[30.0, 40.0, 50.0], ["basic", "unseen", "pro"]], 3)
     with pytest.raises(ValueError, match="unknown categories"):
         model.engine.predict(table)
-    result = model.predict(table, proba=True)
+    result = Scorer(model).predict(table, proba=True)
     assert list(result.unscorable) == [1]
     good = table.rows([0, 2])
     labels, probabilities = SklearnEngine(joblib.load(tmp_path / "m.bin"), model.schema).predict_both(good)
@@ -241,10 +242,10 @@ def test_labels_and_probabilities_come_from_one_run(tmp_path: Path) -> None:
     model: Any = saved(pipelines.booleans_with_boolean_labels, tmp_path / "m.bin")
     table = golden_table(model.passport)
     expected = model.engine.predict(table).tolist(), model.engine.predict_proba(table).tolist()
-    result = model.predict(table, proba=True)
+    result = Scorer(model).predict(table, proba=True)
     assert result.values == expected[0]
     assert {type(label) for label in result.values} == {bool}
-    assert [list(row.values()) for row in result.probabilities] == expected[1]
+    assert [list(row.values()) for row in result.probabilities or ()] == expected[1]
     both = calls(lambda: model.engine.predict_both(table))
     twice = calls(lambda: model.engine.predict(table)) + calls(lambda: model.engine.predict_proba(table))
     assert both < 0.75 * twice
@@ -364,8 +365,8 @@ def test_one_answer_whatever_the_neighbours(regressor_file: Path) -> None:
     """A record alone and among others gets the same prediction."""
     model = skdeploy.load(regressor_file, engine="onnx")
     table = golden_table(model.passport)
-    together = model.predict(table).values
-    assert [model.predict(table.rows([i])).values[0] for i in range(9)] == pytest.approx(
+    together = Scorer(model).predict(table).values
+    assert [Scorer(model).predict(table.rows([i])).values[0] for i in range(9)] == pytest.approx(
         together[:9], rel=1e-12
     )
     assert isinstance(model.engine, OnnxEngine)
@@ -399,7 +400,7 @@ def test_a_number_beyond_single_precision_is_scikit_learns_affair(tmp_path: Path
     forest = RandomForestRegressor(4, random_state=0).fit(X, X["a"])
     skdeploy.save(forest, X, X["a"], tmp_path / "m.bin")
     model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
-    result = model.predict(Table([[0.5, 1e39], [1.0, 1.0]], 2))
+    result = Scorer(model).predict(Table([[0.5, 1e39], [1.0, 1.0]], 2))
     assert list(result.unscorable) == [1]
     assert result.values[0] == pytest.approx(forest.predict(pd.DataFrame({"a": [0.5], "b": [1.0]}))[0])
 
@@ -412,5 +413,5 @@ def test_a_text_with_a_nul_is_another_text(tmp_path: Path) -> None:
     pipeline.fit(frame, frame["kind"] == "elm")
     skdeploy.save(pipeline, frame, None, tmp_path / "m.bin")
     model = skdeploy.load(tmp_path / "m.bin", engine="onnx")
-    known, cut = model.predict(Table([[1.0, 1.0], ["elm", "elm\0"], [1, 1]], 2)).values
+    known, cut = Scorer(model).predict(Table([[1.0, 1.0], ["elm", "elm\0"], [1, 1]], 2)).values
     assert known > cut + 0.5

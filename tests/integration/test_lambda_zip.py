@@ -16,6 +16,7 @@ from benchmarks.cold_start import measure_zip
 from skdeploy.model.exporting import export
 from skdeploy.model.proof import golden_table
 from skdeploy.packaging import MOST_BYTES, Target, build
+from skdeploy.scoring import Scorer
 from tests.stores import sha256
 
 pytestmark = pytest.mark.heavy
@@ -75,7 +76,7 @@ def test_it_predicts_what_the_pipeline_does(unpacked: Path) -> None:
         check=True,
     )
     predictions, missing, refusal = json.loads(done.stdout)
-    expected = model.predict(golden_table(model.passport)).values
+    expected = Scorer(model).predict(golden_table(model.passport)).values
     assert [one["prediction"] for one in predictions] == pytest.approx(expected, rel=1e-5)
     assert {one["model"]["sha256"] for one in predictions} == {model.digest}
     assert missing == ["sklearn", "pandas", "scipy", "joblib"]

@@ -19,6 +19,7 @@ import skdeploy
 from skdeploy.errors import UnreadableModel
 from skdeploy.model import Model
 from skdeploy.schema import RecordReader
+from skdeploy.scoring import Scorer
 from tests.live import ROOT, Service, free_port, load, progress, served, started, wait_until
 from tests.wire import (
     GOOD,
@@ -82,7 +83,7 @@ def wire(service: Service) -> Iterator[Wire]:
 def predicted(model: Model, records: list[dict[str, Any]]) -> list[Any]:
     """The model's own answers; in one thread, as its trees crawl if several must share a busy core."""
     with threadpool_limits(1):
-        return model.predict(RecordReader(model.schema).read(records).table).values
+        return Scorer(model).predict(RecordReader(model.schema).read(records).table).values
 
 
 def golden_records(model: Model) -> list[dict[str, Any]]:

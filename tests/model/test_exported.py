@@ -32,6 +32,7 @@ from skdeploy.errors import (
 from skdeploy.model.exported import load_exported
 from skdeploy.model.exporting import export
 from skdeploy.schema import RecordReader
+from skdeploy.scoring import Scorer
 from tests import pipelines
 from tests.command import command
 from tests.conftest import small_frame, small_pipeline
@@ -74,8 +75,9 @@ def test_it_predicts_what_the_pipeline_does(make: Callable[[], pipelines.Fitted]
     golden = compiled.passport.golden
     records = [dict(zip(compiled.schema.names, row, strict=True)) for row in zip(*golden.cells, strict=True)]
     table = RecordReader(got.schema).read(records).table
-    assert got.predict(table, proba=proba) == compiled.predict(table, proba=proba)
-    assert got.predict(table.rows([0]), proba=proba) == compiled.predict(table.rows([0]), proba=proba)
+    for some in (table, table.rows([0])):
+        mine, its = (Scorer(model).predict(some, proba=proba) for model in (got, compiled))
+        assert (mine.values, mine.probabilities) == (its.values, its.probabilities)
     assert (got.passport, got.digest) == (compiled.passport, compiled.digest)
 
 
@@ -176,10 +178,10 @@ def test_a_record_for_scikit_learn_alone_takes_nothing_from_its_neighbours(tmp_p
     skdeploy.save(pipeline, frame, frame["a"] * 2, tmp_path / "model.bin")
     model = exported(tmp_path / "model.bin", tmp_path / "out")
     table = RecordReader(model.schema).read([{"a": 1.0}, {"a": 1e300}, {"a": 2.0}]).table
-    got = model.predict(table)
+    got = Scorer(model).predict(table)
     assert got.unscorable == {1: "only scikit-learn can score it, which an exported model does without"}
     assert got.values[1] is None
-    assert [got.values[0], got.values[2]] == model.predict(table.rows([0, 2])).values
+    assert [got.values[0], got.values[2]] == Scorer(model).predict(table.rows([0, 2])).values
 
 
 def test_a_pipeline_that_does_not_compile_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from skdeploy.model import Model
 from skdeploy.model.exported import load_exported
 from skdeploy.model.isolated import in_child
 from skdeploy.model.loading import load_model
+from skdeploy.scoring import Scorer
 from tests import pipelines
 from tests.command import command
 from tests.conftest import small_frame, small_pipeline
@@ -203,7 +204,7 @@ def test_a_model_is_the_same_as_in_this_process(kind: str, bare: bool, tmp_path:
     here, there = (_loaded(path, engine, isolated=isolated) for isolated in (False, True))
     assert (there.passport, there.probe, there.digest) == (here.passport, here.probe, here.digest)
     assert (there.notes, there.fallback, there.engine.name) == (here.notes, here.fallback, here.engine.name)
-    assert there.predict(there.probe) == here.predict(here.probe)
+    assert Scorer(there).predict(there.probe).values == Scorer(here).predict(here.probe).values
     assert (here.cost, here.together) == (None, False)
     assert there.cost is not None
     assert there.cost[0] > 0
@@ -236,7 +237,7 @@ def test_an_exported_model_is_the_same_as_in_this_process(tmp_path: Path) -> Non
     assert command("export", str(tmp_path / "model.bin"), str(tmp_path / "exported")).exit_code == 0
     here, there = (load_exported(tmp_path / "exported", isolated=isolated) for isolated in (False, True))
     assert (there.passport, there.probe, there.digest) == (here.passport, here.probe, here.digest)
-    assert there.predict(there.probe) == here.predict(here.probe)
+    assert Scorer(there).predict(there.probe).values == Scorer(here).predict(here.probe).values
     assert there.cost is not None
     assert there.together
 

@@ -18,6 +18,7 @@ from skdeploy.engines import Engine
 from skdeploy.errors import PredictionFailed, SettingsError
 from skdeploy.model import Model
 from skdeploy.schema import Table
+from skdeploy.scoring import Scorer
 from skdeploy.stream import Event, Position, Processed, Processor, process
 
 TREE = {"size": 10.5, "kind": "ash", "age": 3}
@@ -49,7 +50,7 @@ def test_a_prediction_names_itself_its_event_and_its_model(regressor: Model) -> 
     sent = event(TREE, 41, key=b"k", headers=[("trace", b"t")], timestamp=1_385_000_000_000)
     [prediction] = process(regressor, [sent], "wood").predictions
     assert prediction.event is sent
-    expected = regressor.predict(Table([[10.5], ["ash"], [3]], 1)).values[0]
+    expected = Scorer(regressor).predict(Table([[10.5], ["ash"], [3]], 1)).values[0]
     assert json.loads(prediction.value) == {
         "prediction_id": "wood/trees/2/41",
         "prediction": expected,

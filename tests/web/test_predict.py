@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
 from skdeploy.schema import Table
+from skdeploy.scoring import Scorer
 from tests.web.ways import client_of
 
 RECORD = {"size": 11.5, "kind": "elm", "age": 3}
@@ -22,7 +23,9 @@ def post(client: FlaskClient, body: Any, query: str = "", **headers: str) -> Any
 
 
 def expected(model: Model, *ages: int) -> list[float]:
-    return model.predict(Table([[11.5] * len(ages), ["elm"] * len(ages), list(ages)], len(ages))).values
+    return (
+        Scorer(model).predict(Table([[11.5] * len(ages), ["elm"] * len(ages), list(ages)], len(ages))).values
+    )
 
 
 def test_a_record_gets_a_prediction(regressor: Model) -> None:

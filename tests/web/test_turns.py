@@ -20,6 +20,7 @@ from skdeploy.config import WebSettings
 from skdeploy.engines import Engine
 from skdeploy.model import Model
 from skdeploy.schema import Table
+from skdeploy.scoring import Scorer
 from skdeploy.web import create_app
 from tests import pipelines
 
@@ -224,7 +225,7 @@ def test_each_answer_is_of_the_model_that_it_names(tmp_path: Path) -> None:
         models[name] = skdeploy.load(path)
     body = {"area": 9.0, "rooms": 3.0}
     expected = {
-        name: model.predict(Table([[body[column]] for column in model.schema.names], 1)).values[0]
+        name: Scorer(model).predict(Table([[body[column]] for column in model.schema.names], 1)).values[0]
         for name, model in models.items()
     }
     seen = set()
