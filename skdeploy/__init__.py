@@ -20,16 +20,23 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "save":
-        from skdeploy.saving import save
+    try:
+        if name == "save":
+            from skdeploy.saving import save
 
-        return save
-    if name == "log_model":
-        from skdeploy.saving import log_model
+            return save
+        if name == "log_model":
+            from skdeploy.saving import log_model
 
-        return log_model
-    if name == "load":
-        from skdeploy.source import load
+            return log_model
+        if name == "load":
+            from skdeploy.source import load
 
-        return load
+            return load
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("skdeploy"):
+            raise
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed: run pip install 'skdeploy[pickle]'", name=error.name
+        ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "click":
         raise
-    raise SystemExit("click is not installed: run pip install 'skdeploy[serve]'.") from None
+    raise SystemExit("click is not installed: run pip install 'skdeploy[serve]'") from None
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ class _Group(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("skdeploy"):
                 raise
-            raise _Failure(f"{error.name} is not installed: run pip install 'skdeploy[serve]'.", 1) from error
+            raise _Failure(f"{error.name} is not installed: run pip install 'skdeploy[serve]'", 1) from error
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):

@@ -13,9 +13,6 @@ from gunicorn.app.base import Application
 
 from skdeploy import gunicorn_conf
 
-# gunicorn's own exit codes for workers that do not start mean something else in a command's table.
-_WORKERS_FAILED = (3, 4)
-
 
 class Server(Application):  # type: ignore[misc]  # gunicorn has no types
     """The service as one process that never returns from `run`.
@@ -56,7 +53,8 @@ class Server(Application):  # type: ignore[misc]  # gunicorn has no types
         try:
             super().run()
         except SystemExit as ended:
-            raise SystemExit(1 if ended.code in _WORKERS_FAILED else ended.code) from None
+            # gunicorn has codes of its own for workers that do not start.
+            raise SystemExit(1 if ended.code else 0) from None
         except OSError as error:  # two services that started at once both had the port
             if error.errno != errno.EADDRINUSE:
                 raise

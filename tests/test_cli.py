@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from skdeploy.cli import model_in
 from skdeploy.config import WebSettings, declared
 from skdeploy.errors import EXIT_CODES, SettingsError
 from tests.command import command
+from tests.live import ROOT, free_port
 
 
 def test_the_help_lists_the_exit_codes() -> None:
@@ -37,6 +40,7 @@ def test_every_setting_but_a_secret_is_a_flag() -> None:
         (("serve", "--prot", "1"), "Did you mean '--port'?"),
         (("serve", "a.bin", "b.bin"), "unexpected extra argument"),
         (("predict",), "No such command"),
+        (("doctor", "--engine", "x"), "No such option"),
         (("export", "model.bin"), "Missing argument"),
     ],
 )
@@ -45,6 +49,41 @@ def test_a_wrong_command_line_ends_with_2(arguments: tuple[str, ...], said: str)
     done = command(*arguments)
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing", "extra"),
+    [
+        (("serve", "model.bin"), "uvloop", "serve"),
+        (("serve", "model.bin"), "flask", "serve"),
+        (("serve", "model.bin"), "gunicorn", "serve"),
+        (("serve", "model.bin"), "joblib", "pickle"),
+        (("key", "backend"), "click", "serve"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    arguments: tuple[str, ...], missing: str, extra: str
+) -> None:
+    """There is no traceback, and the command to install it can be copied."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from skdeploy.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, *(["--port", str(free_port())] * (arguments[0] == "serve"))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    assert f"{missing} is not installed" in done.stderr
+    assert f"pip install 'skdeploy[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_saving_names_what_is_missing() -> None:
+    """Of the package alone, without the extras, `skdeploy.save` says what it needs."""
+    code = "import sys; sys.modules['pandas'] = None; import skdeploy; skdeploy.save"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "pandas is not installed: run pip install 'skdeploy[pickle]'" in done.stderr
 
 
 def test_a_folder_of_one_model_names_it(tmp_path: Path) -> None:
@@ -61,6 +100,6 @@ def test_a_folder_of_one_model_names_it(tmp_path: Path) -> None:
 
 def test_the_exit_codes_are_documented() -> None:
     """web-service/README.md has the table that the help shows."""
-    document = (Path(__file__).parent.parent / "web-service" / "README.md").read_text()
+    document = (ROOT / "web-service" / "README.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", document, re.MULTILINE)
     assert [(int(code), meaning) for code, meaning in rows] == list(EXIT_CODES.items())

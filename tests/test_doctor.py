@@ -37,6 +37,7 @@ def test_the_uri_may_come_from_the_settings(regressor_file: Path) -> None:
         ("{file}", {"SKDEPLOY_MODEL_SHA256": "0" * 64}, "digest", "0" * 64),
         ("{file}", {"SKDEPLOY_MODEL_CACHE": "/proc/cache"}, "cache", "folder"),
         ("{file}", {"SKDEPLOY_ENGINE": "fast"}, "settings", "SKDEPLOY_ENGINE"),
+        ("gs://bucket/m.bin", {}, "settings", "gcloud storage cp"),
         ("gopher://m", {}, "settings", "s3://bucket/key"),
         ("s3://AKIA4711:geheim4711@bucket/m.bin", {}, "settings", "AWS_ACCESS_KEY_ID"),
         (

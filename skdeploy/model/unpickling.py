@@ -40,7 +40,7 @@ def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = (
     except ModuleNotFoundError as error:
         raise UnreadableModel(
             f"{where} needs the module {error.name!r}, which is not installed here: install the "
-            "package that has it, or copy it beside predict.py."
+            "package that has it, or copy it into the current folder."
         ) from error
     except AttributeError as error:
         raise UnreadableModel(

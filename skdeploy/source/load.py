@@ -157,7 +157,7 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: b
     except ModuleNotFoundError as error:
         raise UnreadableModel(
             f"{fetched.where} is a pickle, and {error.name} is not installed here: "
-            "export the model (skdeploy export), or deploy the container."
+            "run pip install 'skdeploy[pickle]', or export the model (skdeploy export)."
         ) from error
     model = load_model(
         fetched.content,

@@ -111,6 +111,11 @@ def _parse(uri: str) -> Place:
         return RunModel(match[1], match[2].rstrip("/"))
     if uri.startswith("file:"):
         return LocalFile(Path(unquote(urlsplit(uri).path)))
+    if uri.startswith("gs://"):
+        raise SettingsError(
+            f"SKDEPLOY_MODEL_URI={uri!r} is in Google Cloud Storage, which is no source of models: copy the "
+            "file (gcloud storage cp URI model.bin) or mount the bucket, and name its path."
+        )
     if "://" in uri or uri.startswith(("models:", "runs:", "s3:")):
         raise SettingsError(
             f"SKDEPLOY_MODEL_URI={redacted(uri)!r} is not a path, file://..., s3://bucket/key, "

@@ -7,8 +7,10 @@ in app.py, which plain WSGI servers ask alone; DESIGN.md draws it.
 try:
     from skdeploy.web.app import create_app
 except ModuleNotFoundError as error:
-    if error.name not in ("flask", "werkzeug"):
+    if (error.name or "").startswith("skdeploy"):
         raise
-    raise ModuleNotFoundError("flask is not installed: run pip install 'skdeploy[web]'") from error
+    raise ModuleNotFoundError(
+        f"{error.name} is not installed: run pip install 'skdeploy[serve]'", name=error.name
+    ) from error
 
 __all__ = ["create_app"]

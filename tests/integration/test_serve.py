@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import ROOT, free_port, served, started, wait_until
+from tests.live import ROOT, children, free_port, load, progress, served, started, wait_until
+from tests.live import running as alive
+from tests.wire import GOOD
 
 SERVE = ("-m", "skdeploy", "serve", "model.bin")
 
@@ -147,3 +150,65 @@ def holds(pid: int, port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code"),
+    [
+        (("none.bin",), {}, 3),
+        (("model.bin", "--api-keys-file", "none"), {}, 2),
+        (("model.bin",), {"SKDEPLOY_THREADS": "0"}, 2),
+        (("model.bin",), {"GUNICORN_CMD_ARGS": "--worker-tmp-dir /none"}, 1),
+    ],
+    ids=["no model", "settings that the application refuses", "a variable", "workers cannot start"],
+)
+def test_what_does_not_start_ends_with_its_code(
+    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], code: int
+) -> None:
+    """The codes are the table's, whatever gunicorn's are."""
+    with started(
+        tmp_path, ("-m", "skdeploy", "serve", *arguments), WEB_CONCURRENCY="1", **settings
+    ) as service:
+        assert service.wait() == code
+
+
+def test_a_flag_beats_its_variable(tmp_path: Path) -> None:
+    """Also where both are valid."""
+    command = (*SERVE, "--workers", "2", "--access-log")
+    with started(tmp_path, command, WEB_CONCURRENCY="1", SKDEPLOY_ACCESS_LOG="0") as service:
+        wait_until(service.is_ready, "/ready answers 200", 60)
+        wait_until(lambda: len(service.workers()) == 2, "two workers run")
+        assert '"path":"/ready"' in service.log()
+
+
+def test_reload_and_binary_upgrade_keep_the_socket(tmp_path: Path, expected: bytes) -> None:
+    """SIGHUP, SIGUSR2, the end of the old process, and SIGHUP to the new one, while clients lose nothing."""
+    with served(tmp_path, SERVE, WEB_CONCURRENCY="1") as service:
+        with load(service, GOOD, expected, keep_alive=False, clients=4) as tally:
+            (worker,) = service.workers()
+            service.send(signal.SIGHUP)
+            wait_until(lambda: is_replaced(service.pid, worker), "another worker")
+            progress(tally)
+            (worker,) = service.workers()
+            service.send(signal.SIGUSR2)
+            wait_until(lambda: service.log().count("API reference") == 2, "the new process serves", 60)
+            (upgraded,) = set(service.workers()) - {worker}
+            service.send(signal.SIGTERM)
+            assert service.wait() == 0
+            progress(tally)
+            (worker,) = children(upgraded)
+            os.kill(upgraded, signal.SIGHUP)
+            wait_until(lambda: is_replaced(upgraded, worker), "another worker")
+            progress(tally)
+        assert not tally.lost
+        assert not tally.refused
+        assert service.get("/metrics")[0] == 200
+        os.kill(upgraded, signal.SIGTERM)
+        wait_until(lambda: not alive(upgraded), "the new process has ended", 45)
+        assert "Traceback" not in service.log()
+
+
+def is_replaced(pid: int, worker: int) -> bool:
+    """Whether a process has one worker, and another than this."""
+    now = children(pid)
+    return len(now) == 1 and now != [worker]
