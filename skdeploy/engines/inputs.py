@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skdeploy.pandas_dtypes import pandas_dtype
 from skdeploy.schema import Coded, Column, Schema, Table, as_list
 
 try:
@@ -181,7 +182,7 @@ def _of_list(column: Column) -> Callable[[list[Any]], Any]:
     if column.dtype == "object":
         return lambda cells: _objects(cells, null)
     # The dtype as an object: to read its name takes pandas longer than the array.
-    dtype: Any = pd.api.types.pandas_dtype(column.dtype)
+    dtype: Any = pandas_dtype(column.dtype)
     if column.dtype not in _NUMPY:
         # pd.array takes None for null in every dtype of its own: str, string, Int64, datetime64, arrow.
         return lambda cells: pd.array(cells, dtype=dtype)

@@ -37,7 +37,7 @@ def edge_records(schema: Schema, golden: Table) -> tuple[Table, list[str]]:
 def _edges(column: Column, seen: list[Any]) -> Iterator[tuple[str, Any]]:
     if column.nullable:
         yield "null", None
-    if column.kind.cell_class is None:
-        for category in (column.categories or [])[:_MOST_CATEGORIES]:
-            yield "a known category", category
+    convert = column.kind.converter()
+    for category in (column.categories or [])[:_MOST_CATEGORIES]:
+        yield "a known category", convert(category)
     yield from column.kind.boundaries([cell for cell in seen if cell is not None])

@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api import types
 
 from skdeploy.errors import SaveError
+from skdeploy.pandas_dtypes import pandas_dtype
 from skdeploy.schema import TYPES, Null
 
 # What `infer_dtype` says of values -> their type.
@@ -58,7 +59,7 @@ def dtype_for(kind: str, dtype: Any, name: str) -> str:
     if known not in (None, kind) and (known, kind) != ("float", "int"):
         raise SaveError(f"columns[{name!r}] is {kind!r}, but the column has the dtype {dtype}.")
     try:
-        rebuilt = types.pandas_dtype(str(dtype))
+        rebuilt = pandas_dtype(str(dtype))
     except (TypeError, ValueError):
         rebuilt = None
     if rebuilt is None or (rebuilt != dtype and not isinstance(dtype, pd.CategoricalDtype)):

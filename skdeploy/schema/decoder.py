@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import astuple
 
 from skdeploy.schema.column import Column
+from skdeploy.schema.strict_json import JsonNumber
 from skdeploy.schema.types import Check, Unfit, compile_check
 
 # Bytes. msgspec decodes that much in about a millisecond, and what is made of it takes a few more.
@@ -193,8 +194,9 @@ def _decoder(
 ) -> Callable[[bytes, bool], Cells | None]:
     """A function from a body, and whether it is a single record, to its cells; ValueError for a name."""
     record = _record_type(columns, id_field, type_of, ignore_unknown)
-    one = msgspec.json.Decoder(record, float_hook=_integer_or_float)
-    many = msgspec.json.Decoder(list[record], float_hook=_integer_or_float)  # type: ignore[valid-type]
+    hook = _float_hook(columns)
+    one = msgspec.json.Decoder(record, float_hook=hook)
+    many = msgspec.json.Decoder(list[record], float_hook=hook)  # type: ignore[valid-type]
 
     def decode(body: bytes, single: bool) -> Cells | None:
         try:
@@ -235,6 +237,10 @@ def _record_type(
     return msgspec.defstruct(
         "Record", fields, rename=names, forbid_unknown_fields=not ignore_unknown, gc=False
     )
+
+
+def _float_hook(columns: Sequence[Column]) -> Callable[[str], Any]:
+    return JsonNumber if any(column.kind.is_exact for column in columns) else _integer_or_float
 
 
 def _integer_or_float(token: str) -> int | float:
@@ -315,7 +321,7 @@ def compile_each(
         record = _record_type(columns, id_field, _cell_type, ignore_unknown)
     except ValueError:
         return None
-    decode = msgspec.json.Decoder(record, float_hook=_integer_or_float).decode
+    decode = msgspec.json.Decoder(record, float_hook=_float_hook(columns)).decode
     worded = _worded(columns)
     recheck = _rechecks(columns, strict)
 

@@ -94,6 +94,7 @@ class RecordReader:
         )
         self._max_records = max_records
         self._names = schema.names
+        self._exact = any(column.kind.is_exact for column in schema.columns)
         self._id_field = id_field
         self._checker = _RecordChecker(
             schema,
@@ -142,7 +143,7 @@ class RecordReader:
 
     def explain(self, body: bytes) -> Checked:
         """What `read_json` returns and raises, by the slow half alone."""
-        value = parse_json(body)
+        value = parse_json(body, exact=self._exact)
         if isinstance(value, dict):
             self._refuse_foreign(value)
             return self._checker.check([value], single=True)

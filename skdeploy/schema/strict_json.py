@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
@@ -39,12 +39,20 @@ class JsonNumber(Decimal):
         number._token = token
         return number
 
+    @property
+    def has_digits(self) -> bool:
+        """Whether a digit other than 0 was written, even if the number is too small to be told from 0."""
+        return any(digit in "123456789" for digit in self._token.lower().partition("e")[0])
+
     def __str__(self) -> str:
         return self._token
 
 
-def parse_json(body: bytes) -> Any:
-    """The JSON value in `body`; raises MalformedBody saying what is wrong and where."""
+def parse_json(body: bytes, *, exact: bool = False) -> Any:
+    """The JSON value in `body`; raises MalformedBody saying what is wrong and where.
+
+    `exact` keeps the digits of all numbers, also where a double is near enough for most.
+    """
     if not body.strip():
         raise MalformedBody("The body is empty: a record or a list of records is expected.")
     try:
@@ -52,7 +60,7 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedBody(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from None
     try:
-        value = _DECODER.decode(text)
+        value = (_EXACT if exact else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         raise MalformedBody(
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
@@ -103,9 +111,13 @@ def _constant(name: str) -> NoReturn:
     raise MalformedBody(f"{name} is not JSON.")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_constant
-)
+def _decoder(parse_float: Callable[[str], Any]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object, parse_float=parse_float, parse_int=_integer, parse_constant=_constant
+    )
+
+
+_DECODER, _EXACT = _decoder(_float), _decoder(JsonNumber)
 
 
 def is_null(value: Any) -> bool:

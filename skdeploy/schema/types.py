@@ -7,6 +7,7 @@ the string "12" is not accepted as a number, nor 2.9 as an integer, nor true as 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
@@ -15,7 +16,7 @@ import random
 import re
 import struct
 from collections.abc import Callable, Collection, Iterator
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
@@ -289,6 +290,117 @@ class Str(ColumnType):
         return text
 
 
+class DecimalNumber(ColumnType):
+    """Decimals with all their digits: Python's Decimal, Arrow's decimal128, SQL's NUMERIC.
+
+    JSON has them as numbers, of which every written digit counts, or as strings of digits such as "12.30".
+    A double of Python is not accepted: it does not say which digits it was made from. Without a dtype that
+    says less, decimals have up to 38 digits, as decimal128 has.
+    """
+
+    inferred = ("decimal",)
+    cell_class = Decimal
+    plural = "decimals"
+    is_exact = True
+    is_rechecked = True
+    is_numeric = True
+    has_enum = False
+
+    _most_digits = 38
+    _pattern = "-?(0|[1-9][0-9]*)(\\.[0-9]+)?"
+    _of_dtype = re.compile(r"decimal\d+\((\d+), (-?\d+)\)\[pyarrow\]")
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        match = self._of_dtype.fullmatch(column.dtype)
+        self._digits = int(match[1]) if match else self._most_digits
+        # How many digits stand behind the point; None where each number has its own.
+        self._scale = int(match[2]) if match else None
+        self._whole_digits = self._digits - (self._scale or 0)
+
+    def converter(self) -> Check:
+        context = Context(prec=self._digits, traps=[Inexact, InvalidOperation])
+        spelling = re.compile(self._pattern, re.ASCII)
+
+        def convert(value: Any) -> Decimal:
+            if isinstance(value, str):
+                if spelling.fullmatch(value) is None:
+                    raise Unfit
+                value = Decimal(value)
+            elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
+                value = Decimal(int(value))
+            elif not isinstance(value, Decimal):
+                raise Unfit
+            elif not value and isinstance(value, JsonNumber) and value.has_digits:
+                raise Unfit("precision")
+            if not value.is_finite() or (value and value.adjusted() >= self._whole_digits):
+                raise Unfit("range")
+            try:
+                return context.quantize(value, Decimal((0, (1,), -self._places(value))))
+            except (Inexact, InvalidOperation):
+                raise Unfit("precision") from None
+
+        return convert
+
+    def _places(self, value: Decimal) -> int:
+        """How many digits the cell that `value` becomes has behind the point."""
+        if self._scale is not None:
+            return self._scale
+        return min(max(0, -int(value.as_tuple().exponent)), self._most_digits)
+
+    def expectation(self) -> str:
+        if self._scale is None:
+            return "decimal"
+        return f"decimal of at most {self._digits} digits, {self._scale} of them behind the point"
+
+    def json_schema(self) -> dict[str, Any]:
+        limit = float(10**self._whole_digits)
+        return {
+            "type": ["number", "string"],
+            "format": "decimal",
+            "pattern": f"^{self._pattern}$",
+            "exclusiveMinimum": -limit,
+            "exclusiveMaximum": limit,
+        }
+
+    @property
+    def decoded(self) -> Any:
+        return Any
+
+    @staticmethod
+    def to_json(cell: Decimal) -> str:
+        return format(cell, "f")
+
+    @staticmethod
+    def from_json(value: str) -> Decimal:
+        return Decimal(value)
+
+    def boundaries(self, seen: list[Any]) -> Iterator[tuple[str, Any]]:
+        if self.column.refuses_unknown(strict=False):
+            return
+        low, high = (Decimal(edge or 0) for edge in (self.column.minimum, self.column.maximum))
+        span = (high - low) or 1
+        cells = [low, high, low - 1, high + 1, low - 1000 * span, high + 1000 * span, Decimal(0), Decimal(-1)]
+        for cell in seen:
+            unit = Decimal((0, (1,), -self._places(cell)))
+            cells += [cell - unit, cell + unit]
+        convert = self.converter()
+        for cell in cells:
+            with contextlib.suppress(Unfit):
+                yield "an extreme, or beside a seen value", convert(cell)
+
+    def unseen(self, known: Collection[Any]) -> Any:
+        taken = {Decimal(cell) for cell in known}
+        return next(Decimal(cell) for cell in range(len(taken) + 1) if cell not in taken)
+
+    def draw(self, chance: random.Random) -> Any:
+        if self.column.minimum is None:
+            return self.column.example
+        low, high = Decimal(self.column.minimum), Decimal(self.column.maximum)
+        unit = Decimal((0, (1,), -self._places(Decimal(self.column.example))))
+        return self.to_json(low + chance.randint(0, int((high - low) / unit)) * unit)
+
+
 class DateTime(ColumnType):
     """Date-times as RFC 3339, section 5.6, writes them, with a zone exactly where training data had one.
 
@@ -369,6 +481,7 @@ class DateTime(ColumnType):
 TYPES: dict[str, type[ColumnType]] = {
     "int": Int,
     "float": Float,
+    "decimal": DecimalNumber,
     "bool": Bool,
     "str": Str,
     "datetime": DateTime,
