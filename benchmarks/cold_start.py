@@ -37,7 +37,7 @@ def measure_zip(folder: Path) -> dict[str, float]:
 
     Nothing is written beside the modules, as in Lambda, whose folder cannot be written.
     """
-    return _measure(["-I", "-S", "-B", "-c", _CODE, "model", "onnx"], folder)
+    return _measure(["-I", "-S", "-B", "-c", _CODE, "model.skdeploy", "onnx"], folder)
 
 
 def measure_container(model: Path, engine: str = "sklearn") -> dict[str, float]:

@@ -70,7 +70,7 @@ class Workload:
     def of(cls, model: Path, records: list[Record], folder: Path) -> Workload:
         """The workload of a pickled pipeline; `folder` is for what is made of it."""
         expected = joblib.load(model).predict(pd.DataFrame(records)).tolist()
-        mlflow_model, exported = (folder / f"{form}-{model.stem}" for form in ("mlflow", "exported"))
+        mlflow_model, exported = folder / f"mlflow-{model.stem}", folder / f"{model.stem}.skdeploy"
         return cls(model, records, expected, mlflow_model, exported)
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skdeploy.version import __version__
+
 if TYPE_CHECKING:
     from skdeploy.saving import log_model, save
     from skdeploy.source import load
 
 __all__ = ["__version__", "load", "log_model", "save"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 skdeploy serve model.bin                       the model over HTTP
 skdeploy doctor s3://bucket/model.bin          is everything there that a service needs to start?
-skdeploy export s3://bucket/model.bin out      the model for where scikit-learn is too large
+skdeploy export model.bin model.skdeploy       the model as a file that runs no code
 skdeploy key backend --file api-keys           a new API key, and its line in SKDEPLOY_API_KEYS_FILE
 
 What a command needs is imported when it runs.
@@ -14,7 +14,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -163,27 +163,39 @@ def _say(finding: Finding) -> None:
 
 @cli.command()
 @click.argument("uri")
-@click.argument("folder", type=click.Path(path_type=Path))
-def export(uri: str, folder: Path) -> None:
-    """Compile a model for where scikit-learn is too large.
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--golden",
+    type=click.Choice(["synthetic", "real"]),
+    default="synthetic",
+    show_default=True,
+    help="Golden records, which prove the model wherever it is loaded: made up from the schema, or those of "
+    "the pickle, which may be rows of the training data.",
+)
+def export(uri: str, file: Path, golden: Literal["synthetic", "real"]) -> None:
+    """Compile a model to one file that runs no code.
 
-    The model at URI becomes model.onnx and passport.json in FOLDER, which are loaded without scikit-learn.
+    The model at URI is written to FILE, such as model.skdeploy, which every command takes as a model. It is
+    loaded without scikit-learn, and nothing in it is unpickled.
     """
+    from skdeploy.model.exported import SUFFIX
     from skdeploy.model.exporting import export as export_model
     from skdeploy.source import fetch
+    from skdeploy.writing import write
 
+    if file.suffix != SUFFIX:
+        raise SettingsError(
+            f"{file} does not end in {SUFFIX}, by which an exported model is known: model{SUFFIX}, say."
+        )
     source, _ = _source(uri)
     fetched = fetch(source)
-    model = export_model(
-        fetched.content,
-        folder,
-        digest=fetched.digest,
-        where=fetched.where,
-        version=__version__,
-        trusted=source.trusted,
+    content, model = export_model(
+        fetched.content, digest=fetched.digest, where=fetched.where, golden=golden, trusted=source.trusted
     )
-    golden = len(model.passport.golden.predictions)
-    click.echo(f"{folder}: {model!r}; {golden} golden records predict what they should")
+    write(file, content)
+    proved = len(model.passport.golden.predictions)
+    click.echo(f"{file}: {model!r}; {proved} golden records predict what they should")
+    click.echo(f"SHA-256 {model.exported}, exported from {model.digest}")
 
 
 def _source(uri: str | None) -> tuple[Source, str]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, SourceError
 from skdeploy.model import Model
-from skdeploy.model.exported import is_exported
-from skdeploy.source import Fetched, Source, Target, build, fetch, load_from, resolve
+from skdeploy.source import Fetched, Source, Target, build, fetch, resolve
 from skdeploy.source.cache import Cache
 from skdeploy.source.place import LocalFile, RegisteredModel, S3Object
 
@@ -48,8 +47,6 @@ def examine(source: Source, engine: str = "auto") -> Iterator[Finding]:
 
 
 def _steps(source: Source, visit: _Visit) -> list[tuple[tuple[str, ...], Callable[[], str]]]:
-    if isinstance(source.place, LocalFile) and is_exported(source.place.path):
-        return [(("model",), visit.load)]
     return [
         (_parts(source), visit.resolve),
         (("digest",) if isinstance(source.place, LocalFile) else ("download", "digest"), visit.fetch),
@@ -82,9 +79,6 @@ class _Visit:
 
     def prove(self) -> str:
         return _proved(build(self._uncached, self._fetched, engine=self._engine))
-
-    def load(self) -> str:
-        return _proved(load_from(self._uncached, engine=self._engine))
 
     def cache(self) -> str:
         folder = self._source.cache

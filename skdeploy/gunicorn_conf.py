@@ -104,7 +104,7 @@ def when_ready(server: Any) -> None:
         state,
         engine=settings.engine,
         interval=settings.watch_seconds,
-        served=(model.digest, model.origin.version),
+        served=(model.file_digest, model.origin.version),
     )
     pollers.append(process.start(poller.run, close=server.LISTENERS))
 

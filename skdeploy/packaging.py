@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skdeploy import __version__
 from skdeploy.config import ModelSettings
 from skdeploy.errors import ExportError, SettingsError, SkdeployError
+from skdeploy.model.exported import is_exported, load_exported
 from skdeploy.model.exporting import export
 from skdeploy.source import Source, fetch
 from skdeploy.writing import write
@@ -32,8 +32,8 @@ from skdeploy.writing import write
 MOST_BYTES = 262_144_000
 # What is imported. onnxruntime names others as well (protobuf, flatbuffers, packaging), for its tools.
 PACKAGES = ("msgspec", "numpy", "onnxruntime")
-# Where the model is in the zip: what the function's SKDEPLOY_MODEL_URI says.
-MODEL_FOLDER = "model"
+# The model's name in the zip: what the function's SKDEPLOY_MODEL_URI says.
+MODEL_FILE = "model.skdeploy"
 # Parts of the package that no function needs.
 _LEFT_OUT = (
     "__main__.py",
@@ -117,26 +117,22 @@ def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = Path()) -
         return 1
     print(f"{options.output}: {sizes.packed:,} bytes, unpacked {sizes.unpacked:,} of {MOST_BYTES:,}")
     print(f"runtime python{target.python}, x86_64; handler streaming.lambda_function.handler; ", end="")
-    print(f"SKDEPLOY_MODEL_URI={MODEL_FOLDER}")
+    print(f"SKDEPLOY_MODEL_URI={MODEL_FILE}")
     return 0
 
 
 def _package(source: Source, output: Path, root: Path, target: Target) -> Sizes:
     fetched = fetch(source)
-    with tempfile.TemporaryDirectory() as folder:
-        export(
-            fetched.content,
-            Path(folder),
-            digest=fetched.digest,
-            where=fetched.where,
-            version=__version__,
-            trusted=source.trusted,
-        )
-        return build(Path(folder), output, root, target)
+    model = fetched.content
+    if is_exported(model, fetched.where):
+        load_exported(model, digest=fetched.digest, where=fetched.where)
+    else:
+        model, _ = export(model, digest=fetched.digest, where=fetched.where, trusted=source.trusted)
+    return build(model, output, root, target)
 
 
-def build(model: Path, output: Path, root: Path, target: Target, most: int = MOST_BYTES) -> Sizes:
-    """Write the zip of the exported model in `model` to `output`. The same inputs make the same bytes.
+def build(model: bytes, output: Path, root: Path, target: Target, most: int = MOST_BYTES) -> Sizes:
+    """Write the zip with an exported model's file, `model`, to `output`. The same inputs make the same bytes.
 
     root   the project's: Pipfile.lock, skdeploy/, streaming/
     most   bytes that Lambda unpacks
@@ -147,7 +143,7 @@ def build(model: Path, output: Path, root: Path, target: Target, most: int = MOS
         wheels = _download(root / "Pipfile.lock", Path(folder), target)
         files = dict(_wheel_files(wheels))
     files |= {str(path.relative_to(root)): path.read_bytes() for path in _own_files(root)}
-    files |= {f"{MODEL_FOLDER}/{path.name}": path.read_bytes() for path in sorted(model.iterdir())}
+    files[MODEL_FILE] = model
     unpacked = sum(map(len, files.values()))
     if unpacked > most:
         raise ExportError(

@@ -14,6 +14,7 @@ from skdeploy.errors import ExportError
 from skdeploy.packaging import PACKAGES, Sizes, Target, build, main, requirements
 from tests.stores import sha256
 
+MODEL = b"an exported model"
 HERE = Target("3.13", (2, 34))
 
 
@@ -46,8 +47,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("skdeploy/web/app.py", "skdeploy/stream/process.py", "streaming/lambda_function.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "passport.json").write_text("{}")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     return tmp_path
@@ -55,12 +54,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_holds_what_scores_and_nothing_else(root: Path) -> None:
     """The wheels' packages, the stream door and the model; no scripts, and no web service."""
-    sizes = build(root / "model", root / "out" / "lambda.zip", root, HERE)
+    sizes = build(MODEL, root / "out" / "lambda.zip", root, HERE)
     with zipfile.ZipFile(root / "out" / "lambda.zip") as archive:
         infos = archive.infolist()
     names = [info.filename for info in infos if ".dist-info" not in info.filename]
     assert names == [
-        "model/passport.json",
+        "model.skdeploy",
         "msgspec/__init__.py",
         "numpy/__init__.py",
         "onnxruntime/__init__.py",
@@ -74,8 +73,8 @@ def test_it_holds_what_scores_and_nothing_else(root: Path) -> None:
 def test_the_same_inputs_make_the_same_bytes(root: Path) -> None:
     """Neither the time nor the order of files on the disk is in it."""
     for name in ("one.zip", "two.zip"):
-        build(root / "model", root / name, root, HERE)
-        (root / "model" / "passport.json").touch()
+        build(MODEL, root / name, root, HERE)
+        (root / "skdeploy/stream/process.py").touch()
     assert (root / "one.zip").read_bytes() == (root / "two.zip").read_bytes()
 
 
@@ -85,7 +84,7 @@ def test_a_wheel_that_the_lock_does_not_name_is_refused(root: Path) -> None:
     lock["default"]["numpy"]["hashes"] = ["sha256:" + "0" * 64]
     (root / "Pipfile.lock").write_text(json.dumps(lock))
     with pytest.raises(ExportError, match=r"(?s)no wheels.*HASHES"):
-        build(root / "model", root / "lambda.zip", root, HERE)
+        build(MODEL, root / "lambda.zip", root, HERE)
     assert not (root / "lambda.zip").exists()
 
 
@@ -96,14 +95,14 @@ def test_a_wheel_for_a_newer_system_is_refused(root: Path) -> None:
     lock["default"]["numpy"]["hashes"] = [wheel(root / "wheels", "numpy", "py3-none-manylinux_2_35_x86_64")]
     (root / "Pipfile.lock").write_text(json.dumps(lock))
     with pytest.raises(ExportError, match="no wheels"):
-        build(root / "model", root / "lambda.zip", root, HERE)
-    build(root / "model", root / "lambda.zip", root, Target("3.13", (2, 35)))
+        build(MODEL, root / "lambda.zip", root, HERE)
+    build(MODEL, root / "lambda.zip", root, Target("3.13", (2, 35)))
 
 
 def test_what_lambda_does_not_take_is_not_written(root: Path) -> None:
     """Over the limit, unpacked, both sizes are said and the container named."""
     with pytest.raises(ExportError, match=r"Lambda takes 500\. Deploy the container"):
-        build(root / "model", root / "lambda.zip", root, HERE, most=500)
+        build(MODEL, root / "lambda.zip", root, HERE, most=500)
     assert not (root / "lambda.zip").exists()
 
 

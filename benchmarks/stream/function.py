@@ -35,9 +35,9 @@ def run() -> dict[str, Any]:
     """By way: seconds to the first answer, and records per second; and what the streams take alone."""
     with tempfile.TemporaryDirectory(prefix="skdeploy-bench-") as name:
         folder = Path(name)
-        command = [sys.executable, "-m", "skdeploy", "export", "model.bin", str(folder / "model")]
+        command = [sys.executable, "-m", "skdeploy", "export", "model.bin", str(folder / "model.skdeploy")]
         subprocess.run(command, cwd=_ROOT, check=True, capture_output=True)
-        models = dict(zip(WAYS, (_ROOT / "model.bin", folder / "model"), strict=True))
+        models = dict(zip(WAYS, (_ROOT / "model.bin", folder / "model.skdeploy"), strict=True))
         with aws_server(folder) as aws:
             found: dict[str, Any] = {way: _way(aws, folder, model) for way, model in models.items()}
             return found | {"streams": {str(size): _streams_alone(aws, size) for size in SIZES}}

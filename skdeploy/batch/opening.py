@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from skdeploy import source
@@ -19,6 +20,8 @@ from skdeploy.cpus import usable_cpus
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
 from skdeploy.schema import Schema
+
+_log = logging.getLogger(__name__)
 
 _UTC = ZoneInfo("UTC")
 
@@ -50,7 +53,7 @@ def open_job(
     kind = interval or batch.interval
     if not kind:
         raise SettingsError("No interval is given: say --interval daily, or set SKDEPLOY_INTERVAL.")
-    model = source.load_from_settings(batch)
+    model = _filed_under(source.load_from_settings(batch))
     records = open_input(batch, model.schema)
     calendar = _calendar(batch, kind, records)
     scorer = ChunkScorer(
@@ -74,6 +77,22 @@ def open_job(
         stop=stop,
     )
     return Opened(job=job, calendar=calendar, batch=batch)
+
+
+def _filed_under(model: Model) -> Model:
+    """The model with the digest that the ledger keeps: an unverified export's own, not its pickle's.
+
+    Whoever can write such a file could claim of any intervals that this model has scored them already.
+    """
+    if model.exported is None or (model.origin is not None and model.origin.verified):
+        return model
+    _log.warning(
+        "The model's file says that it was exported from %s, and its own digest was not known before: its "
+        "results are kept under that, %s. Set SKDEPLOY_MODEL_SHA256 to it, and they count as the pickle's.",
+        model.digest,
+        model.exported,
+    )
+    return replace(model, digest=model.exported)
 
 
 def open_input(batch: BatchSettings, schema: Schema) -> Input:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from skdeploy.engines.graph import Feature, Lookup, Number, WideLookup, Words
+from skdeploy.engines.graph import MOST_FEATURES, Feature, Lookup, Number, WideLookup, Words
 
 
 class NotPlain(Exception):
@@ -30,12 +30,24 @@ def to_plain(features: Sequence[Feature]) -> list[dict[str, Any]]:
     return [_WRITERS[type(feature)](feature) for feature in features]
 
 
-def from_plain(plain: Any) -> list[Feature]:
-    """The reverse of `to_plain`. Raises Damaged."""
+def from_plain(plain: Any, columns: int) -> list[Feature]:
+    """The reverse of `to_plain`, checked: what came from a file may say anything.
+
+    columns   of the schema
+
+    Raises Damaged.
+    """
     try:
-        return [_READERS[one["kind"]](one) for one in plain]
-    except (KeyError, TypeError, ValueError, OverflowError, binascii.Error) as error:
+        features: list[Feature] = [_READERS[one["kind"]](one) for one in plain]
+        beyond = [one for one in features if type(one.column) is not int or not 0 <= one.column < columns]
+        width = sum(one.width for one in features)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, binascii.Error) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error
+    if beyond:
+        raise Damaged("a column that the schema does not have")
+    if not 0 < width <= MOST_FEATURES:
+        raise Damaged(f"the graph's input has {width:,} columns, not 1 to {MOST_FEATURES:,}")
+    return features
 
 
 def _write_number(feature: Number) -> dict[str, Any]:
@@ -44,12 +56,14 @@ def _write_number(feature: Number) -> dict[str, Any]:
         "column": feature.column,
         "precision": feature.precision,
         "cells": [_written(cell) for cell in feature.changed],
-        "numbers": _packed(np.array([*feature.changed.values()], dtype=np.float64)),
+        "numbers": _packed(np.array([*feature.changed.values()]), _DOUBLE),
     }
 
 
 def _read_number(plain: dict[str, Any]) -> Feature:
-    numbers = _unpacked(plain["numbers"]).tolist()
+    if plain["precision"] not in _PRECISIONS:
+        raise ValueError(f"the precision {plain['precision']!r}")
+    numbers = _unpacked(plain["numbers"], _DOUBLE, 1).tolist()
     changed = dict(zip(map(_read, plain["cells"]), numbers, strict=True))
     return Number(plain["column"], changed, precision=plain["precision"])
 
@@ -59,13 +73,15 @@ def _write_lookup(feature: Lookup) -> dict[str, Any]:
         "kind": "lookup",
         "column": feature.column,
         "codes": _written_codes(feature.codes),
-        "rows": _packed(feature.rows),
-        "apart": _packed(feature.apart),
+        "rows": _packed(feature.rows, _DOUBLE),
+        "apart": _packed(feature.apart, _BOOLEAN),
     }
 
 
 def _read_lookup(plain: dict[str, Any]) -> Feature:
-    rows, apart = _unpacked(plain["rows"]), _unpacked(plain["apart"])
+    rows, apart = _unpacked(plain["rows"], _DOUBLE, 2), _unpacked(plain["apart"], _BOOLEAN, 1)
+    if len(rows) != len(apart):
+        raise ValueError("a table with rows that are missing")
     return Lookup(plain["column"], _read_codes(plain["codes"], len(apart)), rows, apart)
 
 
@@ -74,17 +90,22 @@ def _write_wide(feature: WideLookup) -> dict[str, Any]:
         "kind": "wide-lookup",
         "column": feature.column,
         "codes": _written_codes(feature.codes),
-        "places": _packed(feature.places),
-        "values": _packed(feature.values),
-        "apart": _packed(feature.apart),
+        "places": _packed(feature.places, _WHOLE),
+        "values": _packed(feature.values, _DOUBLE),
+        "apart": _packed(feature.apart, _BOOLEAN),
         "width": feature.width,
     }
 
 
 def _read_wide(plain: dict[str, Any]) -> Feature:
-    places, values, apart = (_unpacked(plain[name]) for name in ("places", "values", "apart"))
+    places, values = _unpacked(plain["places"], _WHOLE, 1), _unpacked(plain["values"], _DOUBLE, 1)
+    apart, width = _unpacked(plain["apart"], _BOOLEAN, 1), plain["width"]
+    if not len(places) == len(values) == len(apart) or type(width) is not int:
+        raise ValueError("a table with rows that are missing")
+    if not np.all((places >= 0) & (places < width)):
+        raise ValueError("a place beyond a row's end")
     codes = _read_codes(plain["codes"], len(apart))
-    return WideLookup(plain["column"], codes, places.astype(np.intp), values, apart, plain["width"])
+    return WideLookup(plain["column"], codes, places.astype(np.intp), values, apart, width)
 
 
 def _write_words(_feature: Words) -> dict[str, Any]:
@@ -96,6 +117,9 @@ def _written_codes(codes: dict[Any, int]) -> list[list[Any]]:
 
 
 def _read_codes(pairs: list[list[Any]], count: int) -> dict[Any, int]:
+    # A cell that is not among them has row 0.
+    if not count:
+        raise ValueError("a table without rows")
     codes = {_read(cell): code for cell, code in pairs}
     if not all(type(code) is int and 0 <= code < count for code in codes.values()):
         raise ValueError("a code without a row")
@@ -114,20 +138,20 @@ def _read(cell: Any) -> Any:
 
 
 # Types of numbers in a file: doubles, whole numbers, booleans.
-_DTYPES = {"f": "<f8", "i": "<i8", "b": "|b1"}
+_DOUBLE, _WHOLE, _BOOLEAN = "<f8", "<i8", "|b1"
+_PRECISIONS = ("float64", "float32", "float16")
 
 
-def _packed(array: Any) -> dict[str, Any]:
-    dtype = _DTYPES[array.dtype.kind]
+def _packed(array: Any, dtype: str) -> dict[str, Any]:
     content = np.ascontiguousarray(array, dtype=dtype).tobytes()
     return {"dtype": dtype, "shape": [*array.shape], "base64": base64.b64encode(content).decode()}
 
 
-def _unpacked(plain: dict[str, Any]) -> Any:
-    if plain["dtype"] not in _DTYPES.values():
-        raise ValueError(f"numbers of the type {plain['dtype']!r}")
+def _unpacked(plain: dict[str, Any], dtype: str, dimensions: int) -> Any:
+    if plain["dtype"] != dtype or len(plain["shape"]) != dimensions:
+        raise ValueError(f"numbers of the type {plain['dtype']!r} and the shape {plain['shape']!r}")
     content = base64.b64decode(plain["base64"], validate=True)
-    return np.frombuffer(content, dtype=plain["dtype"]).reshape(plain["shape"])
+    return np.frombuffer(content, dtype=dtype).reshape(plain["shape"])
 
 
 _WRITERS: dict[type, Any] = {

@@ -1,45 +1,58 @@
-"""A model's file -> the two files of an exported model. They are proved before they are written."""
+"""A pickle -> an exported model's file, which is proved before it is handed out."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from skdeploy.engines.features import NotPlain, to_plain
+import msgspec
+
+from skdeploy.engines.features import NotPlain
 from skdeploy.engines.graph import Graph
 from skdeploy.engines.sklearn import SklearnEngine
-from skdeploy.errors import ExportError
+from skdeploy.errors import ExportError, SaveError
 from skdeploy.model.choice import NotCompiled, compile_engine
-from skdeploy.model.exported import DOCUMENT_FILE, GRAPH_FILE, Document, read_exported
+from skdeploy.model.exported import Exported, is_exported, load_exported
+from skdeploy.model.golden import synthetic_golden
 from skdeploy.model.model import Model
+from skdeploy.model.one_thread import one_thread
 from skdeploy.model.proof import prove
 from skdeploy.model.unpickling import unpickle
-from skdeploy.passport import Passport
+from skdeploy.passport import Golden, Passport
 from skdeploy.passport.document import ATTRIBUTE
-from skdeploy.passport.libraries import installed
-from skdeploy.writing import write
+from skdeploy.passport.libraries import installed, versions
 
-_REMEDY = "Deploy the container, which has scikit-learn."
+_REMEDY = (
+    "Serve the pickle where scikit-learn is installed, or replace that step: docs/engines.md lists "
+    "the steps that compile."
+)
 
 
 def export(
-    content: bytes, folder: Path, *, digest: str, where: str, version: str, trusted: Sequence[str] = ()
-) -> Model:
-    """Write the model in `content` into `folder`, which is made, and return it as it loads from there.
+    content: bytes,
+    *,
+    digest: str,
+    where: str,
+    golden: Literal["synthetic", "real"] = "synthetic",
+    trusted: Sequence[str] = (),
+) -> tuple[bytes, Model]:
+    """The file of the exported model, and the model as it loads from there. Equal contents make equal files.
 
-    The same content makes the same bytes, whatever was in the folder. The graph is written first: who
-    reads in between finds the old model, or a digest that does not fit.
-
+    content   a pickle with a passport, or a skops file
     digest    SHA-256 of `content`, which is compared before it is unpickled
     where     for messages
-    version   skdeploy's own, which is written down
+    golden    "synthetic" makes golden records up from the schema, "real" keeps those of the pickle, which
+              may be rows of the training data
     trusted   types that skops content may hold, beside skops' own
 
-    Raises ExportError with reason and remedy, DigestMismatch, UnreadableModel, ProofFailed, or OSError.
-    Unpickling runs code: only call it on bytes you trust.
+    Raises ExportError with reason and remedy, DigestMismatch, UnreadableModel or ProofFailed. Unpickling
+    runs code: only call it on bytes you trust.
     """
+    if is_exported(content):
+        raise ExportError(
+            f"{where} is an exported model already: copy it, or export the pickle it came from."
+        )
     pipeline, _ = unpickle(content, digest, where, trusted)
     plain = getattr(pipeline, ATTRIBUTE, None)
     if plain is None:
@@ -48,13 +61,18 @@ def export(
             "save it with skdeploy.save(pipeline, X, y, path)."
         )
     passport = Passport.from_plain(plain)
-    graph = _compiled(pipeline, passport, where)
-    document = _document(graph, passport, digest, where, version)
-    model = read_exported(document, graph.content, f"The export of {where}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder / GRAPH_FILE, graph.content)
-    write(folder / DOCUMENT_FILE, document)
-    return model
+    with one_thread():
+        graph = _compiled(pipeline, passport, where)
+        if golden == "synthetic" and not passport.golden.synthetic:
+            passport = msgspec.structs.replace(passport, golden=_synthetic(pipeline, passport, where))
+    try:
+        exported = Exported(passport, graph, exported_from=digest, versions=versions()).to_bytes()
+    except (NotPlain, ValueError) as error:
+        raise ExportError(f"{where} cannot be exported: {error}. {_REMEDY}") from error
+    model = load_exported(
+        exported, digest=hashlib.sha256(exported).hexdigest(), where=f"The export of {where}"
+    )
+    return exported, model
 
 
 def _compiled(pipeline: Any, passport: Passport, where: str) -> Graph:
@@ -66,15 +84,11 @@ def _compiled(pipeline: Any, passport: Passport, where: str) -> Graph:
         raise ExportError(f"{where} cannot be exported: {error}. {_REMEDY}") from error
 
 
-def _document(graph: Graph, passport: Passport, digest: str, where: str, version: str) -> bytes:
+def _synthetic(pipeline: Any, passport: Passport, where: str) -> Golden:
     try:
-        return Document(
-            skdeploy=version,
-            model_sha256=digest,
-            graph_sha256=hashlib.sha256(graph.content).hexdigest(),
-            largest=graph.largest,
-            features=to_plain(graph.features),
-            passport=passport.to_plain(),
-        ).to_json()
-    except (NotPlain, ValueError) as error:
-        raise ExportError(f"{where} cannot be exported: {error}. {_REMEDY}") from error
+        return synthetic_golden(pipeline, passport.schema, passport.output)
+    except SaveError as error:
+        raise ExportError(
+            f"{where} cannot be exported with synthetic golden records: {error} "
+            "Where its readers may see training rows: skdeploy export --golden real."
+        ) from error

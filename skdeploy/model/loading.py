@@ -1,38 +1,12 @@
-"""Bytes -> a model that is proved, if they have the digest that they should have."""
+"""A model's file -> a model that is proved, if it has the digest that it should have."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
-from typing import Any
 
-from skdeploy.engines.graph import Graph
-from skdeploy.engines.onnx import import_runtime
-from skdeploy.engines.sklearn import SklearnEngine
-from skdeploy.errors import UnreadableModel
-from skdeploy.model.choice import choose_engine
-from skdeploy.model.exported import WithoutReference, onnx_engine
-from skdeploy.model.isolated import in_child
-from skdeploy.model.measuring import measured
+from skdeploy.errors import ModelUnavailable, UnreadableModel
+from skdeploy.model.exported import is_exported, load_exported
 from skdeploy.model.model import Model
-from skdeploy.model.one_thread import one_thread
-from skdeploy.model.probe import probe_columns, probe_output
-from skdeploy.model.proof import prove
-from skdeploy.model.unpickling import unpickle
-from skdeploy.passport import Golden, Passport
-from skdeploy.passport.derive import derive
-from skdeploy.passport.document import ATTRIBUTE
-from skdeploy.passport.libraries import differences, installed
-from skdeploy.schema import RecordReader, Schema, Table
-
-_log = logging.getLogger(__name__)
-
-_NO_SKETCH = (
-    "It was saved without a sketch of its training data: nobody sees whether records drift away from them."
-)
 
 
 def load_model(
@@ -41,100 +15,35 @@ def load_model(
     digest: str,
     name: str,
     where: str,
-    engine: str = "sklearn",
+    engine: str = "auto",
     trusted: Sequence[str] = (),
     isolated: bool = False,
 ) -> Model:
-    """Unpickle `content`, and prove that it predicts what its passport says.
+    """The model in an exported model's file, which is never unpickled, or in a pickle.
 
-    A pickle without passport gets one derived from the fitted pipeline, with `name` for its name;
-    what could not be known then stands in the model's notes. `where` is for messages.
-
+    digest    SHA-256 that `content` must have: it is compared on the very bytes that are loaded
+    name      the model's, if it is a pickle without a passport
+    where     the file's path or URI: one that ends in `.skdeploy` must be an exported model
     engine    "sklearn", "auto" or "onnx", see `skdeploy.model.choice`
     trusted   types that skops content may hold, beside skops' own
-    isolated  a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
-    digest    SHA-256 of `content`, which is compared before it is unpickled
+    isolated  a forked child predicts and measures, for a process that forks later: `skdeploy.model.isolated`
 
     Raises DigestMismatch, UnreadableModel, ProofFailed or, if the engine that was asked for cannot be had,
     ModelUnavailable. Unpickling runs code: only call it on bytes you trust.
     """
-    pipeline, warned = unpickle(content, digest, where, trusted)
-    prove_it = partial(_proved, pipeline, warned, digest, name, engine)
-    if not isolated:
-        return prove_it()[0]
-    meanwhile = _prepare_runtime if engine != "sklearn" else None
-    model, graph = in_child(lambda: _told(*prove_it()), pipeline, meanwhile)
-    reference = SklearnEngine(pipeline, model.schema)
-    chosen = onnx_engine(graph, model.passport.output, reference) if graph else reference
-    return replace(model, engine=chosen)
-
-
-def _prepare_runtime() -> None:
-    # Without it scikit-learn serves, and the child says so.
-    with suppress(ImportError):
-        import_runtime()
-
-
-def _told(model: Model, graph: Graph | None) -> tuple[Model, Graph | None]:
-    """What a child tells: the model measured, and the graph in place of the engine."""
-    return replace(measured(model), engine=WithoutReference()), graph
-
-
-def _proved(
-    pipeline: Any, warned: list[str], digest: str, name: str, engine: str
-) -> tuple[Model, Graph | None]:
-    """The model, and its graph if it is compiled."""
-    plain = getattr(pipeline, ATTRIBUTE, None)
-    with one_thread():
-        if plain is None:
-            return _bare_model(pipeline, digest, name, warned, engine)
-        passport = Passport.from_plain(plain)
-        here = installed()
-        golden = prove(passport, SklearnEngine(pipeline, passport.schema), here)
-        _log.info("%d golden records predict what the passport says", len(passport.golden.predictions))
-        for difference in differences(passport.libraries, here):
-            _log.info("Made with other versions, and proved equal: %s", difference)
-        chosen = choose_engine(pipeline, passport, golden, engine)
-    notes = () if passport.sketch else (_NO_SKETCH,)
-    return Model(passport, chosen.engine, golden.rows([0]), digest, notes, chosen.fallback), chosen.graph
-
-
-def _bare_model(
-    pipeline: Any, digest: str, name: str, warned: list[str], engine: str
-) -> tuple[Model, Graph | None]:
-    schema, notes = derive(pipeline)
-    sample = Table([[column.example] for column in schema.columns], 1)
+    if is_exported(content, where):
+        if engine == "sklearn":
+            raise ModelUnavailable(
+                f"SKDEPLOY_ENGINE=sklearn, but {where} is an exported model, without scikit-learn: unset it."
+            )
+        return load_exported(content, digest=digest, where=where, isolated=isolated)
     try:
-        schema = probe_columns(pipeline, schema, sample)
-        output = probe_output(pipeline, schema, sample, None)
-    except Exception as error:  # the pipeline may raise anything
+        from skdeploy.model.pickled import load_pickled
+    except ModuleNotFoundError as error:
         raise UnreadableModel(
-            f"{name} has no passport, and a record made up from the fitted pipeline does not predict "
-            f"({type(error).__name__}: {error}). Save it with skdeploy.save(pipeline, X, y, path)."
+            f"{where} is a pickle, and {error.name} is not installed here: "
+            "run pip install 'skdeploy[pickle]', or export the model (skdeploy export)."
         ) from error
-    passport = Passport(
-        name=name,
-        version=digest[:12],
-        created=None,
-        schema=schema,
-        output=output,
-        golden=Golden(cells=[[] for _ in schema.columns], predictions=[]),
+    return load_pickled(
+        content, digest=digest, name=name, where=where, engine=engine, trusted=trusted, isolated=isolated
     )
-    _require_consistent(schema, sample, name)
-    all_notes = (
-        "It has no passport: its schema is derived, its predictions are not proved.",
-        *notes,
-        *(f"On loading: {warning}" for warning in warned),
-    )
-    chosen = choose_engine(pipeline, passport, sample, engine)
-    return Model(passport, chosen.engine, sample, digest, all_notes, chosen.fallback), chosen.graph
-
-
-def _require_consistent(schema: Schema, sample: Table, name: str) -> None:
-    """The made-up record must pass the model's own checks, or no client's record would."""
-    record = dict(zip(schema.names, (cells[0] for cells in sample.cells), strict=True))
-    if RecordReader(schema).read([record]).bad:
-        raise UnreadableModel(
-            f"{name} has no passport, and its derived schema refuses its own example. "
-            "Save it with skdeploy.save(pipeline, X, y, path)."
-        )

@@ -17,12 +17,14 @@ class Origin:
     version      the registry's number
     fetched      when it came from there, RFC 3339
     from_cache   why it came from the cache although its source may have another; else None
+    verified     whether the file's digest was known before: SKDEPLOY_MODEL_SHA256, or the source, says it
     """
 
     uri: str
     version: str | None
     fetched: str
     from_cache: str | None
+    verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class Model:
     """A proved model. Safe to call from several threads.
 
     probe    a record that is known to predict, for telling a bad record from a broken engine
-    digest   SHA-256 of the file it came from
+    digest   SHA-256 of the pickle that it came from, by which every door names it
     notes    what could not be known or proved, for the log and for `GET /`
     fallback   why scikit-learn serves although a compiled engine was wanted; None if it was not
     origin   where it came from; None if nobody says
     cost     seconds of a call with one record, and seconds per further record; None if nobody measured it
     together whether records may share a call: golden records predict alone what they do together
+    exported   SHA-256 of the exported model's file that it was loaded from, which names `digest`; None if it
+               was loaded from the pickle
     """
 
     passport: Passport
@@ -47,10 +51,16 @@ class Model:
     origin: Origin | None = None
     cost: tuple[float, float] | None = None
     together: bool = False
+    exported: str | None = None
 
     def __repr__(self) -> str:
         # Not the fields: golden and probe records must not end up in a log.
         return f"Model({self.passport.name} {self.passport.version}, engine {self.engine.name})"
+
+    @property
+    def file_digest(self) -> str:
+        """SHA-256 of the file that it was loaded from, which SKDEPLOY_MODEL_SHA256 is compared with."""
+        return self.exported or self.digest
 
     @property
     def schema(self) -> Schema:

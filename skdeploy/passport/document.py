@@ -76,8 +76,11 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         return plain
 
     @classmethod
-    def from_plain(cls, plain: Any) -> Passport:
-        """The reverse of `to_plain`; raises UnreadableModel saying what does not fit."""
+    def from_plain(cls, plain: Any, *, golden: bool = True) -> Passport:
+        """The reverse of `to_plain`; raises UnreadableModel saying what does not fit.
+
+        golden   False accepts a passport without golden records
+        """
         written = plain.get("format") if isinstance(plain, dict) else None
         if written != FORMAT:
             raise UnreadableModel(
@@ -89,7 +92,8 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             raise UnreadableModel(f"The passport is damaged: {error}. Save the model again.") from None
         lengths = {len(column) for column in passport.golden.cells} | {len(passport.golden.predictions)}
-        if len(lengths) != 1 or 0 in lengths or len(passport.golden.cells) != len(passport.schema.columns):
+        missing = golden and 0 in lengths
+        if len(lengths) != 1 or missing or len(passport.golden.cells) != len(passport.schema.columns):
             raise UnreadableModel(
                 "The passport is damaged: its golden records are missing or incomplete. Save the model again."
             )

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from skdeploy.version import __version__
+
 _PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
 
 
@@ -19,6 +21,11 @@ def installed() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found | {"processor": _processor()}
+
+
+def versions() -> dict[str, str]:
+    """The same and skdeploy's own, for a model's file."""
+    return {"skdeploy": __version__, **installed()}
 
 
 def differences(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:

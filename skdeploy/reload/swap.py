@@ -81,7 +81,7 @@ class ModelSwap:
             _log.warning("The model in SKDEPLOY_STATE_DIR is ignored: %s", reason)
             return
         origin = self._model.origin
-        if (record.digest, record.version) == (self._model.digest, origin and origin.version):
+        if (record.digest, record.version) == (self._model.file_digest, origin and origin.version):
             return
         model = measured(build(self._source, recalled(record, content), engine=self._engine))
         self._apply(model)

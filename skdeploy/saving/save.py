@@ -15,7 +15,8 @@ import msgspec
 import pandas as pd
 
 from skdeploy.errors import ModelUnavailable, SaveError
-from skdeploy.model.loading import load_model
+from skdeploy.model.exported import SUFFIX
+from skdeploy.model.pickled import load_pickled
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
 from skdeploy.passport.dtypes import writes_nulls_in_two_ways
@@ -90,6 +91,8 @@ def _passport(
 def _require_options(name: Any, version: Any, golden: str, path: Path) -> None:
     if not path.parent.is_dir():
         raise SaveError(f"There is no folder {path.parent.absolute()} to write {path.name} to.")
+    if path.name.endswith(SUFFIX):
+        raise SaveError(f"{path} is the name of an exported model, and save writes a pickle: model.bin, say.")
     if not isinstance(name, str) or not isinstance(version, str | None):
         raise SaveError(f"name and version must be strings: name={name!r}, version={version!r}.")
     if golden not in ("real", "synthetic"):
@@ -105,7 +108,7 @@ def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) 
     content = buffer.getvalue()
     try:
         digest = hashlib.sha256(content).hexdigest()
-        load_model(content, digest=digest, name=path.stem, where=str(path))
+        load_pickled(content, digest=digest, name=path.stem, where=str(path))
     except ModelUnavailable as error:
         raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error
     try:

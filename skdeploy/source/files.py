@@ -30,7 +30,7 @@ def _unreadable(path: Path, error: OSError) -> SourceError:
         return SourceError(
             "file",
             f"{path} is a folder, not a model's file.",
-            "Name the file; the folder of an exported model serves, but is not watched for another one.",
+            "Name the file in it.",
         )
     if isinstance(error, FileNotFoundError):
         return SourceError(

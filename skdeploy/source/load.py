@@ -12,20 +12,20 @@ from typing import Any
 from skdeploy.config import ModelSettings
 from skdeploy.errors import (
     DigestMismatch,
-    ModelUnavailable,
     SourceError,
     SourceUnreachable,
-    UnreadableModel,
     UnverifiedModel,
 )
-from skdeploy.model import Model, Origin
-from skdeploy.model.exported import is_exported, load_exported
+from skdeploy.model import Model, Origin, load_model
+from skdeploy.model.exported import SUFFIX
 from skdeploy.source import files, registry, s3
 from skdeploy.source.cache import Cache, Record
 from skdeploy.source.place import LocalFile, S3Object, Source
 from skdeploy.source.target import Fetched, Target
 
 _log = logging.getLogger(__name__)
+
+_UNVERIFIED = "Its digest was not known before it was loaded."
 
 
 def load(
@@ -38,12 +38,12 @@ def load(
     allow_unverified: bool = False,
     trusted: tuple[str, ...] = (),
 ) -> Model:
-    """The proved model at `uri`: a path, file://, s3://, models:/ or runs:/; or an exported model's folder.
+    """The proved model at `uri`: a path, file://, s3://, models:/ or runs:/ of a pickle or an exported model.
 
     engine   "sklearn", "auto" (compiled where that is proved equal) or "onnx" (compiled or nothing)
 
     The others are those of `Source`. Raises ModelUnavailable (its subclasses say why) or
-    SettingsError. Unpickling runs code: give the digest, or a file you trust.
+    SettingsError. Unpickling runs code: give the digest, a file you trust, or an exported model.
     """
     source = Source(
         uri=str(uri),
@@ -63,9 +63,6 @@ def load_from(source: Source, *, engine: str = "auto", isolated: bool = False) -
 
     Raises ModelUnavailable.
     """
-    place = source.place
-    if isinstance(place, LocalFile) and is_exported(place.path):
-        return _load_exported(source, place.path, engine, isolated)
     _make_cache(source)
     try:
         fetched = fetch(source)
@@ -120,7 +117,7 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
     """
     target = target or resolve(source)
     expected = source.sha256 or target.digest
-    if expected is None and not target.local and not source.allow_unverified:
+    if expected is None and not (target.local or source.allow_unverified or _runs_no_code(target.where)):
         raise _unverified(target)
     content = _cached(source, expected)
     if content is None:
@@ -139,7 +136,7 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
         version=target.version,
         fetched=_now(),
         verified=verified,
-        notes=() if verified else ("Its digest was not known before it was loaded.",),
+        notes=() if verified else (_UNVERIFIED,),
     )
 
 
@@ -152,13 +149,6 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: b
     """
     if source.sha256 not in (None, fetched.digest):
         raise DigestMismatch(fetched.where, source.sha256, fetched.digest)
-    try:
-        from skdeploy.model import load_model
-    except ModuleNotFoundError as error:
-        raise UnreadableModel(
-            f"{fetched.where} is a pickle, and {error.name} is not installed here: "
-            "run pip install 'skdeploy[pickle]', or export the model (skdeploy export)."
-        ) from error
     model = load_model(
         fetched.content,
         digest=fetched.digest,
@@ -169,21 +159,14 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: b
         isolated=isolated,
     )
     origin = Origin(
-        uri=source.uri, version=fetched.version, fetched=fetched.fetched, from_cache=fetched.from_cache
+        uri=source.uri,
+        version=fetched.version,
+        fetched=fetched.fetched,
+        from_cache=fetched.from_cache,
+        # A path verifies nothing, though it needs no digest.
+        verified=source.sha256 is not None or (fetched.verified and not isinstance(source.place, LocalFile)),
     )
     return dataclasses.replace(model, origin=origin, notes=(*model.notes, *fetched.notes))
-
-
-def _load_exported(source: Source, folder: Path, engine: str, isolated: bool) -> Model:
-    if engine == "sklearn":
-        raise ModelUnavailable(
-            f"SKDEPLOY_ENGINE=sklearn, but {folder} is an exported model, which has no scikit-learn. Unset "
-            "it."
-        )
-    model = load_exported(folder, source.sha256, isolated=isolated)
-    return dataclasses.replace(
-        model, origin=Origin(uri=source.uri, version=None, fetched=_now(), from_cache=None)
-    )
 
 
 def _now() -> str:
@@ -209,7 +192,7 @@ def distrust(source: Source, record: Record) -> str | None:
         return f"it came from {record.address}, not from {here}"
     if source.sha256 not in (None, record.digest):
         return f"it has the SHA-256 {record.digest}, not SKDEPLOY_MODEL_SHA256"
-    if not (record.verified or source.allow_unverified):
+    if not (record.verified or source.allow_unverified or _runs_no_code(record.where)):
         return "it is unverified (SKDEPLOY_ALLOW_UNVERIFIED=1 takes it)"
     return None
 
@@ -250,12 +233,17 @@ def _recall(source: Source, error: SourceUnreachable) -> Fetched:
     if reason := distrust(source, record):
         raise _nothing_cached(error, f"The copy in the cache is not used: {reason}.")
     note = f"It comes from the cache, fetched {record.fetched}, because: {error.what}"
-    notes = (note,) if record.verified else (note, "Its digest was not known before it was loaded.")
+    notes = (note,) if record.verified else (note, _UNVERIFIED)
     return recalled(record, content, from_cache=error.what, notes=notes)
 
 
 def _cached(source: Source, digest: str | None) -> bytes | None:
     return Cache(source.cache).content(digest) if source.cache and digest else None
+
+
+def _runs_no_code(where: str) -> bool:
+    """Whether the file's name says that it is an exported model: it is then loaded as one, or refused."""
+    return where.endswith(SUFFIX)
 
 
 def _nothing_cached(error: SourceUnreachable, why: str) -> SourceUnreachable:
@@ -266,7 +254,7 @@ def _unverified(target: Target) -> UnverifiedModel:
     return UnverifiedModel(
         "digest",
         f"Nobody says which SHA-256 {target.where} should have, and unpickling it would run its code.",
-        "Promote it with train.py, which tags the version; write the digest into the object's metadata; give "
-        "SKDEPLOY_MODEL_SHA256 (not with an alias); or set SKDEPLOY_ALLOW_UNVERIFIED=1 if only you can write "
-        "there.",
+        "Give an exported model (.skdeploy), which runs no code; promote the model with train.py, which tags "
+        "the version; write the digest into the object's metadata; give SKDEPLOY_MODEL_SHA256 (not with "
+        "an alias); or set SKDEPLOY_ALLOW_UNVERIFIED=1 if only you can write there.",
     )

@@ -145,7 +145,7 @@ def _download(location: str, where: str, folder: str) -> str:
             )
     raise SourceError(
         "artifact",
-        f"{where} holds neither {' nor '.join(MODEL_FILES)} (it holds: {', '.join(names) or 'nothing'}).",
+        f"{where} holds none of {', '.join(MODEL_FILES)} (it holds: {', '.join(names) or 'nothing'}).",
         "Log a scikit-learn model there (mlflow.sklearn.log_model), or correct SKDEPLOY_MODEL_URI.",
     )
 

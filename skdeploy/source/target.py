@@ -10,8 +10,8 @@ from typing import Any
 
 from skdeploy.errors import SourceError
 
-# What MLflow calls the file that holds the model, in a model's folder.
-MODEL_FILES = ("model.pkl", "model.skops")
+# The file that holds the model in a folder that MLflow wrote, or the exported model that lies there instead.
+MODEL_FILES = ("model.pkl", "model.skops", "model.skdeploy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Fetched:
     name       the model's, if it has no passport
     version    the registry's number
     fetched    when it came from its source, RFC 3339
-    verified   whether its digest was known before
+    verified   whether its digest was known before, or it is a file of this machine
     from_cache   why it came from the cache although another one may be at the source; else None
     notes      what the log and `GET /` should say
     """

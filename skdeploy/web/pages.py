@@ -49,6 +49,7 @@ def about(model: Model, settings: WebSettings, id_field: str | None) -> dict[str
             "version": passport.version,
             "created": passport.created,
             "sha256": model.digest,
+            "file_sha256": model.file_digest,
             "data": passport.data,
             "metrics": passport.metrics,
             "libraries": passport.libraries,

@@ -61,10 +61,10 @@ def test_a_model_of_before_there_were_sketches_is_served(regressor_file: Path, t
     assert answer.status_code == 200
 
 
-def test_an_exported_model_keeps_its_sketch(regressor_file: Path, regressor: Model, tmp_path: Path) -> None:
+def test_an_exported_model_keeps_its_sketch(regressor_file: Path, regressor: Model) -> None:
     """What scores without scikit-learn can be watched as well."""
     content = regressor_file.read_bytes()
-    exported = export(content, tmp_path, digest=regressor.digest, where="tree.bin", version="0")
+    _, exported = export(content, digest=regressor.digest, where="tree.bin")
     assert exported.passport.sketch == regressor.passport.sketch
 
 

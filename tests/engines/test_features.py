@@ -23,10 +23,12 @@ CELLS = st.one_of(
     st.text(st.characters(exclude_categories=())),
 )
 
+NO_BOOLEANS = {"dtype": "|b1", "shape": [0], "base64": ""}
+
 
 def again(feature: Any) -> Any:
     """The feature, through JSON."""
-    return from_plain(json.loads(json.dumps(to_plain([feature]), allow_nan=False)))[0]
+    return from_plain(json.loads(json.dumps(to_plain([feature]), allow_nan=False)), columns=4)[0]
 
 
 def kinds(cells: Any) -> list[tuple[type, str]]:
@@ -94,10 +96,39 @@ def test_other_cells_are_refused() -> None:
         {"rows": {"dtype": "|O8", "shape": [1, 1], "base64": "AAAAAAAAAAA="}},
         {"apart": {"dtype": "|b1", "shape": [2], "base64": "A*=="}},
         {"codes": None},
+        {"codes": [], "rows": {"dtype": "<f8", "shape": [0, 1], "base64": ""}, "apart": NO_BOOLEANS},
+        {"rows": {"dtype": "<f8", "shape": [1, 1], "base64": "AAAAAAAAAAA="}},
+        {"column": 4},
+        {"column": -1},
+        {"column": True},
     ],
 )
 def test_what_is_damaged_is_not_read(damage: dict[str, Any]) -> None:
     """A code without a row, an array that is none, and a kind that nobody knows raise Damaged."""
     plain = to_plain([Lookup(0, {None: 1}, np.zeros((2, 1)), np.zeros(2, bool))])[0] | damage
     with pytest.raises(Damaged):
-        from_plain([plain])
+        from_plain([plain], columns=4)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"width": 10**12},
+        {"width": 2},
+        {"width": 1.5},
+        {"places": {"dtype": "<i8", "shape": [0], "base64": ""}},
+    ],
+)
+def test_a_wide_table_says_no_more_than_it_has(damage: dict[str, Any]) -> None:
+    """A width that no memory holds, or that is below a place, raises Damaged."""
+    wide = WideLookup(0, {"a": 1}, np.array([0, 2]), np.array([0.0, 1.5]), np.zeros(2, bool), 3)
+    assert from_plain(to_plain([wide]), columns=1)
+    with pytest.raises(Damaged):
+        from_plain([to_plain([wide])[0] | damage], columns=1)
+
+
+@pytest.mark.parametrize("plain", [[], None, 3, [3], {}, [[]], "number"])
+def test_what_is_no_list_of_features_is_not_read(plain: Any) -> None:
+    """Neither another type nor an empty list is the input of a graph."""
+    with pytest.raises(Damaged):
+        from_plain(plain, columns=1)

@@ -28,7 +28,7 @@ import json, sys
 sys.path.insert(0, "")
 import skdeploy.source, skdeploy.stream
 from skdeploy.stream import Event, Position
-model = skdeploy.source.load("model")
+model = skdeploy.source.load("model.skdeploy")
 bodies = json.load(sys.stdin)
 events = [Event(body.encode(), Position("flights", 0, n)) for n, body in enumerate(bodies)]
 done = skdeploy.stream.process(model, events)
@@ -51,9 +51,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zip of model.bin for this Python, unpacked in an empty folder."""
     folder = tmp_path_factory.mktemp("zip")
     content = (ROOT / "model.bin").read_bytes()
-    export(content, folder / "model", digest=sha256(content), where="model.bin", version="0")
+    model, _ = export(content, digest=sha256(content), where="model.bin")
     minor = ".".join(platform.python_version_tuple()[:2])
-    sizes = build(folder / "model", folder / "lambda.zip", ROOT, Target(minor, (2, 34)))
+    sizes = build(model, folder / "lambda.zip", ROOT, Target(minor, (2, 34)))
     assert sizes.unpacked < MOST_BYTES
     with zipfile.ZipFile(folder / "lambda.zip") as archive:
         archive.extractall(folder / "task")

@@ -20,12 +20,11 @@ import skdeploy
 from skdeploy.engines.graph import Analyzer, Words
 from skdeploy.errors import DigestMismatch, ModelUnavailable, ProofFailed, SourceUnreachable, UnreadableModel
 from skdeploy.model import Model
-from skdeploy.model.exported import load_exported
+from skdeploy.model.exporting import export
 from skdeploy.model.isolated import in_child
 from skdeploy.model.loading import load_model
 from skdeploy.scoring import Scorer
 from tests import pipelines
-from tests.command import command
 from tests.conftest import small_frame, small_pipeline
 from tests.live import children, running, wait_until
 from tests.parallel import PARALLEL, save
@@ -234,8 +233,12 @@ def test_an_exported_model_is_the_same_as_in_this_process(tmp_path: Path) -> Non
     """A child predicts its golden records, too, and measures it."""
     pipeline, X, y = pipelines.mixed_regression()
     skdeploy.save(pipeline, X, y, tmp_path / "model.bin")
-    assert command("export", str(tmp_path / "model.bin"), str(tmp_path / "exported")).exit_code == 0
-    here, there = (load_exported(tmp_path / "exported", isolated=isolated) for isolated in (False, True))
+    pickled = (tmp_path / "model.bin").read_bytes()
+    content, exported = export(pickled, digest=sha256(pickled), where="model.bin")
+    here, there = (
+        load_model(content, digest=exported.file_digest, name="", where="model.skdeploy", isolated=isolated)
+        for isolated in (False, True)
+    )
     assert (there.passport, there.probe, there.digest) == (here.passport, here.probe, here.digest)
     assert Scorer(there).predict(there.probe).values == Scorer(here).predict(here.probe).values
     assert there.cost is not None

@@ -1,7 +1,7 @@
 """The model served by hand: what an engineer writes who knows the model and has time for one service.
 
 It runs the exported graph (`skdeploy export`) with onnxruntime. The records are decoded into a
-Struct, which checks their types and nothing else; passport.json says how a cell becomes a number.
+Struct, which checks their types and nothing else; skdeploy.json says how a cell becomes a number.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import base64
 import gc
 import json
 import os
+import zipfile
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -63,10 +63,11 @@ def _table(feature: dict[str, Any]) -> tuple[dict[Any, float], float]:
     return {cell: numbers[code] for cell, code in feature["codes"]}, numbers[0]
 
 
-_folder = Path(os.environ["EXPORTED"])
-_document = json.loads((_folder / "passport.json").read_text())
-_features = _document["features"]
-if [column["name"] for column in _document["passport"]["schema"]["columns"]] != [*Flight.__struct_fields__]:
+with zipfile.ZipFile(os.environ["EXPORTED"]) as _archive:
+    _passport = json.loads(_archive.read("passport.json"))
+    _features = json.loads(_archive.read("skdeploy.json"))["features"]
+    _graph = _archive.read("model.onnx")
+if [column["name"] for column in _passport["schema"]["columns"]] != [*Flight.__struct_fields__]:
     raise SystemExit("The exported model is not the one that this application was written for.")
 
 (_origins, _no_origin), (_dests, _no_dest), (_carriers, _no_carrier) = map(_table, _features[:3])
@@ -95,7 +96,7 @@ def _row(flight: Flight) -> tuple[float | None, ...]:
 
 _options = onnxruntime.SessionOptions()
 _options.intra_op_num_threads = _options.inter_op_num_threads = 1
-_session = onnxruntime.InferenceSession(_folder / "model.onnx", _options, providers=["CPUExecutionProvider"])
+_session = onnxruntime.InferenceSession(_graph, _options, providers=["CPUExecutionProvider"])
 _input, _outputs = _session.get_inputs()[0].name, [_session.get_outputs()[0].name]
 _run_options = onnxruntime.RunOptions()
 
@@ -107,7 +108,6 @@ def _predict(rows: Sequence[tuple[float | None, ...]]) -> list[float]:
     return values
 
 
-_passport = _document["passport"]
 _model = msgspec.Raw(msgspec.json.encode({"name": _passport["name"], "version": _passport["version"]}))
 _decode_one, _decode_many = msgspec.json.Decoder(Flight).decode, msgspec.json.Decoder(list[Flight]).decode
 _encode = msgspec.json.Encoder().encode

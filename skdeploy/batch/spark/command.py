@@ -36,13 +36,13 @@ def on_cluster(opened: Opened) -> Iterator[Opened]:
             "SKDEPLOY_OUTPUT_URL: a cluster writes to a database, or to files that all its machines reach."
         )
     shipped = Shipped(
-        file=f"model-{job.model.digest[:16]}.bin",
-        digest=job.model.digest,
+        file=f"model-{job.model.file_digest[:16]}.bin",
+        digest=job.model.file_digest,
         name=job.model.passport.name,
         engine=job.model.engine.name,
         trusted=batch.skops_trusted,
     )
-    content = _content(batch, job.model.digest)
+    content = _content(batch, job.model.file_digest)
     cluster = Cluster(batch.spark_master, f"skdeploy batch {job.name}", shipped, content, job.stop)
     spread = SparkJob(
         **{field.name: getattr(job, field.name) for field in fields(job)},

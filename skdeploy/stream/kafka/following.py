@@ -66,7 +66,7 @@ def watched(settings: ModelSettings, model: Model) -> Iterator[PublishedState | 
         state,
         engine=settings.engine,
         interval=settings.watch_seconds,
-        served=(model.digest, model.origin.version if model.origin else None),
+        served=(model.file_digest, model.origin.version if model.origin else None),
     )
     pid = process.start(poller.run)
     try:
