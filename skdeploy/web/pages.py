@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 # Set when this process has been told to end.
 draining = threading.Event()
 
-# Characters; a terminal takes no line longer than 4,096 bytes.
+# Characters of an example: a terminal takes no line longer than 4,096 bytes.
 _LONGEST_RECORD = 3500
 
 JSON: Headers = [("Content-Type", "application/json")]
@@ -84,12 +84,11 @@ def first_steps(about: dict[str, Any], socket_name: Any, *, tls: bool, keys: boo
             f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
             for name in (host, {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
         )
-    record = {name: _example(column) for name, column in about["schema"]["properties"].items()}
-    data = msgspec.json.encode(record).decode()
+    data = _example_record(about["schema"]["properties"]).decode()
     command += [f"{url}/predict", "-H 'Content-Type: application/json'"]
     if keys:
         command.append('-H "X-API-Key: $API_KEY"')
-    command += ["-d", shlex.quote(data if len(data) <= _LONGEST_RECORD else "@record.json")]
+    command += ["-d", shlex.quote(data) if 0 < len(data) <= _LONGEST_RECORD else "@record.json"]
     return (
         f"Serving {model['name']} {model['version']} on {listens}",
         f"Try it: {' '.join(command)}",
@@ -97,19 +96,17 @@ def first_steps(about: dict[str, Any], socket_name: Any, *, tls: bool, keys: boo
     )
 
 
-def _example(column: dict[str, Any]) -> Any:
-    """A value that fits a column's JSON Schema: one seen in training if the schema shows any."""
-    kinds = column["type"] if isinstance(column["type"], list) else [column["type"]]
-    for values in ("examples", "enum", "x-known-categories"):
-        if column.get(values):
-            return column[values][0]
-    if "null" in kinds:
-        return None
-    if column.get("format") == "date-time":
-        return "2026-01-31T12:00:00Z"
-    if "pattern" in column:
-        return "2026-01-31T12:00:00"
-    return {"integer": 0, "number": 0.0, "boolean": False}.get(kinds[0], "")
+def _example_record(columns: dict[str, Any]) -> bytes:
+    """A record of values seen in training, as JSON; nothing if the columns' JSON Schemas do not show such."""
+    record = {}
+    for name, column in columns.items():
+        if column.get("examples"):
+            record[name] = column["examples"][0]
+        elif "null" in column["type"]:
+            record[name] = None
+        else:
+            return b""
+    return msgspec.json.encode(record)
 
 
 def health() -> tuple[int, Headers, bytes]:
