@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from skdeploy import __version__, api_keys
-from skdeploy.config import ModelSettings, Setting, WebSettings, declared, flag
+from skdeploy import __version__, api_keys, config
+from skdeploy.config import ModelSettings, Setting, WebSettings, declared
 from skdeploy.errors import EXIT_CODES, ModelUnavailable, SettingsError, SkdeployError
 
 if TYPE_CHECKING:
@@ -65,47 +65,67 @@ def cli() -> None:
     """One fitted scikit-learn pipeline, one prediction, every way to reach it."""
 
 
-def _option(setting: Setting) -> click.Option:
+class _Flag(click.Option):
     """A setting's flag, checked as its variable is."""
-    name = setting.name.replace("_", "-")
 
-    def check(_context: click.Context, _parameter: click.Parameter, value: Any) -> str | None:
+    def __init__(self, setting: Setting, flag: str) -> None:
+        self.setting = setting
+        notes = [setting.own_variable, f"default: {setting.default}" if setting.default else ""]
+        meaning, switch = setting.meaning, setting.parse is config.flag
+        if switch:
+            off = f"--no-{flag.removeprefix('--')}"
+            meaning = meaning.removeprefix("1: ").replace("0: ", f"{off}: ", 1)
+            notes, flag = [], f"{flag}/{off}"
+        note = "; ".join(filter(None, notes))
+        super().__init__(
+            [setting.variable, flag],
+            default=None,
+            metavar=None if switch else "VALUE",
+            callback=self._check,
+            help=f"{meaning}  [{note}]" if note else meaning,
+        )
+
+    def _check(self, _context: click.Context, _parameter: click.Parameter, value: Any) -> str | None:
         if value is None:
             return None
         text = str(int(value)) if isinstance(value, bool) else str(value)
         try:
-            setting.parse(text)
+            self.setting.parse(text)
         except ValueError as error:
             raise click.BadParameter(f"{text!r} is not {error}.") from None
         return text
 
-    switch = setting.parse is flag
-    meaning = setting.meaning
-    if switch:
-        meaning = meaning.removeprefix("1: ").replace("0: ", f"--no-{name}: ", 1)
-    return click.Option(
-        [setting.variable, f"--{name}/--no-{name}" if switch else f"--{name}"],
-        default=None,
-        metavar=None if switch else "VALUE",
-        callback=check,
-        help=f"{meaning}  [{setting.variable}{f', {setting.default}' if setting.default else ''}]",
-    )
+
+class _Command(click.Command):
+    """A command whose help has a section for each of the settings' sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            section = parameter.setting.section if isinstance(parameter, _Flag) else "Other"
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
+                sections.setdefault(section, []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
 
 
-_FLAGS = [
-    _option(setting) for setting in declared(WebSettings) if setting.flag and setting.name != "model_uri"
+_FLAGS: list[click.Parameter] = [
+    _Flag(setting, setting.flag)
+    for setting in declared(WebSettings)
+    if setting.flag and setting.name != "model_uri"
 ]
 
 
-@cli.command(params=_FLAGS)
+@cli.command(cls=_Command, params=_FLAGS)
 @click.argument("model", required=False)
 def serve(model: str | None, **flags: str | None) -> None:
     """Serve MODEL over HTTP.
 
     MODEL is a file, s3://bucket/key, models:/name@alias, models:/name/version or runs:/id/model; without it,
     the model of SKDEPLOY_MODEL_URI, or else the one in /opt/ml/model. Each flag is also a variable of the
-    environment, which the flag beats; secrets are variables only. On SIGTERM the service answers what is
-    under way, and ends.
+    environment, which the flag beats: --max-body is SKDEPLOY_MAX_BODY. Secrets are variables only. On SIGTERM
+    the service answers what is under way, and ends.
     """
     os.environ.update({name: value for name, value in flags.items() if value is not None})
     if model is not None:

@@ -19,6 +19,7 @@ the settings of all. A variable that begins with SKDEPLOY_ and is declared nowhe
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -40,6 +41,7 @@ class Setting:
     default        as it would be written in the variable
     parse          gives the typed value, or raises ValueError saying what the value should be
     meaning        one line for the documentation and the flag's help
+    section        of a command's help: the summary of the class that declares it
     own_variable   the environment variable, where it is not SKDEPLOY_ and the name
     secret         the value is in no message and no repr; there is no flag, which `ps` would show, but a
                    second variable that ends in _FILE and names a file with the value
@@ -49,6 +51,7 @@ class Setting:
     default: str
     parse: Callable[[str], Any]
     meaning: str
+    section: str
     own_variable: str
     secret: bool
 
@@ -258,7 +261,7 @@ def setting(
 
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
-    """What every door reads."""
+    """Logs."""
 
     log_level: str = setting(
         "info",
@@ -279,7 +282,7 @@ class LogSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(LogSettings):
-    """Where a model comes from, and how it scores."""
+    """The model: where it comes from, and how it scores."""
 
     model_uri: str = setting(
         "model.bin",
@@ -328,6 +331,8 @@ class ModelSettings(LogSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class _RecordSettings(LogSettings):
+    """Records."""
+
     unknown_columns: str = setting(
         "refuse",
         one_of("refuse", "ignore"),
@@ -338,18 +343,22 @@ class _RecordSettings(LogSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class _ListeningSettings(LogSettings):
+    """The process: where it listens, and how it ends."""
+
     bind_address: str = setting("127.0.0.1", text, "the address to listen on; 0.0.0.0 in the image")
     graceful_timeout: int = setting("30", whole(1), "seconds that SIGTERM leaves to what is under way")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ProbabilitySettings(LogSettings):
+    """Predictions."""
+
     proba: bool = setting("0", flag, "1: the probability per class beside the label")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSettings(_ListeningSettings, _RecordSettings, ModelSettings):
-    """The web service's."""
+class _AccessSettings(LogSettings):
+    """Access."""
 
     admin_token: str = setting(
         "",
@@ -369,6 +378,12 @@ class WebSettings(_ListeningSettings, _RecordSettings, ModelSettings):
         "web pages that may ask, by origin, such as https://app.example.com, commas between; "
         "*: all; empty: none",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RequestSettings(LogSettings):
+    """Requests."""
+
     max_body: int = setting("10M", size, "the largest request body in bytes; K, M and G are understood")
     max_records: int = setting("10000", whole(1), "the most records of one request")
     batch_records: int = setting(
@@ -381,6 +396,12 @@ class WebSettings(_ListeningSettings, _RecordSettings, ModelSettings):
         one_of("full", "minimal"),
         "minimal: categories, ranges and examples of the training data are not shown",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WorkerSettings(LogSettings):
+    """Workers and connections."""
+
     port: int = setting("9696", whole(1, 65535), "the port to listen on", variable="PORT")
     workers: int = setting(
         "0", whole(0), "worker processes; 0: one per usable CPU", variable="WEB_CONCURRENCY"
@@ -412,6 +433,12 @@ class WebSettings(_ListeningSettings, _RecordSettings, ModelSettings):
         seconds,
         "seconds after SIGTERM in which requests are still taken while /ready says 503",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TelemetrySettings(LogSettings):
+    """Metrics and lines per request."""
+
     metrics: bool = setting("1", flag, "0: no /metrics, and nothing is counted")
     bypass_hooks: bool = setting(
         "0",
@@ -424,6 +451,19 @@ class WebSettings(_ListeningSettings, _RecordSettings, ModelSettings):
     log_format: str = setting(
         "text", one_of("text", "json"), "lines of the log on standard error: text or json"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings(
+    _TelemetrySettings,
+    _WorkerSettings,
+    _RequestSettings,
+    _AccessSettings,
+    _ListeningSettings,
+    _RecordSettings,
+    ModelSettings,
+):
+    """The web service's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -627,7 +667,15 @@ class KinesisConsumerSettings(_StreamsSettings, ConsumerSettings):
 
 def declared(settings: type[LogSettings]) -> tuple[Setting, ...]:
     """The settings that a class and those that it extends declare, in the order of their declaration."""
-    return tuple(Setting(name=declaration.name, **declaration.metadata) for declaration in fields(settings))
+    sections = {
+        name: inspect.getdoc(each).partition("\n")[0].removesuffix(".")  # type: ignore[union-attr]
+        for each in reversed(settings.__mro__)
+        for name in inspect.get_annotations(each)
+    }
+    return tuple(
+        Setting(name=declaration.name, section=sections[declaration.name], **declaration.metadata)
+        for declaration in fields(settings)
+    )
 
 
 # All settings by their variables.

@@ -29,6 +29,14 @@ def test_every_setting_but_a_secret_is_a_flag() -> None:
     assert flags == {setting.flag for setting in declared(WebSettings)} - {None, "--model-uri"}
 
 
+def test_the_flags_stand_in_sections() -> None:
+    """A section is a heading and the flags that belong together; each flag is in one of them."""
+    said = command("serve", "--help").stdout
+    sections = {setting.section for setting in declared(WebSettings)}
+    assert len(sections) > 3
+    assert sections <= {line.removesuffix(":") for line in said.splitlines()}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 
 import joblib
 import pytest
+from flask.testing import FlaskClient
 
 import skdeploy
 from skdeploy.config import WebSettings
@@ -19,7 +20,7 @@ from tests import pipelines
 ADDRESS = ("127.0.0.1", 9696)
 
 
-def about(model: Any, **settings: str) -> tuple[Any, dict[str, Any]]:
+def about(model: Any, **settings: str) -> tuple[FlaskClient, Any]:
     """A client of a service, and what its `GET /` says."""
     client = create_app(model, WebSettings.from_env(settings)).test_client()
     return client, client.get("/").json
