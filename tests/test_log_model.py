@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import joblib
@@ -83,6 +84,20 @@ def test_a_pickle_without_passport_is_not_logged(tmp_path: Path) -> None:
     joblib.dump(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), tmp_path / "bare.bin")
     with pytest.raises(SaveError, match="has no passport"):
         skdeploy.log_model(tmp_path / "bare.bin")
+
+
+def test_decimals_are_doubles_to_mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It has no decimals: signature and input example say what its own server could pass on."""
+    mlflow = pytest.importorskip("mlflow")
+    enter(monkeypatch, {"MLFLOW_TRACKING_URI": f"file://{tmp_path}/runs", "MLFLOW_ALLOW_FILE_STORE": "true"})
+    prices = [Decimal(cents) / 100 for cents in range(125, 5125, 40)]
+    X = pd.DataFrame({"price": pd.Series(prices, dtype=object)})
+    y = X["price"].astype(float)
+    skdeploy.save(LinearRegression().fit(X, y), X, y, tmp_path / "priced.bin", name="priced")
+    logged = skdeploy.log_model(tmp_path / "priced.bin")
+    info = mlflow.models.get_model_info(logged.uri)
+    assert info.signature.inputs.to_dict() == [{"type": "double", "name": "price", "required": True}]
+    assert info.saved_input_example_info is not None
 
 
 def test_the_importance_of_a_column_is_how_much_worse_it_gets_without() -> None:

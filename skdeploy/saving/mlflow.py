@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 import joblib
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -203,7 +204,12 @@ def _example(passport: Passport) -> Any:
 
 
 def _inputs(passport: Passport, table: Table) -> Any:
-    inputs = InputBuilder(passport.schema).build(table)
+    columns = [
+        # MLflow knows no decimals: what it serves itself gets doubles.
+        msgspec.structs.replace(column, type="float", dtype="float64") if column.kind.is_exact else column
+        for column in passport.schema.columns
+    ]
+    inputs = InputBuilder(msgspec.structs.replace(passport.schema, columns=columns)).build(table)
     # MLflow knows no Series, and a frame of one column is not what a text vectorizer takes.
     return inputs.tolist() if isinstance(inputs, pd.Series) else inputs
 
