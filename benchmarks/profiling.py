@@ -26,8 +26,8 @@ REST = "bookkeeping"
 STAGES: dict[str, Sequence[str]] = {
     "parse of HTTP": ("skdeploy.web.http", "skdeploy.web.context"),
     "decode of JSON": ("skdeploy.schema",),
-    "packing": ("skdeploy.engines.packing",),
-    "graph": ("skdeploy.engines.onnx",),
+    "packing": ("skdeploy.engines.onnx",),
+    "graph": (),  # onnxruntime's own
     "encoding": ("skdeploy.model.outputs", "skdeploy.web.answers"),
     "drift": ("skdeploy.drift",),
     "metrics": ("skdeploy.web.metrics",),

@@ -60,7 +60,7 @@ class Predictions:
     @property
     def values(self) -> list[Any]:
         """A prediction per record that JSON can say: a scalar, or an object by output; None if unscorable."""
-        if self._output.names is None and self.labels.ndim == 1:
+        if self._output.names is None:
             values: list[Any] = self.labels.tolist()
         else:
             values = plain_predictions(self.labels, self._output)
@@ -84,8 +84,8 @@ class Predictions:
         labels, names = self.labels, self._output.names
         if names is not None:
             return [self._column(labels[:, place]) for place in range(len(names))]
-        if self.unscorable or labels.ndim > 1 or labels.dtype.kind == "O":
-            return [self._column(labels.reshape(len(labels)))]
+        if self.unscorable or labels.dtype.kind == "O":
+            return [self._column(labels)]
         return [labels]
 
     def _column(self, labels: Any) -> Any:
@@ -229,15 +229,17 @@ class Scorer:
     def _call(self, table: Table, proba: bool) -> Predictions:
         engine = self.model.engine
         labels, scores = engine.predict_both(table) if proba else (engine.predict(table), None)
-        labels = np.asarray(labels)
+        labels, output = np.asarray(labels), self.model.passport.output
         if len(labels) != table.count:
             raise ValueError("not one prediction per record")
+        if output.names is None and labels.ndim > 1:
+            labels = labels.reshape(table.count)
         broken: list[int] = []
         if proba or labels.dtype.kind != "f" or not np.isfinite(labels).all():
             broken = not_finite(labels)
             if proba:
                 broken = sorted({*broken, *not_finite(scores)})
-        return Predictions(self.model.passport.output, labels, scores, dict.fromkeys(broken, NOT_FINITE))
+        return Predictions(output, labels, scores, dict.fromkeys(broken, NOT_FINITE))
 
     def _isolated(self, table: Table, proba: bool, patient: bool) -> Predictions:
         """Score by halves until what fails is a single record."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skdeploy.drift.binning import Counts
-from skdeploy.drift.meter import Meter, with_outputs
+from skdeploy.drift.meter import Meter
 from skdeploy.drift.psi import Drifted, drifted
 from skdeploy.drift.sketch import Sketch
 from skdeploy.schema import Table
@@ -61,7 +61,7 @@ class Window:
             if self._skip >= count:
                 self._skip -= count
                 return
-            table = with_outputs(table, outputs)
+            table = Table([*table.cells, *outputs], count)
             if self._every > 1:
                 table = self._sampled(table)
             else:

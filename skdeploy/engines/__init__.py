@@ -1,7 +1,7 @@
 """How records become predictions.
 
 sklearn.py   the reference, the pipeline itself; inputs.py makes what it takes
-onnx.py      the compiled one: packing.py makes a tensor of records, graph.py says what of, features.py
+onnx.py      the compiled one, which makes a tensor of records; graph.py says what of, features.py
              writes that down, and compiling/ makes it all from a pipeline
 """
 

@@ -315,12 +315,12 @@ ReadEach = Callable[[Sequence[bytes]], Read]
 
 def compile_each(
     columns: Sequence[Column], id_field: str | None, *, strict: bool, ignore_unknown: bool = False
-) -> ReadEach | None:
-    """A function from bodies to what plainly fits; None if msgspec cannot compile a column's name."""
+) -> ReadEach:
+    """A function from bodies, a record in each, to what plainly fits; the `rest` takes a closer look."""
     try:
         record = _record_type(columns, id_field, _cell_type, ignore_unknown)
-    except ValueError:
-        return None
+    except ValueError:  # a name that msgspec cannot compile: all take a closer look
+        return lambda bodies: Read([[] for _ in columns], [], [], [*range(len(bodies))])
     decode = msgspec.json.Decoder(record, float_hook=_float_hook(columns)).decode
     worded = _worded(columns)
     recheck = _rechecks(columns, strict)
@@ -332,55 +332,55 @@ def compile_each(
             keys = _distinct_keys(body, 1, single=True)
         return keys >= 0 and not _may_repeat_a_key(body, keys, [row[-1:], [row[index] for index in worded]])
 
-    def are_sure(bodies: Sequence[bytes], rows: list[tuple[Any, ...]]) -> bool:
-        """The same of all together, without a look at each."""
-        named = len(rows) - sum(row[-1] is UNSET for row in rows)
-        body = b"".join(bodies)
-        texts = [[row[index] for row in rows] for index in (-1, *worded)]
-        return not _may_repeat_a_key(body, len(rows) * len(columns) + named, texts)
-
     def read(bodies: Sequence[bytes]) -> Read:
-        places, records = _decoded(decode, bodies)
-        rows = [*map(astuple, records)]
-        if not are_sure([bodies[place] for place in places], rows):
-            kept = [n for n, place in enumerate(places) if is_sure(bodies[place], rows[n])]
-            places, rows = [places[n] for n in kept], [rows[n] for n in kept]
-        if recheck:
-            places, rows = _rechecked(recheck, places, rows)
+        places: Sequence[int] = range(len(bodies))
+        try:
+            rows = [*map(astuple, map(decode, bodies))]
+        except _REFUSED:
+            places, rows = _decoded_apart(decode, bodies)
         *cells, ids = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(len(columns) + 1))
+        together = bodies[0] if len(bodies) == 1 else b"".join([bodies[place] for place in places])
+        keys = len(rows) * len(columns) + len(ids) - ids.count(UNSET)
+        # As many colons as keys: no key stands twice, and no text need be looked at.
+        if together.count(b":") != keys and _may_repeat_a_key(
+            together, keys, [ids, *(cells[index] for index in worded)]
+        ):
+            kept = [n for n, place in enumerate(places) if is_sure(bodies[place], rows[n])]
+            places = [places[n] for n in kept]
+            cells, ids = [[column[n] for n in kept] for column in cells], [ids[n] for n in kept]
+        if recheck:
+            places, cells, ids = _rechecked(recheck, places, cells, ids)
         rest = [] if len(places) == len(bodies) else sorted({*range(len(bodies))}.difference(places))
         return Read(cells, ids, places, rest)
 
     return read
 
 
-def _decoded(decode: Callable[[bytes], Any], bodies: Sequence[bytes]) -> tuple[Sequence[int], list[Any]]:
-    with contextlib.suppress(*_REFUSED):
-        return range(len(bodies)), [*map(decode, bodies)]
-    # One is refused: each is tried alone.
-    places, records = [], []
+def _decoded_apart(
+    decode: Callable[[bytes], Any], bodies: Sequence[bytes]
+) -> tuple[list[int], list[tuple[Any, ...]]]:
+    """Which bodies can be decoded, and their cells."""
+    places, rows = [], []
     for place, body in enumerate(bodies):
         try:
-            records.append(decode(body))
+            rows.append(astuple(decode(body)))
         except _REFUSED:
             continue
         places.append(place)
-    return places, records
+    return places, rows
 
 
 def _rechecked(
-    recheck: list[tuple[int, Any]], places: Sequence[int], rows: list[tuple[Any, ...]]
-) -> tuple[list[int], list[tuple[Any, ...]]]:
-    """The rows with what the checks make of their cells, but for those that a check refuses."""
+    recheck: list[tuple[int, Any]], places: Sequence[int], cells: Cells, ids: list[Any]
+) -> tuple[list[int], Cells, list[Any]]:
+    """The records with what the checks make of their cells, but for those that a check refuses."""
     kept: list[int] = []
-    checked: list[tuple[Any, ...]] = []
-    for place, row in zip(places, rows, strict=True):
-        cells = list(row)
-        try:
-            for index, check in recheck:
-                cells[index] = check(cells[index])
-        except Unfit:
-            continue
-        kept.append(place)
-        checked.append(tuple(cells))
-    return kept, checked
+    for row in range(len(places)):
+        with contextlib.suppress(Unfit):
+            checked = [(index, check(cells[index][row])) for index, check in recheck]
+            for index, value in checked:
+                cells[index][row] = value
+            kept.append(row)
+    if len(kept) < len(places):
+        cells, ids = [[column[row] for row in kept] for column in cells], [ids[row] for row in kept]
+    return [places[row] for row in kept], cells, ids

@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from skdeploy.errors import InvalidRecord, MalformedBody, Rejection, TooManyRecords
 from skdeploy.schema.column import Schema
-from skdeploy.schema.decoder import Read, compile_each, compile_fast
+from skdeploy.schema.decoder import compile_each, compile_fast
 from skdeploy.schema.strict_json import (
     JsonNumber,
     describe,
@@ -105,7 +105,10 @@ class RecordReader:
             max_described=max_described,
         )
         self._fast = compile_fast(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
-        self._each = compile_each(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
+        # Of many bodies with a record in each, those that are plainly good.
+        self.read_each_fast = compile_each(
+            schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown
+        )
 
     @cached_property
     def recipe(self) -> bytes | None:
@@ -192,12 +195,6 @@ class RecordReader:
         return Checked(
             table, positions, len(bodies), bad, found or None, malformed=malformed, unlisted=unlisted
         )
-
-    def read_each_fast(self, bodies: Sequence[bytes]) -> Read:
-        """The bodies that are plainly a good record each; the `rest` takes a closer look."""
-        if self._each is None:
-            return Read([[] for _ in self._names], [], [], [*range(len(bodies))])
-        return self._each(bodies)
 
     def _read_one(self, body: bytes) -> Checked:
         if body.lstrip()[:1] == b"[":

@@ -97,26 +97,23 @@ class Front:
 
     def handle(self, request: LoopRequest) -> None:
         """Answer a request that has arrived whole, now or later."""
+        service, path = self._service, request.path
         try:
-            self._dispatch(request)
+            if request.problem is not None:
+                self._refuse(request, request.problem)
+            elif service is None:
+                self._run_wsgi(request)
+            elif path == "/predict" and request.method == "POST":
+                self._predict(request, service)
+            elif path == "/health" and request.method in ("GET", "HEAD"):
+                self._answer_here(request, service.middleware, pages.health)
+            elif path == "/ready" and request.method in ("GET", "HEAD") and self._turns_of(service).is_quick:
+                self._answer_here(request, service.middleware, service.ready)
+            else:
+                self._run_wsgi(request)
         except Exception:  # a mistake of ours must not leave a client without an answer
             _log.exception("A request could not be handled")
             self._respond(request, problems.INTERNAL)
-
-    def _dispatch(self, request: LoopRequest) -> None:
-        service, path = self._service, request.path
-        if request.problem is not None:
-            self._refuse(request, request.problem)
-        elif service is None:
-            self._run_wsgi(request)
-        elif path == "/predict" and request.method == "POST":
-            self._predict(request, service)
-        elif path == "/health" and request.method in ("GET", "HEAD"):
-            self._answer_here(request, service.middleware, pages.health)
-        elif path == "/ready" and request.method in ("GET", "HEAD") and self._turns_of(service).is_quick:
-            self._answer_here(request, service.middleware, service.ready)
-        else:
-            self._run_wsgi(request)
 
     @property
     def waiting(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import Headers
 from skdeploy.web.pages import JSON
 from skdeploy.web.problems import HttpProblem, invalid_record, unscorable
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,23 +151,26 @@ class Predictor:
         Those ask alike for probabilities.
         """
         began = time.monotonic()
-        turn = Turn([], Table([], 0), [])
-        singles = [context for context in contexts if (context.body or b"")[:1] == b"{"]
-        read = self._reader.read_each_fast([context.body or b"" for context in singles])
-        for row, (place, key) in enumerate(zip(read.places, read.ids, strict=True)):
-            context = singles[place]
-            context.records = 1
-            turn.parts.append(Part(context, row, 1, None if key is msgspec.UNSET else _lone(key)))
-        turn.odd.extend(singles[place] for place in read.rest)
-        if len(singles) < len(contexts):
-            for context in contexts:
-                if (context.body or b"")[:1] != b"{":
-                    self._read_list(context, read.cells, turn)
-        turn.table = Table(read.cells, len(read.cells[0]))
+        parts: list[Part] = []
+        try:
+            singles = [context for context in contexts if (context.body or b"")[:1] == b"{"]
+            read = self._reader.read_each_fast([context.body or b"" for context in singles])
+            for row, (place, key) in enumerate(zip(read.places, read.ids, strict=True)):
+                context = singles[place]
+                context.records = 1
+                parts.append(Part(context, row, 1, None if key is msgspec.UNSET else _lone(key)))
+            turn = Turn(parts, Table(read.cells, len(parts)), [singles[place] for place in read.rest])
+            if len(singles) < len(contexts):
+                for context in contexts:
+                    if (context.body or b"")[:1] != b"{":
+                        self._read_list(context, turn)
+        except Exception:  # each is read alone then, and has its own answer
+            _log.exception("Bodies could not be read together")
+            return Turn([], _NO_TABLE, [*contexts])
         turn.parse = time.monotonic() - began
         return turn
 
-    def _read_list(self, context: RequestContext, cells: list[Any], turn: Turn) -> None:
+    def _read_list(self, context: RequestContext, turn: Turn) -> None:
         """Add a body's records to those that are there; it is odd if they do not plainly fit."""
         try:
             checked = self._reader.read_fast(context.body or b"")
@@ -173,11 +179,12 @@ class Predictor:
         if checked is None:
             turn.odd.append(context)
             return
-        start = len(cells[0])
-        for column, more in zip(cells, checked.table.cells, strict=True):
+        table = turn.table
+        for column, more in zip(table.cells, checked.table.cells, strict=True):
             column.extend(more)
         context.records = checked.count
-        turn.parts.append(Part(context, start, checked.count, checked))
+        turn.parts.append(Part(context, table.count, checked.count, checked))
+        turn.table = Table(table.cells, table.count + checked.count)
 
     def score_turn(self, turn: Turn) -> list[Answered]:
         """The answers to a turn's requests, from one call of the engine. Raises what the engine raises."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from skdeploy.schema import Table
 from skdeploy.web import problems
 from skdeploy.web.http import LoopRequest
 from skdeploy.web.middleware import too_late
@@ -133,7 +132,7 @@ class Turns:
         return taken
 
     def _run_here(self, requests: list[LoopRequest]) -> None:
-        turn = self._read(requests)
+        turn = self._predictor.read_turn(requests)
         for odd in turn.odd:
             self._explain(odd)  # type: ignore[arg-type]  # what came in came from the loop
         if turn.table.count * _RECORD_SECONDS > QUICK:
@@ -162,17 +161,10 @@ class Turns:
                 _SLOW_SECONDS,
             )
 
-    def _read(self, requests: list[LoopRequest]) -> Turn:
-        try:
-            return self._predictor.read_turn(requests)
-        except Exception:  # each is read alone then, and has its own answer
-            _log.exception("Bodies could not be read together")
-            return Turn([], Table([], 0), [*requests])
-
     # In the scoring thread
 
     def _run(self, requests: list[LoopRequest]) -> tuple[list[Answered], list[Turn], list[Any]]:
-        turn = self._read(requests)
+        turn = self._predictor.read_turn(requests)
         return *self._score(turn), turn.odd
 
     def _score(self, turn: Turn) -> tuple[list[Answered], list[Turn]]:

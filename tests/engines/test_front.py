@@ -32,7 +32,7 @@ from skdeploy.engines.compiling import NotCompilable, tables
 from skdeploy.engines.compiling.front import split
 from skdeploy.engines.graph import Feature, WideLookup
 from skdeploy.engines.inputs import InputBuilder
-from skdeploy.engines.packing import Packer
+from skdeploy.engines.onnx import Packer
 from skdeploy.schema import Schema, Table
 
 ROWS = 60

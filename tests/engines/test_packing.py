@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skdeploy.engines.graph import Feature, Lookup, Number, WideLookup, Words
-from skdeploy.engines.packing import Packer
+from skdeploy.engines.onnx import Packer
 from skdeploy.schema import Coded, Table, as_list
 
 BIG = 2**53
