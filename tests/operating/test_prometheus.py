@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from prometheus_client import start_http_server
@@ -13,7 +17,7 @@ from skdeploy.stream.kafka.metrics import Metrics
 from tests.live import ROOT, Service, free_port, wait_until
 from tests.operating.metric_names import WEB, named
 from tests.operating.test_monitoring import QUERIES
-from tests.operating.traffic import ask_all, visited
+from tests.operating.traffic import UNSCORABLE, ask_all, fresh, visited
 
 pytestmark = pytest.mark.heavy
 RULES = ROOT / "web-service" / "monitoring" / "alerts.yml"
@@ -80,3 +84,21 @@ def test_every_query_about_the_web_service_finds_something(asked: Prometheus, qu
     """Traffic made series for each: the names, labels and functions are those of the real output."""
     text = query.replace("$__rate_interval", "1m")
     assert asked.ask(text)
+
+
+def test_a_first_failure_raises_its_alert(tmp_path: Path) -> None:
+    """The first worker that is killed, and the first record without a prediction: both alerts fire."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed (Debian: apt-get install prometheus)")
+    with fresh(tmp_path) as service, prometheus(tmp_path, {"skdeploy": service.port}, [RULES]) as asked:
+        wait_until(lambda: _scrapes(asked) >= 2, "two scrapes")
+        os.kill(service.workers()[0], signal.SIGKILL)
+        assert service.post(json.dumps(UNSCORABLE).encode())[0] == 500
+
+        def firing() -> set[str]:
+            alerts = asked.get("/api/v1/alerts")["alerts"]
+            return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+        wait_until(
+            lambda: firing() >= {"SkdeployWorkersDying", "SkdeployUnscorable"}, lambda: f"{firing()}", 40
+        )

@@ -29,6 +29,15 @@ def _saved(path: Path, factor: float) -> str:
 
 
 @contextlib.contextmanager
+def fresh(folder: Path) -> Generator[Service]:
+    """A service with two workers that nobody has asked anything."""
+    path = folder / "model.bin"
+    _saved(path, 25.0)
+    with served(folder, MODEL_URI=str(path), WORKERS="2") as service:
+        yield service
+
+
+@contextlib.contextmanager
 def visited(folder: Path) -> Generator[Service]:
     """A service with two workers that has taken another model and was asked once by `ask_all`."""
     path = folder / "model.bin"
