@@ -1,8 +1,8 @@
 """Who may ask: API keys, by a file that may change while the service runs.
 
 A key comes as `X-API-Key: KEY`, as `Authorization: Bearer KEY`, or as the password of HTTP Basic,
-which a browser asks for. `/health` and `/ready` are open, and `/admin/reload` has SKDEPLOY_ADMIN_TOKEN,
-which is no API key, as no API key is a SKDEPLOY_ADMIN_TOKEN.
+which a browser asks for. Open routes ask for none; `/admin/reload` asks for SKDEPLOY_ADMIN_TOKEN, which is
+no API key, as no API key is a SKDEPLOY_ADMIN_TOKEN.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from skdeploy.web.problems import HEADERS, problem
 
 _log = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/admin/reload"})
 # Seconds between looks at the file.
 _LOOK_SECONDS = 1.0
 # A header each: browsers do not find a second scheme in the first one's header.

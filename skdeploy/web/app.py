@@ -20,6 +20,7 @@ from skdeploy.web.context import CONTEXT
 from skdeploy.web.metrics import Metrics
 from skdeploy.web.middleware import Middleware
 from skdeploy.web.predict import Answer
+from skdeploy.web.routes import HEALTH, INDEX, METRICS, PREDICT, READY, RELOAD, ROUTES, add
 from skdeploy.web.serving import Slot
 
 if TYPE_CHECKING:
@@ -86,7 +87,6 @@ def create_app(
     service = Service(slot, middleware, metrics, [])
     _add_routes(app, service)
     browsing.install(app, slot, settings)
-    middleware.routes = frozenset(rule.rule for rule in app.url_map.iter_rules())
     app.wsgi_app = middleware  # type: ignore[method-assign]
     app.extensions[EXTENSION] = service
     service.hooks.extend(_hooks(app))
@@ -129,14 +129,17 @@ def _hooks(app: Flask) -> list[Any]:
         flask.appcontext_popped,
         flask.appcontext_tearing_down,
     )
-    ours = ("predict", "health", "ready")
+    ours = {route.path for route in ROUTES if route.loop}
     return [
         *([*funcs.get(None, [])] for funcs in registered),
         [*app.teardown_appcontext_funcs],
         {code: [*handlers] for code, handlers in app.error_handler_spec.get(None, {}).items()},
         [sorted(signal.receivers) for signal in signals],
-        [app.view_functions[name] for name in ours],
-        [rule.rule for rule in app.url_map.iter_rules() if rule.rule in ("/predict", "/health", "/ready")],
+        [
+            (rule.rule, app.view_functions[rule.endpoint])
+            for rule in app.url_map.iter_rules()
+            if rule.rule in ours
+        ],
     ]
 
 
@@ -145,35 +148,35 @@ def _add_routes(app: Flask, service: Service) -> None:
         status, headers, body = answer
         return Response(body, status, headers)
 
-    @app.post("/predict")
+    @add(app, PREDICT)
     def predict() -> Response:
         return response(service.predict(request.environ[CONTEXT]))
 
-    @app.get("/health")
+    @add(app, HEALTH)
     def health() -> Response:
         return response(pages.health())
 
-    @app.get("/ready")
+    @add(app, READY)
     def ready() -> Response:
         return response(service.ready())
 
 
 def _add_pages(app: Flask, slot: Slot, control: Control | None) -> None:
-    @app.get("/")
+    @add(app, INDEX)
     def index() -> Response:
         about = slot.current.about | (control.status() if control else {})
         return browsing.index(about)
 
 
 def _add_metrics(app: Flask, metrics: Metrics) -> None:
-    @app.get("/metrics")
+    @add(app, METRICS)
     def exposition() -> Response:
         content, content_type = metrics.render(request.headers.get("Accept", ""))
         return Response(content, content_type=content_type)
 
 
 def _add_admin(app: Flask, control: Control, token: str) -> None:
-    @app.post("/admin/reload")
+    @add(app, RELOAD)
     def reload() -> Response:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), token.encode()):

@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from skdeploy.config import WebSettings
 from skdeploy.web.openapi import Surface, openapi
 from skdeploy.web.problems import HttpProblem
+from skdeploy.web.routes import DOCS, DOCUMENT, METRICS, RELOAD, STATIC, add
 from skdeploy.web.serving import Serving, Slot
 
 _FILES = {
@@ -52,15 +53,15 @@ def install(app: Flask, slot: Slot, settings: WebSettings) -> None:
     """Add the routes to `app`, once it has its others: the document names those that are there."""
     documents = _Documents(app, settings)
 
-    @app.get("/openapi.json")
+    @add(app, DOCUMENT)
     def document() -> Response:
         return Response(documents.of(slot.current), content_type="application/json")
 
-    @app.get("/docs")
+    @add(app, DOCS)
     def docs() -> Response:
         return _page("docs.html")
 
-    @app.get("/static/<name>")
+    @add(app, STATIC)
     def static_file(name: str) -> Response:
         if name not in _FILES:
             raise HttpProblem(404, "not-found", "Not Found", "There is no such file.")
@@ -87,8 +88,8 @@ class _Documents:
             max_records=self._settings.max_records,
             ignore_unknown=self._settings.unknown_columns == "ignore",
             secured=bool(self._settings.api_keys_file),
-            metrics="/metrics" in there,
-            admin="/admin/reload" in there,
+            metrics=METRICS.path in there,
+            admin=RELOAD.path in there,
         )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from skdeploy.errors import MalformedBody, Rejection
 from skdeploy.web.problems import HttpProblem
+from skdeploy.web.routes import OTHER, route_of
 from skdeploy.web.trace_context import Identity
+
+if TYPE_CHECKING:
+    from skdeploy.web.middleware import Middleware
 
 # Where a request's context stands in its WSGI environment.
 CONTEXT = "skdeploy.context"
@@ -20,6 +24,7 @@ class RequestContext:
     """One request, filled in as it is answered.
 
     method, path, query    of the request line; the path is decoded, a character per byte, as WSGI has it
+    route      that the path leads to
     headers    lower-case names and values as bytes; fields that came several times are joined by commas
     scheme     "http" or "https"
     host       the server's address
@@ -30,6 +35,7 @@ class RequestContext:
     arrived    the same when it had been read to its end
     waited     seconds from then until it was taken up
     shed       it came when as many requests waited as may
+    middleware that it has passed; None if none did, since an application around ours has answered
     options    what the query of a prediction asks for
 
     What became of it:
@@ -41,7 +47,6 @@ class RequestContext:
     records    of the body; None where there were none to count
     predicted, rejected, unscorable   what became of the records
     bad        the bad cells
-    route      the path, if the service has it
     status     of the answer
     seconds    from its first byte to its answer
     answer     the answer's body
@@ -49,8 +54,9 @@ class RequestContext:
 
     __slots__ = (
         "answer", "arrived", "bad", "began", "body", "body_size", "encode", "headers", "host", "identity",
-        "key", "method", "model", "options", "parse", "path", "predict", "predicted", "query", "records",
-        "rejected", "remote", "route", "scheme", "seconds", "shed", "status", "unscorable", "waited",
+        "key", "method", "middleware", "model", "options", "parse", "path", "predict", "predicted", "query",
+        "records", "rejected", "remote", "route", "scheme", "seconds", "shed", "status", "unscorable",
+        "waited",
     )  # fmt: skip
 
     identity: Identity
@@ -59,6 +65,7 @@ class RequestContext:
         self.method = "GET"
         self.path = "/"
         self.query = ""
+        self.route = OTHER
         self.headers: dict[bytes, bytes] = {}
         self.scheme = "http"
         self.host: str | None = None
@@ -68,6 +75,7 @@ class RequestContext:
         self.began = self.arrived = 0.0
         self.waited = 0.0
         self.shed = False
+        self.middleware: Middleware | None = None
         self.options: Any = None
         self.key: str | None = None
         self.model: str | None = None
@@ -77,7 +85,6 @@ class RequestContext:
         self.records: int | None = None
         self.predicted = self.rejected = self.unscorable = 0
         self.bad: Iterable[Rejection] = ()
-        self.route: str | None = None
         self.status = 0
         self.seconds = 0.0
         self.answer = b""
@@ -111,6 +118,7 @@ class WsgiContext(RequestContext):
         self.method = environ["REQUEST_METHOD"]
         self.path = environ.get("PATH_INFO", "")
         self.query = environ.get("QUERY_STRING", "")
+        self.route = route_of(self.path)
         self.scheme = environ.get("wsgi.url_scheme", "http")
         self.host = environ.get("SERVER_NAME")
         self.remote = environ.get("REMOTE_ADDR", "")

@@ -25,9 +25,10 @@ from skdeploy.web import pages, problems, wsgi_adapter
 from skdeploy.web.context import RequestContext
 from skdeploy.web.headers import PREDICTION, TLS
 from skdeploy.web.http import LoopRequest, head_of
-from skdeploy.web.middleware import PROBES, Middleware, overloaded, too_late
+from skdeploy.web.middleware import Middleware, overloaded, too_late
 from skdeploy.web.predict import Answer, Answered, Predictor
 from skdeploy.web.problems import HttpProblem
+from skdeploy.web.routes import HEALTH, PREDICT
 from skdeploy.web.turns import MOST_RECORDS, Turns
 
 if TYPE_CHECKING:
@@ -97,17 +98,17 @@ class Front:
 
     def handle(self, request: LoopRequest) -> None:
         """Answer a request that has arrived whole, now or later."""
-        service, path = self._service, request.path
+        service, route = self._service, request.route
         try:
             if request.problem is not None:
                 self._refuse(request, request.problem)
-            elif service is None:
+            elif service is None or not route.loop or request.method not in route.methods:
                 self._run_wsgi(request)
-            elif path == "/predict" and request.method == "POST":
+            elif route is PREDICT:
                 self._predict(request, service)
-            elif path == "/health" and request.method in ("GET", "HEAD"):
+            elif route is HEALTH:
                 self._answer_here(request, service.middleware, pages.health)
-            elif path == "/ready" and request.method in ("GET", "HEAD") and self._turns_of(service).is_quick:
+            elif self._turns_of(service).is_quick:
                 self._answer_here(request, service.middleware, service.ready)
             else:
                 self._run_wsgi(request)
@@ -213,8 +214,7 @@ class Front:
 
     def _finish(self, request: Any, answer: Answer) -> None:
         assert self._service is not None  # noqa: S101
-        status, headers, body = self._service.middleware.finish(request, answer)
-        self._respond(request, (status, headers, body))
+        self._respond(request, self._service.middleware.finish(request, answer))
 
     def _refuse(self, request: LoopRequest, problem: HttpProblem) -> None:
         """Answer what goes no further: it has its line and its count, and needs no key."""
@@ -227,7 +227,7 @@ class Front:
 
     def _run_wsgi(self, request: LoopRequest) -> None:
         """Have the application answer in one of the threads."""
-        request.shed = request.path not in PROBES and self._is_full()
+        request.shed = not request.route.probe and self._is_full()
         if request.shed:
             self._refuse(request, overloaded())
             return
@@ -255,3 +255,6 @@ class Front:
         if request.shed and not request.gone:
             request.protocol.rest(_REST)
         request.protocol.respond(request, head, body)
+        if request.middleware is not None:
+            request.status, request.answer = status, body
+            request.middleware.record([request])

@@ -23,6 +23,7 @@ import httptools
 
 from skdeploy.web.context import DRAIN_BYTES, DRAIN_SECONDS, RequestContext, decode_path
 from skdeploy.web.problems import HttpProblem
+from skdeploy.web.routes import BY_TARGET, route_of
 from skdeploy.web.rules import (
     MAX_FIELD,
     MAX_FIELDS,
@@ -391,10 +392,12 @@ class HttpProtocol(asyncio.BufferedProtocol):
         if self._trusted and headers.get(b"x-forwarded-proto", b"").strip().lower() == b"https":
             request.scheme = "https"
         self._check(request)
-        if self._url == b"/predict":
-            request.path = "/predict"
+        route = BY_TARGET.get(self._url)
+        if route is not None:
+            request.route, request.path = route, route.path
         else:
             self._set_target(request)
+            request.route = route_of(request.path)
         self._open.append(request)
         length = int(headers.get(b"content-length", 0))
         if length > self._limits.max_body:
@@ -425,7 +428,7 @@ class HttpProtocol(asyncio.BufferedProtocol):
             check_coding(coding)
 
     def _set_target(self, request: LoopRequest) -> None:
-        """Path and query of a target that is not simply /predict."""
+        """Path and query of a target that is not simply the path of a route."""
         target = self._url
         if target == b"*" and request.method == "OPTIONS":
             request.path = "/"  # what is asked of the server is asked of its root

@@ -45,6 +45,7 @@ from skdeploy.reload import Control
 from skdeploy.web.context import RequestContext
 from skdeploy.web.drift import Board
 from skdeploy.web.drift import forget as forget_drift
+from skdeploy.web.routes import PREDICT
 from skdeploy.web.serving import Slot
 
 # Seconds. The edges of the requests' duration are the E12 series from 0.1 ms to 33 s: at most 25 % apart.
@@ -56,11 +57,10 @@ _FLUSH_SECONDS = 1.0
 RESULTS = ("predicted", "rejected", "unscorable", "unanswered")
 PHASES = ("parse", "predict", "encode")
 DEATHS = ("exit", "killed", "out_of_memory", "timeout")
-_PREDICT = "/predict"
 _STATUSES = (200, 400, 413, 415, 422, 499, 500, 503)
 # What callers made up, paths, methods and keys, shares one label: else each would be a time series for ever.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-OTHER = "(other)"
+OTHER_METHOD = "(other)"
 UNKNOWN = "(unknown)"
 RECORD = "(record)"
 
@@ -133,8 +133,8 @@ class Metrics:
             self._in_flight -= len(contexts)
             self._area += len(contexts) * now
             for context in contexts:
-                route = context.route or OTHER
-                method = context.method if context.method in METHODS else OTHER
+                route = context.route.path
+                method = context.method if context.method in METHODS else OTHER_METHOD
                 self._requests[route, method, context.status] += 1
                 self._durations[route].add(context.seconds)
                 if context.parse is not None:
@@ -307,8 +307,8 @@ class _Families:
 
     def _start(self) -> None:
         for status in _STATUSES:
-            self.requests.labels(_PREDICT, "POST", str(status))
-        self.durations.labels(_PREDICT)
+            self.requests.labels(PREDICT.path, "POST", str(status))
+        self.durations.labels(PREDICT.path)
         for family, values in (
             (self.phases, PHASES),
             (self.records, RESULTS),

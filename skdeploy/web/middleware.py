@@ -7,11 +7,13 @@
     API keys      401 without one
         the route
     headers       request id, security, CORS
+        the answer is sent
     metrics       counted
     log, spans    written
 
-`begin` is the way in and `finish` the way out. The event loop calls both around its own routes
-(`skdeploy.web.front`); as a WSGI application the same object stands around Flask.
+`begin` is the way in, `finish` the way out, and `record` what follows once the answer was sent. The event
+loop calls them around its own routes (`skdeploy.web.front`); as a WSGI application the same object stands
+around Flask. What a route is to these steps, `skdeploy.web.routes` says.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 from skdeploy.config import WebSettings
 from skdeploy.web import problems, wsgi_adapter
-from skdeploy.web.access import OPEN_PATHS, KeyRing, refusal
+from skdeploy.web.access import KeyRing, refusal
 from skdeploy.web.context import CONTEXT, RequestContext, WsgiContext
 from skdeploy.web.headers import PREDICTION, SECURE, Cors, Headers, missing
 from skdeploy.web.metrics import Metrics
 from skdeploy.web.predict import Answer
 from skdeploy.web.problems import HttpProblem
 from skdeploy.web.request_log import RequestLog
+from skdeploy.web.routes import PREDICT
 from skdeploy.web.trace_context import identify
 
 if TYPE_CHECKING:
@@ -40,18 +43,13 @@ _log = logging.getLogger(__name__)
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-# Whoever asks whether the service lives must be told so, whatever else there is to do.
-PROBES = frozenset({"/health", "/ready", "/metrics"})
 RETRY_AFTER = [("Retry-After", "1")]
-# One label for all paths that the service does not have: callers' inventions would be series for ever.
-STATIC = "/static/<name>"
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase.upper()}" for status in HTTPStatus}
 
 
 class Middleware:
     """A WSGI application around another one, and the same steps for the event loop.
 
-    routes    the paths that the service has
     metrics   counts requests; None if nobody wants to know
     observes  whether a log or spans are written of each request
     plain     whether all predictions have the same headers but for their ids: there is no CORS
@@ -69,7 +67,6 @@ class Middleware:
         """Raises SettingsError if SKDEPLOY_API_KEYS_FILE cannot be used."""
         self.app = app
         self.metrics = metrics
-        self.routes: frozenset[str] = frozenset()
         self._ring = KeyRing.from_settings(settings)
         self._cors = Cors.from_settings(settings)
         self._log = log or RequestLog.from_settings(settings)
@@ -93,36 +90,35 @@ class Middleware:
                 headers = [*headers, ("Content-Length", str(len(body)))]
         _, headers, _ = self.finish(context, (code, headers, body))
         start_response(status, headers)
+        if isinstance(context, WsgiContext):  # else the event loop sends it
+            self.record([context])
         return [body]
 
     def begin(self, context: RequestContext) -> Answer | None:
         """The way in: what to answer in place of the route, if anything."""
         self.open(context)
-        if (context.shed or context.waited > self._patience) and context.path not in PROBES:
+        if (context.shed or context.waited > self._patience) and not context.route.probe:
             return problems.respond(overloaded() if context.shed else too_late())
-        return self._admit(context)
-
-    def open(self, context: RequestContext) -> None:
-        """The first steps: a request that is in flight has an id."""
-        if self.metrics is not None:
-            self.metrics.begin(context)
-        context.identity = self._identify(context)
-
-    def _admit(self, context: RequestContext) -> Answer | None:
         if self._cors is not None and (permission := self._cors.preflight(context)) is not None:
             return HTTPStatus.NO_CONTENT, permission, b""
-        if self._ring is None or context.path in OPEN_PATHS:
+        if self._ring is None or context.route.open:
             return None
         context.key = self._ring.name_of(context)
         return refusal() if context.key is None else None
 
+    def open(self, context: RequestContext) -> None:
+        """The first steps, also of a request that goes no further: it is in flight and has an id."""
+        context.middleware = self
+        if self.metrics is not None:
+            self.metrics.begin(context)
+        context.identity = self._identify(context)
+
     def finish(self, context: RequestContext, answer: Answer) -> Answer:
-        """The way out: the answer with all its headers, once it has been counted and written down."""
+        """The way out: the answer with all its headers."""
         status, headers, body = answer
         headers = [*headers, *self.headers(context)]
-        headers += missing(context, headers, PREDICTION if context.path == "/predict" else SECURE)
+        headers += missing(context, headers, PREDICTION if context.route is PREDICT else SECURE)
         context.status, context.answer = int(status), body
-        self.record([context])
         return status, headers, body
 
     def headers(self, context: RequestContext) -> Headers:
@@ -133,11 +129,9 @@ class Middleware:
         return given
 
     def record(self, contexts: Sequence[RequestContext]) -> None:
-        """Count requests that have their answers, and write their lines and spans."""
+        """Count requests whose answers were sent, and write their lines and spans."""
         now = time.monotonic()
         for context in contexts:
-            path = context.path
-            context.route = path if path in self.routes else STATIC if path.startswith("/static/") else None
             context.seconds = now - context.began
         try:
             if self.metrics is not None:

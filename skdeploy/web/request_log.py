@@ -41,7 +41,7 @@ class Line(msgspec.Struct, omit_defaults=True, kw_only=True):
     trace_id: str | None = None
     span_id: str | None = None
     method: str
-    route: str | None = None
+    route: str
     path: str
     status: int
     ms: float
@@ -93,7 +93,7 @@ class RequestLog:
             trace_id=identity.trace_id,
             span_id=identity.span_id,
             method=context.method[:16],
-            route=context.route,
+            route=context.route.path,
             path=utf8(context.path)[:_PATH],
             status=context.status,
             ms=round(context.seconds * 1000, 3),

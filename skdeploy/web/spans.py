@@ -27,12 +27,11 @@ from opentelemetry.trace import (
 from skdeploy import __version__
 from skdeploy.web.context import RequestContext
 from skdeploy.web.request_log import utf8
+from skdeploy.web.routes import OTHER
 from skdeploy.web.trace_context import SAMPLED, Identity, identify, new_span_id
 
 _log = logging.getLogger(__name__)
 
-# Asked every few seconds by machines: their spans would bury the others.
-UNTRACED = frozenset({"/health", "/ready", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _SCOPE = InstrumentationScope("skdeploy", __version__)
 _UNSET, _ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
@@ -57,7 +56,7 @@ class Spans:
 
     def identify(self, request: RequestContext) -> Identity:
         """As `trace_context.identify`, but always in a trace, with the sampler's word in the flags."""
-        if request.path in UNTRACED:
+        if not request.route.traced:
             return identify(request)
         identity = identify(request, begin=True)
         parent = _parent(identity)
@@ -76,7 +75,7 @@ class Spans:
         Nothing is done for one that is not sampled.
         """
         identity, route = request.identity, request.route
-        if not identity.flags & SAMPLED or identity.trace_id is None or request.path in UNTRACED:
+        if not identity.flags & SAMPLED or identity.trace_id is None or not route.traced:
             return
         processor = self._processor()
         end = time.time_ns()
@@ -87,7 +86,7 @@ class Spans:
         shown = method if method in _METHODS else "HTTP"
         processor.on_end(
             self._span(
-                f"{shown} {route}" if route else shown,
+                shown if route is OTHER else f"{shown} {route.path}",
                 context,
                 _parent(identity),
                 end - int(request.seconds * 1e9),
@@ -183,7 +182,7 @@ def _attributes(request: RequestContext) -> dict[str, Any]:
     attributes = {
         "http.request.method": method if method in _METHODS else "_OTHER",
         "http.response.status_code": status,
-        "http.route": request.route,
+        "http.route": None if request.route is OTHER else request.route.path,
         "url.path": utf8(request.path),
         "url.scheme": request.scheme,
         "server.address": request.host,

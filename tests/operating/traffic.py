@@ -33,7 +33,7 @@ def fresh(folder: Path) -> Generator[Service]:
     """A service with two workers that nobody has asked anything."""
     path = folder / "model.bin"
     _saved(path, 25.0)
-    with served(folder, MODEL_URI=str(path), WORKERS="2") as service:
+    with served(folder, SKDEPLOY_MODEL_URI=str(path), WEB_CONCURRENCY="2") as service:
         yield service
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from skdeploy.errors import CELL_CODES
 from skdeploy.model import Model
 from skdeploy.web import create_app
 from skdeploy.web.context import CONTEXT, RequestContext
-from skdeploy.web.metrics import OTHER, RECORD, UNKNOWN, Metrics
-from skdeploy.web.middleware import PROBES
+from skdeploy.web.metrics import OTHER_METHOD, RECORD, UNKNOWN, Metrics
+from skdeploy.web.routes import OTHER, ROUTES
 from skdeploy.web.serving import Slot
+from tests.web.contexts import asked
 
 GOOD = {"size": 11.5, "kind": "elm", "age": 3}
 
@@ -68,7 +68,7 @@ def test_what_callers_invent_shares_a_label(client: FlaskClient) -> None:
         client.get(f"/invented/{i}")
         client.open("/predict", method=f"INVENTED{i}")
     counted = samples(client, "requests_total")
-    assert counted == {("GET", OTHER, "404"): 3, (OTHER, "/predict", "405"): 3}
+    assert counted == {("GET", OTHER.path, "404"): 3, (OTHER_METHOD, "/predict", "405"): 3}
 
 
 def test_phases_are_those_that_were_reached(client: FlaskClient) -> None:
@@ -193,10 +193,8 @@ def test_a_worker_that_just_starts_is_passed_over(regressor: Model, tmp_path: Pa
 
 def waiting(path: str, *, shed: bool) -> RequestContext:
     """A request that came when too many waited, or that waited for ever itself."""
-    context = RequestContext()
-    context.path = path
+    context = asked({"REQUEST_METHOD": "GET", "PATH_INFO": path})
     context.shed, context.waited = shed, 1e9
-    context.began = time.monotonic()
     return context
 
 
@@ -209,9 +207,10 @@ def is_told_to_come_back(answer: Any, kind: str) -> None:
 @pytest.mark.parametrize(("shed", "kind"), [(True, "overloaded"), (False, "timed-out")])
 def test_who_cannot_be_answered_is_told_and_counted(client: FlaskClient, shed: bool, kind: str) -> None:
     """One too many, or one that waited for ever: 503 with Retry-After; probes are answered."""
-    for path in sorted(PROBES):
-        environ = {CONTEXT: waiting(path, shed=shed)}
-        assert client.get(path, environ_overrides=environ).status_code == 200
+    for route in ROUTES:
+        environ = {CONTEXT: waiting(route.path, shed=shed)}
+        if route.probe:
+            assert client.get(route.path, environ_overrides=environ).status_code == 200
     environ = {CONTEXT: waiting("/predict", shed=shed)}
     is_told_to_come_back(client.post("/predict", json=GOOD, environ_overrides=environ), kind)
     assert samples(client, "requests_total")["GET", "/predict", "503"] == 1

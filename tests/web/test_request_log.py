@@ -59,7 +59,6 @@ def test_a_line_says_what_the_request_was(pipe: Pipe) -> None:
         parse=0.0001,
         predict=0.0002,
         encode=0.00005,
-        route="/predict",
         records=2,
         model="v1",
         key="backend",
@@ -93,7 +92,7 @@ def test_a_line_says_what_the_request_was(pipe: Pipe) -> None:
 
 
 def test_what_is_not_known_is_left_out(pipe: Pipe) -> None:
-    """A request outside of traces, to no route; from 500 on the level is error."""
+    """A request outside of traces; from 500 on the level is error."""
     RequestLog(descriptor=pipe.into).write(answered(environ(), Identity("r"), status=500))
     (line,) = pipe.lines()
     assert list(line) == [
@@ -101,6 +100,7 @@ def test_what_is_not_known_is_left_out(pipe: Pipe) -> None:
         "level",
         "request_id",
         "method",
+        "route",
         "path",
         "status",
         "ms",

@@ -111,7 +111,7 @@ def test_a_request_becomes_a_span_with_its_parts(collector: Collector) -> None:
     request = environ(HTTP_TRACEPARENT=traceparent("01"))
     identity = spans.identify(asked(request))
     parts: dict[str, Any] = {"parse": 0.001, "predict": 0.006, "encode": 0.002}
-    spans.record(answered(request, identity, seconds=0.010, route="/predict", records=3, **parts))
+    spans.record(answered(request, identity, seconds=0.010, records=3, **parts))
     spans.end()
     (server,) = collector.named("POST /predict")
     assert (server.trace_id, server.parent_id, server.span_id) == (TRACE, PARENT, identity.span_id)
@@ -143,7 +143,7 @@ def test_a_server_error_is_one_of_the_span(collector: Collector) -> None:
     spans = Spans("otlp")
     for status, method in ((500, "POST"), (422, "POST"), (405, "BREW")):
         request = environ(REQUEST_METHOD=method)
-        spans.record(answered(request, spans.identify(asked(request)), status=status, route="/predict"))
+        spans.record(answered(request, spans.identify(asked(request)), status=status))
     spans.end()
     error, refused, odd = sorted(collector.spans, key=lambda span: span.begin)
     assert (error.status, error.attributes["error.type"]) == (2, "500")
