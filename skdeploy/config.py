@@ -298,9 +298,6 @@ class ModelSettings(LogSettings):
         text,
         "a folder, of this service alone, that keeps the last good models for when their source is down",
     )
-    source_timeout: float = setting(
-        "3", timeout, "seconds that a registry or store has for an answer; it is asked twice"
-    )
     allow_unverified: bool = setting(
         "0", flag, "1: load a file from the network although no digest is known that it should have"
     )
@@ -396,6 +393,12 @@ class _RequestSettings(LogSettings):
         one_of("full", "minimal"),
         "minimal: categories, ranges and examples of the training data are not shown",
     )
+    bypass_hooks: bool = setting(
+        "0",
+        flag,
+        "1: the event loop answers predictions although the Flask application has hooks or wrappers of your "
+        "own, which then do not see them",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -412,11 +415,6 @@ class _WorkerSettings(LogSettings):
         "10",
         timeout,
         "seconds for a request's head, without a further byte of its body, and for taking the answer",
-    )
-    max_connections: int = setting(
-        "4096",
-        whole(1),
-        "connections of a worker; beyond them the one that has been idle longest makes room",
     )
     max_waiting: int = setting(
         "100",
@@ -440,14 +438,7 @@ class _TelemetrySettings(LogSettings):
     """Metrics and lines per request."""
 
     metrics: bool = setting("1", flag, "0: no /metrics, and nothing is counted")
-    bypass_hooks: bool = setting(
-        "0",
-        flag,
-        "1: the event loop answers predictions although the Flask application has hooks or wrappers of your "
-        "own, which then do not see them",
-    )
     access_log: bool = setting("0", flag, "1: a line of JSON per request on standard output")
-    log_records: bool = setting("0", flag, "1: with SKDEPLOY_ACCESS_LOG, the records and the answer as well")
     log_format: str = setting(
         "text", one_of("text", "json"), "lines of the log on standard error: text or json"
     )
@@ -497,8 +488,6 @@ class BatchSettings(_ProbabilitySettings, ModelSettings):
         whole(0),
         "an interval of more records is staged, and gone on with after a death; others begin anew",
     )
-    part_records: int = setting("1000000", whole(1), "the most records of one Parquet file")
-    predict_threads: int = setting("0", whole(0, 256), "threads that predict; 0: one per usable CPU")
     spark_master: str = setting(
         "",
         text,
@@ -529,14 +518,6 @@ class BatchSettings(_ProbabilitySettings, ModelSettings):
     )
     schedule_lookback: int = setting(
         "0", whole(0, 1000), "finished intervals that are scored again, for late records"
-    )
-    schedule_retry: float = setting(
-        "60", timeout, "seconds after which the scheduler tries again what failed"
-    )
-    max_catchup: int = setting(
-        "100",
-        whole(1, 10**6),
-        "the most intervals of one round of the scheduler, and so of one summary",
     )
 
     @classmethod

@@ -170,6 +170,8 @@ worker_class = Worker
 # Load and prove the model once; the workers share its memory.
 preload_app = True
 keepalive = settings.keepalive
+# Beyond them the one that has been idle longest makes room.
+worker_connections = 4096
 # A second more than a worker gives itself: killed, it would say nothing and flush nothing.
 graceful_timeout = math.ceil(settings.graceful_timeout + settings.drain_delay) + 1
 # The heartbeat file must not wait for a disk.

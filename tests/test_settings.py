@@ -94,7 +94,6 @@ def test_defaults_are_what_the_declarations_say() -> None:
         ("SKDEPLOY_CLIENT_TIMEOUT", "1e3"),
         ("SKDEPLOY_BATCH_RECORDS", "-1"),
         ("SKDEPLOY_BATCH_RECORDS", "1001"),
-        ("SKDEPLOY_MAX_CONNECTIONS", "0"),
         ("SKDEPLOY_BYPASS_HOOKS", "yes"),
         ("SKDEPLOY_EXPOSE_SCHEMA", "none"),
         ("SKDEPLOY_LOG_LEVEL", "loud"),
@@ -103,7 +102,6 @@ def test_defaults_are_what_the_declarations_say() -> None:
         ("SKDEPLOY_CORS_ORIGINS", "https://a.example/"),
         ("SKDEPLOY_CORS_ORIGINS", "a.example"),
         ("SKDEPLOY_CORS_ORIGINS", "null"),
-        ("SKDEPLOY_SOURCE_TIMEOUT", "0"),
         ("SKDEPLOY_ALLOW_UNVERIFIED", "true"),
     ],
 )

@@ -150,7 +150,6 @@ def test_the_settings_make_a_source() -> None:
                 "SKDEPLOY_MODEL_URI": "models:/tree/3",
                 "SKDEPLOY_MODEL_SHA256": "AB" * 32,
                 "SKDEPLOY_MODEL_CACHE": "/var/cache",
-                "SKDEPLOY_SOURCE_TIMEOUT": "1.5",
                 "SKDEPLOY_ALLOW_UNVERIFIED": "1",
                 "SKDEPLOY_SKOPS_TRUSTED": "numpy.dtype, a.B",
             }
@@ -160,7 +159,6 @@ def test_the_settings_make_a_source() -> None:
         uri="models:/tree/3",
         sha256="ab" * 32,
         cache=Path("/var/cache"),
-        timeout=1.5,
         allow_unverified=True,
         trusted=("numpy.dtype", "a.B"),
     )

@@ -73,7 +73,7 @@ def open_job(
         scorer=scorer,
         size=batch.chunk_records,
         large=batch.large_interval,
-        threads=_threads(batch, model),
+        threads=_threads(model),
         stop=stop,
     )
     return Opened(job=job, calendar=calendar, batch=batch)
@@ -115,6 +115,6 @@ def _calendar(batch: BatchSettings, kind: str, records: Input) -> Calendar:
     return Calendar(kind, batch.event_tz or _UTC, wall=records.wall)
 
 
-def _threads(batch: BatchSettings, model: Model) -> int:
+def _threads(model: Model) -> int:
     """As many as there are CPUs; scikit-learn has threads of its own."""
-    return batch.predict_threads or (usable_cpus() if model.engine.name == "onnx" else 1)
+    return usable_cpus() if model.engine.name == "onnx" else 1

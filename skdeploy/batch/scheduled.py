@@ -21,6 +21,11 @@ from skdeploy.signals import STOPPED
 
 _log = logging.getLogger(__name__)
 
+# The most intervals of one round, and so of one summary.
+ROUND_INTERVALS = 100
+# After what failed.
+_RETRY = timedelta(seconds=60)
+
 
 def main(environ: Mapping[str, str]) -> int:
     """Score each interval when it has ended, until SIGTERM; 0, or why it did not start."""
@@ -38,7 +43,7 @@ def main(environ: Mapping[str, str]) -> int:
             timedelta(seconds=batch.schedule_delay),
             lambda now: tick(environ, stop, now),
             stop,
-            retry=timedelta(seconds=batch.schedule_retry),
+            retry=_RETRY,
         )
     return 0
 
@@ -56,7 +61,7 @@ def tick(environ: Mapping[str, str], stop: threading.Event, now: datetime) -> No
 
 
 def _round(opened: Opened, now: datetime, back: int) -> int:
-    """Score SKDEPLOY_MAX_CATCHUP intervals at most; how many more are due."""
+    """Score ROUND_INTERVALS at most; how many more are due."""
     before = opened.job.output.last(opened.job.name)
     found = _due(opened, now, before)
     if not found.intervals:
@@ -94,7 +99,7 @@ def _due(opened: Opened, now: datetime, last: Entry | None) -> Due:
         timedelta(seconds=opened.batch.schedule_delay),
         None if last is None else last.interval,
         _start(opened),
-        opened.batch.max_catchup,
+        ROUND_INTERVALS,
     )
     if found.left_out:
         _log.info("%d intervals are due, and %d more behind them", len(found.intervals), found.left_out)

@@ -83,7 +83,6 @@ class Source:
             uri=settings.model_uri,
             sha256=settings.model_sha256,
             cache=Path(settings.model_cache) if settings.model_cache else None,
-            timeout=settings.source_timeout,
             allow_unverified=settings.allow_unverified,
             trusted=settings.skops_trusted,
         )

@@ -1,8 +1,8 @@
 """A line of JSON per request on standard output, if SKDEPLOY_ACCESS_LOG asks for it.
 
 A line is written by one call and is shorter than what a pipe takes whole, so that workers' lines do
-not mix. No header or path can forge a line: all is JSON. A line that cannot be written is lost; its
-request is not.
+not mix. No value of a record is in a line, and no header or path can forge one: all is JSON. A line
+that cannot be written is lost; its request is not.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 
 # Characters. A control character takes six bytes: path and agent together stay below 4096 bytes.
 _PATH, _AGENT, _ADDRESS = 256, 256, 64
-# Bytes of body and of answer with SKDEPLOY_LOG_RECORDS.
-RECORDS_LIMIT = 64 * 1024
 
 
 class Line(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -56,18 +54,12 @@ class Line(msgspec.Struct, omit_defaults=True, kw_only=True):
     key: str | None = None
     remote: str | None = None
     agent: str | None = None
-    body: str | None = None
-    answer: str | None = None
 
 
 class RequestLog:
-    """Writes lines to a file descriptor.
+    """Writes lines to a file descriptor."""
 
-    records   body and answer are in the lines
-    """
-
-    def __init__(self, *, records: bool = False, descriptor: int = 1) -> None:
-        self.records = records
+    def __init__(self, *, descriptor: int = 1) -> None:
         self._descriptor = descriptor
         self._encode = msgspec.json.Encoder().encode
         self._poll = select.poll()
@@ -80,8 +72,8 @@ class RequestLog:
 
     @classmethod
     def from_settings(cls, settings: WebSettings) -> RequestLog | None:
-        """As SKDEPLOY_ACCESS_LOG and SKDEPLOY_LOG_RECORDS say; None if there is to be none."""
-        return cls(records=settings.log_records) if settings.access_log else None
+        """None without SKDEPLOY_ACCESS_LOG."""
+        return cls() if settings.access_log else None
 
     def write(self, context: RequestContext) -> None:
         """Write the line of a request that has been answered; never raises for what it cannot write."""
@@ -109,8 +101,6 @@ class RequestLog:
             remote=context.remote[:_ADDRESS] or None,
             agent=utf8(context.header(b"user-agent") or "")[:_AGENT] or None,
         )
-        if self.records:
-            line.body, line.answer = _text(context.body), _text(context.answer)
         self._put(self._encode(line) + b"\n")
 
     def _put(self, line: bytes) -> None:
@@ -149,7 +139,3 @@ def _ms(seconds: float | None) -> float | None:
 def utf8(text: str) -> str:
     """What a WSGI string, which holds a byte per character, says."""
     return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _text(content: bytes | None) -> str | None:
-    return None if content is None else content[:RECORDS_LIMIT].decode("utf-8", "replace")

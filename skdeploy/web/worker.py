@@ -227,7 +227,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.shares.put(self.age, held)
         if self.shares.are_exceeded_by(held):
             self._pause_accepting(listener, _STEP_BACK)
-        elif held >= self.settings.max_connections and not self._make_room():
+        elif held >= self.cfg.worker_connections and not self._make_room():
             self._pause_accepting(listener, _EXHAUSTED)
         else:
             self._accept_one(listener)

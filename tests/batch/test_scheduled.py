@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from skdeploy.batch.scheduled import main, tick
+from skdeploy.batch.scheduled import ROUND_INTERVALS, main, tick
 from skdeploy.errors import BatchError
 from tests.batch.jobs import FIRST, Database, records
 from tests.live import ROOT, wait_until
@@ -67,9 +67,11 @@ def test_missed_days_are_caught_up_with(database: Database) -> None:
 
 
 def test_the_schedule_begins_where_it_is_told(database: Database) -> None:
-    """SKDEPLOY_SCHEDULE_START is the first interval; however few a round has, all that is due is scored."""
-    score(database, at(3), SKDEPLOY_SCHEDULE_START="2026-03-01", SKDEPLOY_MAX_CATCHUP="2")
-    assert completed(database) == ["2026-03-01", "2026-03-02", "2026-03-03"]
+    """SKDEPLOY_SCHEDULE_START is the first interval; what is more than a round is scored in the next."""
+    start = date(2026, 3, 1) - timedelta(days=ROUND_INTERVALS)
+    score(database, at(3), SKDEPLOY_SCHEDULE_START=start.isoformat())
+    days = [start + timedelta(days=day) for day in range(ROUND_INTERVALS + 3)]
+    assert completed(database) == [day.isoformat() for day in days]
 
 
 def test_late_records_are_looked_back_for(database: Database) -> None:

@@ -263,7 +263,7 @@ def test_probabilities_beside_labels(database: Database, tmp_path: Path) -> None
 def test_sigterm_undoes_the_interval_under_way(database: Database) -> None:
     """The process says so, ends with 143, and a rerun completes what is left."""
     database.fill(records(8_000, days=1, first_id=1000, start=FIRST + timedelta(days=1)))
-    process = database.start(*ALL, SKDEPLOY_CHUNK_RECORDS="5", SKDEPLOY_PREDICT_THREADS="1")
+    process = database.start(*ALL, SKDEPLOY_CHUNK_RECORDS="5")
     with process:
         _wait_for_ledger(database)
         process.send_signal(signal.SIGTERM)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.heavy
 
 DAY = ("--interval", "daily", "--at", "2026-03-01")
 ALL = ("--interval", "daily", "--backfill", "2026-03-01", "2026-03-03")
-SMALL = {"SKDEPLOY_CHUNK_RECORDS": "20", "SKDEPLOY_ENGINE": "sklearn", "SKDEPLOY_PREDICT_THREADS": "1"}
+SMALL = {"SKDEPLOY_CHUNK_RECORDS": "20", "SKDEPLOY_ENGINE": "sklearn"}
 WAYS = {"whole": {"SKDEPLOY_LARGE_INTERVAL": "1000000"}, "staged": {"SKDEPLOY_LARGE_INTERVAL": "0"}}
 HELD = 5
 

@@ -106,10 +106,10 @@ def both_answer(service: Service) -> bool:
 
 
 def test_an_idle_connection_makes_room(tmp_path: Path) -> None:
-    """With SKDEPLOY_MAX_CONNECTIONS open, the one that has been idle longest is closed for a new one."""
+    """With --worker-connections open, the one that has been idle longest is closed for a new one."""
     settings = {
         "WEB_CONCURRENCY": "1",
-        "SKDEPLOY_MAX_CONNECTIONS": "8",
+        "GUNICORN_CMD_ARGS": "--worker-connections 8",
         "SKDEPLOY_KEEPALIVE": "60",
         "SKDEPLOY_CLIENT_TIMEOUT": "60",
     }
@@ -131,7 +131,11 @@ def test_an_idle_connection_makes_room(tmp_path: Path) -> None:
 
 def test_busy_connections_make_no_room(tmp_path: Path) -> None:
     """A new connection waits while all are in the middle of a request, and is served after them."""
-    settings = {"WEB_CONCURRENCY": "1", "SKDEPLOY_MAX_CONNECTIONS": "4", "SKDEPLOY_CLIENT_TIMEOUT": "30"}
+    settings = {
+        "WEB_CONCURRENCY": "1",
+        "GUNICORN_CMD_ARGS": "--worker-connections 4",
+        "SKDEPLOY_CLIENT_TIMEOUT": "30",
+    }
     with served(tmp_path, **settings) as service, contextlib.ExitStack() as stack:
         wait_until(lambda: not held(service)[service.workers()[0]], "nobody else is connected")
         busy = stack.enter_context(wires(service, 4, request(GOOD)[:-20]))

@@ -56,7 +56,6 @@ def following(tmp_path: Path, mlflow: MlflowServer) -> Iterator[Service]:
         "SKDEPLOY_MODEL_CACHE": str(tmp_path / "cache"),
         "WEB_CONCURRENCY": "2",
         "SKDEPLOY_WATCH_SECONDS": "0.2",
-        "SKDEPLOY_SOURCE_TIMEOUT": "2",
     }
     with served(tmp_path, **mlflow.environment, **settings) as service:
         wait_until(lambda: len(about(service)["workers"]) == 2, "both workers say what they serve")

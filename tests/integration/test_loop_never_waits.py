@@ -127,7 +127,6 @@ def test_health_is_answered_while_a_registry_is_silent(tmp_path: Path) -> None:
             "AWS_SECRET_ACCESS_KEY": "y",
             "AWS_REGION": "us-east-1",
             "WEB_CONCURRENCY": "1",
-            "SKDEPLOY_SOURCE_TIMEOUT": "1",
         }
         with served(tmp_path, **settings) as service, contextlib.closing(Wire(service)) as asking:
             asking.send(head("Authorization: Bearer a-token", "Content-Length: 0", path="/admin/reload"))

@@ -62,4 +62,4 @@ def open_file_output(batch: BatchSettings) -> Output:
             "records: set it "
             "to another folder."
         )
-    return ParquetOutput(batch.output_url, table=batch.output_table, part_rows=batch.part_records)
+    return ParquetOutput(batch.output_url, table=batch.output_table)

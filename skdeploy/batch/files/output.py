@@ -41,6 +41,8 @@ from skdeploy.errors import OutputError
 
 _log = logging.getLogger(__name__)
 
+_PART_ROWS = 1_000_000
+
 
 class ParquetOutput(Output):
     """Files below `url`, a folder or s3://bucket/prefix. `prepare` comes first.
@@ -48,7 +50,7 @@ class ParquetOutput(Output):
     part_rows   the most rows of one file
     """
 
-    def __init__(self, url: str, *, table: str = "predictions", part_rows: int = 1_000_000) -> None:
+    def __init__(self, url: str, *, table: str = "predictions", part_rows: int = _PART_ROWS) -> None:
         scheme, rest = split(url)
         self._url = str(Path(rest).absolute()) if scheme == "file" else url
         self._table = table

@@ -133,7 +133,7 @@ def test_a_job_that_is_killed_leaves_what_an_undisturbed_one_leaves(
     """At random moments of a reprocess: manifests speak of whole days always; in the end all is equal."""
     rows = records(6_000)
     put(place, "in/a.parquet", table(rows), row_group_size=5000)
-    environment = {"SKDEPLOY_CHUNK_RECORDS": "100", "SKDEPLOY_PART_RECORDS": "500"}
+    environment = {"SKDEPLOY_CHUNK_RECORDS": "100"}
     undisturbed = job(place("in"), place("undisturbed"), regressor_file, **environment)
     killed = job(place("in"), place("killed"), regressor_file, **environment)
     for one in (undisturbed, killed):
