@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, SourceError
-from skdeploy.model import Model
+from skdeploy.model import Model, read_versions
 from skdeploy.source import Fetched, Source, Target, build, fetch, resolve
 from skdeploy.source.cache import Cache
 from skdeploy.source.place import LocalFile, RegisteredModel, S3Object
@@ -72,10 +72,12 @@ class _Visit:
     def fetch(self) -> str:
         self._fetched = fetch(self._uncached, self._target)
         if self._source.sha256:
-            return f"{self._fetched.digest}, as SKDEPLOY_MODEL_SHA256 says"
-        if self._target.digest:
-            return f"{self._fetched.digest}, as {self._target.authority} says"
-        return f"{self._fetched.digest}, compared with nothing: SKDEPLOY_MODEL_SHA256 is not set"
+            compared = "as SKDEPLOY_MODEL_SHA256 says"
+        elif self._target.digest:
+            compared = f"as {self._target.authority} says"
+        else:
+            compared = "compared with nothing: SKDEPLOY_MODEL_SHA256 is not set"
+        return f"{self._fetched.digest}, {compared}{_saved_with(self._fetched)}"
 
     def prove(self) -> str:
         return _proved(build(self._uncached, self._fetched, engine=self._engine))
@@ -96,6 +98,12 @@ class _Visit:
                 "Give another folder.",
             ) from None
         return str(folder)
+
+
+def _saved_with(fetched: Fetched) -> str:
+    saved = read_versions(fetched.content, fetched.where)
+    named = [f"{name} {saved[name]}" for name in ("skdeploy", "python", "scikit-learn") if name in saved]
+    return f"; saved with {', '.join(named)}" if named else ""
 
 
 def _proved(model: Model) -> str:

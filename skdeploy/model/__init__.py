@@ -4,6 +4,7 @@ model.py     Model: passport, engine, where it came from
 loading.py   bytes -> a proved model; exported.py reads an exported model's file, pickled.py a pickle or skops
 exporting.py a pickle -> an exported model's file
 unpickling.py   bytes -> the fitted pipeline in them
+packed.py    a pickle's compression, and the versions behind it
 proof.py     what "equal" means, and the start-up proof
 probe.py     trying a pipeline with nulls and unseen categories
 choice.py    which engine serves; edges.py makes the records that two engines are compared on
@@ -17,9 +18,9 @@ What an exported model needs imports neither pandas, scikit-learn, scipy nor job
 
 from __future__ import annotations
 
-from skdeploy.model.loading import load_model
+from skdeploy.model.loading import load_model, read_versions
 from skdeploy.model.measuring import measured
 from skdeploy.model.model import Model, Origin
 from skdeploy.model.one_thread import OneThread
 
-__all__ = ["Model", "OneThread", "Origin", "load_model", "measured"]
+__all__ = ["Model", "OneThread", "Origin", "load_model", "measured", "read_versions"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from skdeploy.errors import ModelUnavailable, UnreadableModel
-from skdeploy.model.exported import is_exported, load_exported
+from skdeploy.model.exported import Exported, is_exported, load_exported
 from skdeploy.model.model import Model
+from skdeploy.model.packed import unpack, versions_behind
 
 
 def load_model(
@@ -47,3 +48,16 @@ def load_model(
     return load_pickled(
         content, digest=digest, name=name, where=where, engine=engine, trusted=trusted, isolated=isolated
     )
+
+
+def read_versions(content: bytes, where: str) -> Mapping[str, str]:
+    """The versions of Python and the libraries that saved a model's file; nothing is unpickled.
+
+    Empty if the file does not hold them, or is damaged.
+    """
+    try:
+        if is_exported(content, where):
+            return Exported.from_bytes(content, where).versions
+        return versions_behind(unpack(content)) or {}
+    except (UnreadableModel, ValueError, EOFError, ModuleNotFoundError):  # loading it says what is wrong
+        return {}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-import zlib
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import joblib
 
 from skdeploy.errors import DigestMismatch, UnreadableModel
-from skdeploy.passport.libraries import installed
+from skdeploy.model.packed import most_unpacked, unpack, versions_behind
+from skdeploy.passport.libraries import differences, installed
 
 # A skops file is a zip archive; no pickle begins so.
 _ZIP = b"PK\x03\x04"
+# Of the versions behind a pickle, those by which no unpickling fails.
+_HARMLESS = ("skdeploy", "processor")
 
 
 def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = ()) -> tuple[Any, list[str]]:
@@ -28,28 +31,32 @@ def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = (
     """
     if (got := hashlib.sha256(content).hexdigest()) != digest:
         raise DigestMismatch(where, digest, got, "the digest that it was given with")
+    saved: Mapping[str, str] = {}
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if content.startswith(_ZIP):
                 pipeline = _skops(content, where, trusted)
             else:
-                pipeline = joblib.load(io.BytesIO(_decompressed(content)))
+                pickled = unpack(content)
+                saved = versions_behind(pickled) or {}
+                pipeline = joblib.load(io.BytesIO(pickled))
     except UnreadableModel:
         raise
     except ModuleNotFoundError as error:
         raise UnreadableModel(
             f"{where} needs the module {error.name!r}, which is not installed here: install the "
-            "package that has it, or copy it into the current folder."
+            f"package that has it, or copy it into the current folder.{_other_versions(saved)}"
         ) from error
     except AttributeError as error:
         raise UnreadableModel(
             f"{where} needs a class or function that is not here: {error}. {_remedy(str(error))}"
+            f"{_other_versions(saved)}"
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise UnreadableModel(
             f"{where} cannot be unpickled ({type(error).__name__}: {error}): no joblib pickle and no "
-            "skops file, or damaged."
+            f"skops file, or damaged.{_other_versions(saved)}"
         ) from error
     if not hasattr(pipeline, "predict"):
         raise UnreadableModel(f"{where} holds a {type(pipeline).__name__}, which has no predict method.")
@@ -65,17 +72,10 @@ def _remedy(message: str) -> str:
     return "If it was defined in the training script or notebook, move it to a module, and train again."
 
 
-def _decompressed(content: bytes) -> bytes:
-    """Zlib's content whole; joblib alone takes a file that was cut, or that goes on behind its end."""
-    if not content.startswith(b"x"):
-        return content
-    decompressor = zlib.decompressobj()
-    pickled = decompressor.decompress(content)
-    if not decompressor.eof:
-        raise EOFError("the file ends too early")
-    if decompressor.unused_data:
-        raise ValueError("there are bytes behind the pickle's end")
-    return pickled
+def _other_versions(saved: Mapping[str, str]) -> str:
+    """A sentence that names the versions that are other ones here; "" if there are none."""
+    found = differences({name: saved[name] for name in saved if name not in _HARMLESS}, installed())
+    return f" The file was saved with other versions: {', '.join(found)}." if found else ""
 
 
 def _skops(content: bytes, where: str, trusted: Sequence[str]) -> Any:
@@ -86,6 +86,10 @@ def _skops(content: bytes, where: str, trusted: Sequence[str]) -> Any:
         raise UnreadableModel(
             f"{where} is a skops file, and skops is not installed: run pip install 'skdeploy[mlflow]'."
         ) from error
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked, most = sum(info.file_size for info in archive.infolist()), most_unpacked(content)
+    if unpacked > most:
+        raise UnreadableModel(f"{where} unpacks to {unpacked:,} bytes, more than {most:,}: it is damaged.")
     unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(trusted))
     if unknown:
         raise UnreadableModel(

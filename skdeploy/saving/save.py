@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +17,12 @@ import pandas as pd
 
 from skdeploy.errors import ModelUnavailable, SaveError
 from skdeploy.model.exported import SUFFIX
+from skdeploy.model.packed import trailer
 from skdeploy.model.pickled import load_pickled
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
 from skdeploy.passport.dtypes import writes_nulls_in_two_ways
-from skdeploy.passport.libraries import installed
+from skdeploy.passport.libraries import installed, versions
 from skdeploy.passport.observe import observe
 from skdeploy.passport.training import as_frame
 from skdeploy.saving.examine import Found, examine
@@ -104,8 +106,8 @@ def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) 
     carrier = pickle.loads(pickled)
     setattr(carrier, ATTRIBUTE, passport.to_plain())
     buffer = io.BytesIO()
-    joblib.dump(carrier, buffer, compress=3)
-    content = buffer.getvalue()
+    joblib.dump(carrier, buffer)
+    content = zlib.compress(buffer.getvalue() + trailer(versions()), level=3)
     try:
         digest = hashlib.sha256(content).hexdigest()
         load_pickled(content, digest=digest, name=path.stem, where=str(path))
