@@ -8,8 +8,8 @@
     skdeploy_batch_last_success_timestamp_seconds      when a run ended with 0, this one or an earlier one
     skdeploy_batch_completed_interval_end_timestamp_seconds   of the latest interval of the last run that
                                                        had one which is scored, or was before
-    skdeploy_batch_model_info{model,version,sha256,engine}
-    skdeploy_batch_drift_psi{column}, _null_share, _unseen_share, _records   of what the last run scored, if
+    skdeploy_model_info{model,version,sha256,engine}
+    skdeploy_drift_psi{column}, _null_share, _unseen_share, _records   of what the last run scored, if
                                                        it did any; see skdeploy.drift.gauges
 
 All are gauges with the label `batch_job`, for Prometheus has a `job` of its own. What cannot be told
@@ -33,6 +33,7 @@ from skdeploy.batch.job import Job
 from skdeploy.config import BatchSettings
 from skdeploy.drift import drifted
 from skdeploy.redacting import redacted
+from skdeploy.telemetry import MODEL_INFO, MODEL_LABELS, labels_of
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -40,13 +41,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PREFIX = "skdeploy_batch"
-_SUCCESS = "last_success_timestamp_seconds"
-_COMPLETED = "completed_interval_end_timestamp_seconds"
+_PREFIX = "skdeploy_batch_"
+_SUCCESS = f"{_PREFIX}last_success_timestamp_seconds"
+_COMPLETED = f"{_PREFIX}completed_interval_end_timestamp_seconds"
 # What a run that has none of them leaves as it was.
-_KEPT = {f"{_PREFIX}_{name}" for name in (_SUCCESS, _COMPLETED)}
+_KEPT = {_SUCCESS, _COMPLETED}
 _READABLE = 0o644
-_MODEL = ("model", "version", "sha256", "engine")
 _RESULTS = ("read", "predicted", "rejected")
 _STATUSES = ("completed", "skipped", "failed", "held", "interrupted", "not tried")
 _TIMEOUT = 5.0
@@ -79,15 +79,13 @@ def _families(job: Job, outcomes: Sequence[Outcome], code: int) -> list[Metric]:
         (status,): statuses.count(status) for status in dict.fromkeys((*_STATUSES, *statuses))
     }
     seconds, now = sum(outcome.seconds for outcome in outcomes), time.time()
-    model = job.model
-    which = (model.passport.name, model.passport.version, model.digest[:16], model.engine.name)
     found = [
-        _gauge(job, "last_run_rows", "Records of the last run.", rows, "result"),
-        _gauge(job, "last_run_intervals", "Intervals of the last run.", intervals, "status"),
-        _gauge(job, "last_run_duration_seconds", "Seconds that the intervals took.", {(): seconds}),
-        _gauge(job, "last_run_timestamp_seconds", "When the last run ended.", {(): now}),
-        _gauge(job, "last_run_exit_code", "The exit code of the last run.", {(): code}),
-        _gauge(job, "model_info", "The model of the last run.", {which: 1}, *_MODEL),
+        _gauge(job, f"{_PREFIX}last_run_rows", "Records of the last run.", rows, "result"),
+        _gauge(job, f"{_PREFIX}last_run_intervals", "Intervals of the last run.", intervals, "status"),
+        _gauge(job, f"{_PREFIX}last_run_duration_seconds", "Seconds that the intervals took.", {(): seconds}),
+        _gauge(job, f"{_PREFIX}last_run_timestamp_seconds", "When the last run ended.", {(): now}),
+        _gauge(job, f"{_PREFIX}last_run_exit_code", "The exit code of the last run.", {(): code}),
+        _gauge(job, MODEL_INFO, "The model of the last run.", {labels_of(job.model): 1}, *MODEL_LABELS),
     ]
     if code == 0:
         found.append(_gauge(job, _SUCCESS, "When a run last ended with 0.", {(): now}))
@@ -106,13 +104,13 @@ def _drift(job: Job) -> list[GaugeMetricFamily]:
         return []
     found = drifted(tally.meter.sketch, tally.counts)
     labels = {"batch_job": job.name}
-    return families(found, tally.records, prefix=f"{_PREFIX}_drift", counted="records", labels=labels)
+    return families(found, tally.records, labels)
 
 
 def _gauge(job: Job, name: str, meaning: str, values: _Values, *labels: str) -> Metric:
     from prometheus_client.core import GaugeMetricFamily
 
-    family = GaugeMetricFamily(f"{_PREFIX}_{name}", meaning, labels=["batch_job", *labels])
+    family = GaugeMetricFamily(name, meaning, labels=["batch_job", *labels])
     for key, value in values.items():
         family.add_metric([job.name, *key], value)
     return family

@@ -1,9 +1,9 @@
 """Drift for Prometheus; needs prometheus_client, and is imported by who has it.
 
-    ..._psi{column}            the population stability index
-    ..._null_share{column}
-    ..._unseen_share{column}   of columns whose values are told apart
-    ..._window_records         how many records these were made of
+    skdeploy_drift_psi{column}            the population stability index
+    skdeploy_drift_null_share{column}
+    skdeploy_drift_unseen_share{column}   of columns whose values are told apart
+    skdeploy_drift_records                how many records these were made of
 
 What cannot be said has no sample.
 """
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from skdeploy.drift.psi import Drifted, records
 from skdeploy.drift.window import Window
 
-PREFIX = "skdeploy_drift"
+_PREFIX = "skdeploy_drift"
 _MEANINGS = {
     "psi": "How far a column is from training data: the population stability index.",
     "null_share": "The share of nulls; of predictions, of records without one.",
@@ -41,28 +41,22 @@ class WindowGauges(Collector):
 
 
 def families(
-    found: Mapping[str, Drifted],
-    total: float,
-    *,
-    prefix: str = PREFIX,
-    counted: str = "window_records",
-    labels: Mapping[str, str] | None = None,
+    found: Mapping[str, Drifted], total: float, labels: Mapping[str, str] | None = None
 ) -> list[GaugeMetricFamily]:
     """Prometheus' own form of `drifted`.
 
     total     how many records it was made of
-    counted   the name of the number of records
     labels    that every sample has, before `column`
     """
     labels = labels or {}
     made = []
     for name, meaning in _MEANINGS.items():
-        family = GaugeMetricFamily(f"{prefix}_{name}", meaning, labels=[*labels, "column"])
+        family = GaugeMetricFamily(f"{_PREFIX}_{name}", meaning, labels=[*labels, "column"])
         for column, drifted in found.items():
             value = getattr(drifted, name)
             if value is not None:
                 family.add_metric([*labels.values(), column], value)
         made.append(family)
-    number = GaugeMetricFamily(f"{prefix}_{counted}", "Records that this is made of.", labels=[*labels])
+    number = GaugeMetricFamily(f"{_PREFIX}_records", "Records that this is made of.", labels=[*labels])
     number.add_metric([*labels.values()], total)
     return [*made, number]

@@ -64,10 +64,14 @@ class Prediction(NamedTuple):
     value: bytes
 
 
+# Reasons of dead letters; "too-large" is a prediction.
+REASONS = ("malformed-body", "invalid-record", "unscorable-record", "no-id", "too-large")
+
+
 class DeadLetter(NamedTuple):
     """Why an event has no prediction.
 
-    reason   "malformed-body", "invalid-record", "unscorable-record", "no-id", "too-large" (a prediction)
+    reason   one of REASONS
     detail   a sentence
     cells    the bad cells: column, code (`skdeploy.errors.CODES`), what was expected, what came
     """

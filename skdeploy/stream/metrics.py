@@ -4,8 +4,8 @@
     skdeploy_stream_predictions_total                  handed to the output
     skdeploy_stream_dead_letters_total{reason}
     skdeploy_stream_latency_seconds                    from the event's time to its prediction, acknowledged
-    skdeploy_stream_model_info{name,version,digest,engine}
-    skdeploy_drift_psi{column}, _null_share, _unseen_share, _window_records    see skdeploy.drift.gauges
+    skdeploy_model_info{model,version,sha256,engine}
+    skdeploy_drift_psi{column}, _null_share, _unseen_share, _records    see skdeploy.drift.gauges
 
 What is read again, after a failure, is counted again.
 """
@@ -26,8 +26,9 @@ from prometheus_client.registry import Collector
 from skdeploy.drift import Window
 from skdeploy.drift.gauges import WindowGauges
 from skdeploy.model import Model
-from skdeploy.stream.events import DeadLetter, Prediction
+from skdeploy.stream.events import REASONS, DeadLetter, Prediction
 from skdeploy.stream.process import Processed
+from skdeploy.telemetry import MODEL_INFO, MODEL_LABELS, labels_of
 
 PREFIX = "skdeploy_stream_"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -87,12 +88,9 @@ class Metrics:
         self._events = self.counter("events", "Events that were scored or refused.")
         self._predictions = self.counter("predictions", "Predictions handed to the output.")
         self._dead_letters = self.counter("dead_letters", "Events without a prediction.", "reason")
-        self._model = Gauge(
-            PREFIX + "model_info",
-            "The model that serves.",
-            ["name", "version", "digest", "engine"],
-            registry=self.registry,
-        )
+        for reason in REASONS:  # a first one is an increase only if there was none before
+            self._dead_letters.labels(reason)
+        self._model = Gauge(MODEL_INFO, "The model that serves.", MODEL_LABELS, registry=self.registry)
 
     def processed(self, predictions: int, letters: Sequence[DeadLetter]) -> None:
         """What was read together is handed over."""
@@ -110,10 +108,9 @@ class Metrics:
 
     def serves(self, model: Model) -> None:
         """Another model."""
-        passport = model.passport
-        self._drift.window = Window.of(passport.sketch, self._drift_window)
+        self._drift.window = Window.of(model.passport.sketch, self._drift_window)
         self._model.clear()
-        self._model.labels(passport.name, passport.version, model.digest, model.engine.name).set(1)
+        self._model.labels(*labels_of(model)).set(1)
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
         """A counter of this process."""

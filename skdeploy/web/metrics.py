@@ -42,6 +42,7 @@ from prometheus_client.registry import Collector
 
 from skdeploy.errors import CELL_CODES
 from skdeploy.reload import Control
+from skdeploy.telemetry import MODEL_LABELS, labels_of
 from skdeploy.web.context import RequestContext
 from skdeploy.web.drift import Board
 from skdeploy.web.drift import forget as forget_drift
@@ -177,8 +178,7 @@ class Metrics:
 
     def _tell_model(self) -> None:
         model = self._slot.current.model
-        passport = model.passport
-        labels = (passport.name, passport.version, model.digest[:16], model.engine.name)
+        labels = labels_of(model)
         if labels != self._model:
             if self._model is not None:
                 self._families.model.labels(*self._model).set(0)
@@ -288,10 +288,7 @@ class _Families:
             "model_info",
             "1: the model that is served; 0: one that was.",
             "mostrecent",
-            "model",
-            "version",
-            "sha256",
-            "engine",
+            *MODEL_LABELS,
         )
         self.reloads = counter("model_reloads", "Other models that a worker took, or could not.", "result")
         self.in_flight = gauge(

@@ -78,7 +78,7 @@ def samples(text: str) -> dict[str, float]:
             labels = "".join(
                 f" {name}={value}" for name, value in sorted(sample.labels.items()) if name != "sha256"
             )
-            found[sample.name.removeprefix("skdeploy_batch_") + labels] = sample.value
+            found[sample.name.removeprefix("skdeploy_").removeprefix("batch_") + labels] = sample.value
     return found
 
 

@@ -81,7 +81,7 @@ def by_stream(model: Model, records: Records) -> dict[str, Drifted]:
         )
     shown: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
-        if family.name.startswith("skdeploy_drift_") and family.name != "skdeploy_drift_window_records":
+        if family.name.startswith("skdeploy_drift_") and family.name != "skdeploy_drift_records":
             for sample in family.samples:
                 shown.setdefault(sample.labels["column"], {})[sample.name[len("skdeploy_drift_") :]] = (
                     sample.value

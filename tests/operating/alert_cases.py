@@ -68,7 +68,7 @@ def _stream(name: str, labels: str = "") -> str:
 
 
 _PSI = _web("skdeploy_drift_psi", ',column="temp"')
-_WINDOW = _web("skdeploy_drift_window_records")
+_WINDOW = _web("skdeploy_drift_records")
 _LAG = _stream("skdeploy_stream_lag", ',topic="flights",partition="0"')
 _LATE = _stream("skdeploy_stream_behind_seconds", ',shard="0"')
 _DEAD = _stream("skdeploy_stream_dead_letters_total", ',reason="invalid"')

@@ -21,7 +21,7 @@ WEB = {
     "skdeploy_drift_psi": {"column"},
     "skdeploy_drift_null_share": {"column"},
     "skdeploy_drift_unseen_share": {"column"},
-    "skdeploy_drift_window_records": set[str](),
+    "skdeploy_drift_records": set[str](),
 }
 BATCH = {
     "skdeploy_batch_last_run_rows": {"batch_job", "result"},

@@ -266,7 +266,7 @@ def test_metrics_and_readiness(broker: Broker, regressor_file: Path) -> None:
     assert 'skdeploy_stream_latency_seconds_bucket{le="0.005"} 1.0' in told
     assert "skdeploy_stream_rebalances_total 1.0" in told
     # Nine records say nothing of a distribution.
-    assert "skdeploy_drift_window_records 9.0" in told
+    assert "skdeploy_drift_records 9.0" in told
     assert 'skdeploy_drift_unseen_share{column="kind"} 0.0' in told
     assert "skdeploy_drift_psi{" not in told
     digest = hashlib.sha256(regressor_file.read_bytes()).hexdigest()

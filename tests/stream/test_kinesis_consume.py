@@ -68,7 +68,7 @@ def test_metrics_and_readiness(world: World) -> None:
     assert "skdeploy_stream_events_total 10.0" in metrics
     assert "skdeploy_stream_lease 1.0" in metrics
     assert metrics.count("skdeploy_stream_behind_seconds{shard=") == 2
-    assert "skdeploy_drift_window_records 9.0" in metrics
+    assert "skdeploy_drift_records 9.0" in metrics
     assert 'engine="' in metrics
 
 

@@ -64,7 +64,7 @@ def test_the_workers_windows_are_one(regressor: Model, tmp_path: Path) -> None:
         publish(boards[-1], pid)
     found = shown(boards[0])
     assert found == shown(boards[1])
-    assert found.pop("skdeploy_drift_window_records") == 600
+    assert found.pop("skdeploy_drift_records") == 600
     assert {name for name in found if "psi" in name} == {
         f'skdeploy_drift_psi{{column="{column}"}}' for column in (*regressor.schema.names, PREDICTION)
     }
@@ -73,7 +73,7 @@ def test_the_workers_windows_are_one(regressor: Model, tmp_path: Path) -> None:
     assert found['skdeploy_drift_unseen_share{column="kind"}'] == 0
     forget(tmp_path, 11)
     forget(tmp_path, 11)
-    assert shown(boards[0])["skdeploy_drift_window_records"] == 300
+    assert shown(boards[0])["skdeploy_drift_records"] == 300
 
 
 def test_another_model_begins_with_nothing(regressor: Model, classifier: Model, tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_another_model_begins_with_nothing(regressor: Model, classifier: Model, 
     board = Board(tmp_path, slot)
     publish(board, 7)
     slot.swap(classifier)
-    assert shown(board) == {"skdeploy_drift_window_records": 0}
+    assert shown(board) == {"skdeploy_drift_records": 0}
     publish(board, 7)
-    assert shown(board) == {"skdeploy_drift_window_records": 0}
+    assert shown(board) == {"skdeploy_drift_records": 0}
 
 
 def test_who_does_not_look_for_drift_has_none(regressor: Model, tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_a_full_disk_is_said_once(regressor: Model, tmp_path: Path, caplog: pyte
     assert caplog.text.count("Drift is not told") == 1
     folder.mkdir()
     publish(board, 7)
-    assert shown(board)["skdeploy_drift_window_records"] == 1
+    assert shown(board)["skdeploy_drift_records"] == 1
