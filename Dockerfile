@@ -1,4 +1,4 @@
-# One image, one process: gunicorn serves predict:app on port 9696. Another target scores tables.
+# One image, one process: `skdeploy serve` on port 9696. Another target scores tables.
 #
 #   docker build -t skdeploy .                         BuildKit, the default since Docker 23
 #   docker build --target batch -t skdeploy-batch .    the batch door: batch.score and batch.schedule
@@ -33,8 +33,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
 # Bytecode is written here, once: a server that may not write would compile at every start.
 RUN find /opt/venv \( -type d \( -name tests -o -name test \) -o -name conftest.py \) -prune -exec rm -r {} + \
     && /opt/venv/bin/python3 -m compileall -q -j 0 /opt/venv/lib
-COPY predict.py model.bin /app/
-COPY web-service/gunicorn.conf.py /app/web-service/
+COPY model.bin /app/
 COPY skdeploy /app/skdeploy
 # A checkout may be readable by its owner alone; the server is somebody else.
 RUN chmod -R a+rX,go-w /app && python3 -m compileall -q /app
@@ -61,7 +60,7 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 # The model is loaded and proved, or there is no image. It also leaves the bytecode of the standard
 # library's modules in use, which the official images come without.
-RUN PYTHONDONTWRITEBYTECODE= gunicorn --check-config -c web-service/gunicorn.conf.py predict:app
+RUN PYTHONDONTWRITEBYTECODE= GUNICORN_CMD_ARGS=--check-config python3 -m skdeploy serve
 
 # A number, so that Kubernetes can verify runAsNonRoot; any other number serves as well. The process
 # writes to /dev/shm, /tmp and the model cache alone. A derived image installs with `USER root`, `RUN pip install ...`,
@@ -73,7 +72,9 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python3", "-c",
     "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 9696), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
 # gunicorn drains on SIGTERM: give `docker stop -t` more seconds than SKDEPLOY_GRACEFUL_TIMEOUT.
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app"]
+# `docker run skdeploy doctor s3://...` and the other commands work as well.
+ENTRYPOINT ["python3", "-m", "skdeploy"]
+CMD ["serve"]
 
 # Scores tables: what it needs beside the web service's packages lies apart, and adds to its layers.
 FROM build AS build-batch

@@ -115,7 +115,7 @@ def serving(model_file: str | Path, connections: int) -> InProcess:
     """The service's own application with a model, set up as its workers are."""
     settings = WebSettings.from_env({})
     served = InProcess(create_app(skdeploy.load(model_file), settings), settings, connections)
-    # As predict.py does for the service.
+    # As skdeploy/web/wsgi.py does for the service.
     gc.collect()
     gc.freeze()
     return served

@@ -87,7 +87,7 @@ def measure(
     ]
     for turn in sent[:_WARM_UP]:
         serve(turn)
-    # As predict.py does for the service.
+    # As skdeploy/web/wsgi.py does for the service.
     gc.collect()
     gc.freeze()
     begin = time.perf_counter()

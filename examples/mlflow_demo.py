@@ -116,7 +116,7 @@ def train(server: MlflowServer, folder: Path, seed: int) -> None:
 def service(server: MlflowServer, folder: Path) -> Iterator[int]:
     """The web service as `make serve` starts it, but for its model, which it follows; its port."""
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "predict:app"]
+    command = [sys.executable, "-m", "skdeploy", "serve"]
     environment = _service_environment(server.environment, folder, port)
     log_file = folder / "service.log"
     process = Process(

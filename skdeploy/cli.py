@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -132,9 +131,6 @@ def serve(model: str | None, **flags: str | None) -> None:
         os.environ["SKDEPLOY_MODEL_URI"] = model
     elif not os.environ.get("SKDEPLOY_MODEL_URI") and MODEL_FOLDER.is_dir():
         os.environ["SKDEPLOY_MODEL_URI"] = model_in(MODEL_FOLDER)
-    # Last, for the modules of the model's own classes: nothing in it may take the place of another module.
-    folder = str(Path.cwd())
-    sys.path[:] = [*(entry for entry in sys.path if entry not in ("", folder)), folder]
     from skdeploy.server import Server
 
     Server().run()

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,23 @@ def test_the_locks_name_no_package_index() -> None:
     for folder in (ROOT, ROOT / "web-service-mlflow"):
         assert "://" not in (folder / "Pipfile.lock").read_text()
         assert "\n[[source]]" not in (folder / "Pipfile").read_text()
+
+
+def test_the_extras_are_what_the_lock_serves_with() -> None:
+    """`skdeploy[serve]` brings what the web service is locked with; `[slim]` has nothing for pickles."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = set(tomllib.loads((ROOT / "Pipfile").read_text())["packages"])
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[><\[]", requirement)[0] for requirement in requirements}
+
+    base, extras = names(project["dependencies"]), project["optional-dependencies"]
+    assert extras["serve"] == ["skdeploy[pickle,slim]"]
+    assert base == {"msgspec", "numpy"}
+    # click and numpy come with others; python-dateutil keeps the lock's categories together.
+    locked = locked - {"python-dateutil"} | {"click", "numpy"}
+    assert base | names(extras["slim"]) | names(extras["pickle"]) == locked
+    assert not names(extras["slim"]) & {"scikit-learn", "pandas", "skl2onnx", "onnx", "joblib"}
 
 
 def test_the_committed_model_is_small() -> None:

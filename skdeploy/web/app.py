@@ -99,7 +99,7 @@ def foreign_hooks(app: Any) -> str | None:
     None if the application is ours as `create_app` made it, but for further routes.
     """
     if not isinstance(app, Flask) or EXTENSION not in app.extensions:
-        return f"predict:app is not the Flask application of skdeploy but {type(app).__name__}"
+        return f"the application is not the Flask application of skdeploy but {type(app).__name__}"
     service: Service = app.extensions[EXTENSION]
     if type(app) is not Flask:
         return f"the application is a {type(app).__name__}, a subclass of Flask"

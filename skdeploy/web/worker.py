@@ -107,7 +107,7 @@ os.register_at_fork(after_in_parent=_release_signals)
 
 
 class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
-    """The worker that web-service/gunicorn.conf.py uses.
+    """The worker that skdeploy/gunicorn_conf.py uses.
 
     settings   the service's
     shares     what all workers know of each other's connections

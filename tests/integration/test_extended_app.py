@@ -11,7 +11,7 @@ from tests.wire import GOOD
 
 HOOK = """
 from flask import request
-from predict import app
+from skdeploy.web.wsgi import app
 
 @app.before_request
 def guard():
@@ -19,7 +19,7 @@ def guard():
         return "who are you?", 401
 """
 WSGI_APP = """
-from predict import app
+from skdeploy.web.wsgi import app
 
 inner = app.wsgi_app
 
@@ -32,7 +32,7 @@ def guard(environ, start_response):
 app.wsgi_app = guard
 """
 WRAPPER = """
-from predict import app as inner
+from skdeploy.web.wsgi import app as inner
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/predict" and environ.get("HTTP_X_TEAM") != "ours":
@@ -42,13 +42,13 @@ def app(environ, start_response):
 """
 ROUTE = """
 from flask import request
-from predict import app
+from skdeploy.web.wsgi import app
 
 @app.post("/double")
 def double():
     return {"double": 2 * request.get_json()["number"]}
 """
-COMMAND = ("-m", "gunicorn", "-c", "web-service/gunicorn.conf.py", "extended:app")
+COMMAND = ("-m", "gunicorn", "-c", "python:skdeploy.gunicorn_conf", "extended:app")
 
 
 def extended(folder: Path, code: str, **settings: str) -> dict[str, str]:

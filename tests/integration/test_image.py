@@ -158,8 +158,8 @@ def refusal(docker: Docker, image: str, model_file: Path) -> str:
 # The process
 
 
-def test_gunicorn_is_the_first_process_and_nobody_is_root(container: Container) -> None:
-    """PID 1 is gunicorn itself; it and its workers run as the image's user."""
+def test_the_service_is_the_first_process_and_nobody_is_root(container: Container) -> None:
+    """PID 1 is gunicorn's main process itself; it and its workers run as the image's user."""
     code = """
 import contextlib, pathlib
 found = []
@@ -173,7 +173,7 @@ print(found)
     for _, status, _ in processes:
         assert status[status.index("Uid:") + 1 : status.index("Uid:") + 5] == ["10001"] * 4
         assert status[status.index("Gid:") + 1 : status.index("Gid:") + 5] == ["10001"] * 4
-    assert {pid: words for pid, _, words in processes}["1"][1].endswith("/gunicorn")
+    assert {pid: words for pid, _, words in processes}["1"][1:4] == ["-m", "skdeploy", "serve"]
 
 
 def test_stop_answers_what_has_begun(docker: Docker, image: str) -> None:
@@ -251,7 +251,7 @@ def inspect(docker: Docker, image: str) -> dict[str, Any]:
 
 
 def test_only_what_serves_is_in_the_image(docker: Docker, image: str) -> None:
-    """/app holds the package, the entry file, the model and one configuration, for all to read."""
+    """/app holds the package and the model, for all to read."""
     code = """
 import pathlib
 app = pathlib.Path("/app")
@@ -259,7 +259,7 @@ print(sorted(str(path.relative_to(app)) for path in app.rglob("*") if path.is_fi
              and path.read_bytes() is not None))
 """
     package = (path for path in (ROOT / "skdeploy").rglob("*") if path.is_file() and path.suffix != ".pyc")
-    expected = ["model.bin", "predict.py", "web-service/gunicorn.conf.py"]
+    expected = ["model.bin"]
     assert look(docker, image, code) == sorted(expected + [str(path.relative_to(ROOT)) for path in package])
 
 
@@ -284,9 +284,8 @@ def normal(name: str) -> str:
 
 def test_a_package_with_another_hash_is_refused(docker: Docker, base: str, tmp_path: Path) -> None:
     """If what is downloaded has a hash that is not in the lock, there is no image."""
-    for name in ("skdeploy", "web-service"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("Dockerfile", ".dockerignore", "Pipfile", "predict.py", "model.bin"):
+    shutil.copytree(ROOT / "skdeploy", tmp_path / "skdeploy")
+    for name in ("Dockerfile", ".dockerignore", "Pipfile", "model.bin"):
         shutil.copy(ROOT / name, tmp_path)
     lock = json.loads((ROOT / "Pipfile.lock").read_text())
     lock["default"]["blinker"]["hashes"] = [f"sha256:{'0' * 64}"]
@@ -332,7 +331,7 @@ print(missed)
 def test_the_bytecode_is_there(docker: Docker, image: str) -> None:
     """A start compiles nothing: it could not keep it, and would do it again each time."""
     code = """
-import pathlib, sys, gunicorn.app.wsgiapp, skdeploy.web.worker, predict
+import pathlib, sys, skdeploy.cli, skdeploy.server, skdeploy.web.wsgi
 files = [getattr(module, "__cached__", None) for module in sys.modules.values()]
 print([file for file in files if file and not pathlib.Path(file).exists()])
 """
@@ -384,7 +383,7 @@ def test_what_it_says_of_itself(docker: Docker, base: str, image: str) -> None:
     assert configuration["ExposedPorts"] == {"9696/tcp": {}}
     assert configuration["StopSignal"] == "SIGTERM"
     assert configuration["User"] == "10001:10001"
-    assert configuration["Entrypoint"][0] == "gunicorn"
+    assert (configuration["Entrypoint"], configuration["Cmd"]) == (["python3", "-m", "skdeploy"], ["serve"])
     assert configuration["Labels"]["org.opencontainers.image.base.name"] == base
 
 
@@ -445,7 +444,7 @@ def documented() -> str:
     return str(blocks[0])
 
 
-def test_a_module_is_copied_beside_predict(docker: Docker, image: str, own_model: Path) -> None:
+def test_a_module_is_copied_into_the_working_folder(docker: Docker, image: str, own_model: Path) -> None:
     """The README's way: FROM skdeploy, COPY the module, COPY the model."""
     assert_derived_image_serves(docker, image, own_model, documented())
 

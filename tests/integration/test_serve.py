@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import ROOT, children, free_port, load, progress, served, started, wait_until
+from tests.command import command
+from tests.live import ROOT, children, free_port, load, progress, served, sockets_of, started, wait_until
 from tests.live import running as alive
-from tests.wire import GOOD
+from tests.wire import GOOD, Wire, request
 
 SERVE = ("-m", "skdeploy", "serve", "model.bin")
 
@@ -49,7 +50,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, and files that are named like modules which a service imports."""
     folder = tmp_path_factory.mktemp("hostile")
-    for name in ("predict.py", "flask.py", "msgspec.py", "signal.py"):
+    for name in ("predict.py", "flask.py", "msgspec.py", "click.py"):
         (folder / name).write_text("raise SystemExit('the current folder took the place of a module')\n")
     (folder / "batch").mkdir()
     (folder / "batch" / "__init__.py").touch()
@@ -59,11 +60,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], folder: Path, **environ: str
+    serve: list[str], folder: Path, **environ: str
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """A command that serves, and what it said up to the last line of its start."""
     process = subprocess.Popen(
-        command,
+        serve,
         cwd=folder,
         env={"PATH": os.environ["PATH"], **environ},
         stderr=subprocess.PIPE,
@@ -86,8 +87,8 @@ def running(
 def test_an_installed_package_serves_from_any_folder(installed: Path, hostile: Path, expected: bytes) -> None:
     """It says where it is, a request that is answered with 200, and where its documentation is."""
     port = free_port()
-    command = [str(installed), "serve", "flights.bin", "--port", str(port), "--workers", "2"]
-    with running(command, hostile) as (process, said):
+    serve = [str(installed), "serve", "flights.bin", "--port", str(port), "--workers", "2"]
+    with running(serve, hostile) as (process, said):
         first, curl, docs = (line.partition("[INFO] ")[2].strip() for line in said[-3:])
         assert first == f"Serving flight-air-time e64b23e37332 on http://127.0.0.1:{port}"
         assert docs == f"API reference: http://127.0.0.1:{port}/docs"
@@ -106,8 +107,8 @@ def test_an_installed_package_serves_from_any_folder(installed: Path, hostile: P
 
 def test_the_module_leaves_the_current_folder_to_the_last(hostile: Path) -> None:
     """`python -m` puts the folder first; nothing that lies there is imported in place of a package."""
-    command = [sys.executable, "-m", "skdeploy", "serve", "flights.bin", "--port", str(free_port())]
-    with running(command, hostile, PYTHONPATH=str(ROOT), WEB_CONCURRENCY="1") as (_, said):
+    serve = [sys.executable, "-m", "skdeploy", "serve", "flights.bin", "--port", str(free_port())]
+    with running(serve, hostile, PYTHONPATH=str(ROOT), WEB_CONCURRENCY="1") as (_, said):
         assert "API reference: " in said[-1]
 
 
@@ -128,28 +129,55 @@ def test_a_taken_port_is_said_before_the_model_is_loaded(installed: Path, tmp_pa
     assert "Traceback" not in done.stderr
 
 
-def test_of_two_that_start_at_once_one_has_the_port(tmp_path: Path) -> None:
-    """Also before the first one listens, which it does not do before its model is proved."""
+def test_a_second_service_is_told_while_the_first_one_loads(tmp_path: Path) -> None:
+    """The first one has the port, though it refuses connections until its model is proved."""
     port = str(free_port())
-    with served(tmp_path, SERVE, PORT=port, WEB_CONCURRENCY="1") as first:
-        assert first.stop() == 0
     with started(tmp_path, SERVE, PORT=port, WEB_CONCURRENCY="1") as first:
-        wait_until(lambda: holds(first.pid, int(port)), "the first one has the port", 30)
+        wait_until(lambda: bool(sockets_of(first.pid)), "the first one has the port", 30)
         with pytest.raises(ConnectionRefusedError):
             first.get("/health")
         with started(tmp_path / "second", SERVE, PORT=port, WEB_CONCURRENCY="1") as second:
             assert second.wait() == 1
+            assert f"Port {port} of 127.0.0.1 is taken" in (tmp_path / "second").read_text()
+            assert "golden records" not in (tmp_path / "second").read_text()
         wait_until(first.is_ready, "the first one serves", 60)
 
 
-def holds(pid: int, port: int) -> bool:
-    """Whether a port is bound by a process, which need not listen."""
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+def test_a_service_starts_anew_at_once(tmp_path: Path) -> None:
+    """Connections that the service closed first are remembered by the kernel, and do not hold the port."""
+    port = str(free_port())
+    with served(tmp_path, SERVE, PORT=port, WEB_CONCURRENCY="1") as service:
+        with contextlib.closing(Wire(service)) as wire:
+            assert wire.ask(request(GOOD, "Connection: close")).status == 200
+            assert wire.has_ended()
+        service.stop()
+    with socket.socket() as probe, pytest.raises(OSError, match="in use"):
+        probe.bind(("127.0.0.1", int(port)))
+    with served(tmp_path, SERVE, PORT=port, WEB_CONCURRENCY="1") as service:
+        assert service.post(GOOD)[0] == 200
+
+
+def test_an_exported_model_is_served_without_what_pickles_need(tmp_path: Path) -> None:
+    """`pip install 'skdeploy[slim]'` has neither scikit-learn nor pandas, and answers the same curl."""
+    exported = str(tmp_path / "model.skdeploy")
+    assert command("export", str(ROOT / "model.bin"), exported).exit_code == 0
+    code = """
+import sys
+
+class Missing:
+    def find_spec(self, name, *_):
+        if name in ("sklearn", "pandas", "scipy", "joblib", "onnx", "skl2onnx", "pyarrow"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from skdeploy.__main__ import main
+main()
+"""
+    with served(tmp_path, ("-c", code, "serve", exported), WEB_CONCURRENCY="1") as service:
+        assert service.post(GOOD)[0] == 200
+        assert service.post(b"{}")[0] == 422
+        assert service.get("/docs")[0] == 200
+        assert "Serving flight-air-time" in service.log()
 
 
 @pytest.mark.parametrize(
@@ -174,8 +202,8 @@ def test_what_does_not_start_ends_with_its_code(
 
 def test_a_flag_beats_its_variable(tmp_path: Path) -> None:
     """Also where both are valid."""
-    command = (*SERVE, "--workers", "2", "--access-log")
-    with started(tmp_path, command, WEB_CONCURRENCY="1", SKDEPLOY_ACCESS_LOG="0") as service:
+    arguments = (*SERVE, "--workers", "2", "--access-log")
+    with started(tmp_path, arguments, WEB_CONCURRENCY="1", SKDEPLOY_ACCESS_LOG="0") as service:
         wait_until(service.is_ready, "/ready answers 200", 60)
         wait_until(lambda: len(service.workers()) == 2, "two workers run")
         assert '"path":"/ready"' in service.log()
