@@ -23,7 +23,7 @@ from skdeploy.schema.types import Check, Unfit, compile_check
 
 # Bytes. msgspec decodes that much in about a millisecond, and what is made of it takes a few more.
 PIECE = 256 * 1024
-# What cannot be cut below this is left to the slow half.
+# A list that cannot be cut into pieces below this size is left to the slow half. Bytes.
 LONGEST = 1024 * 1024
 # Between two records. Possessive, so that white space is passed once.
 _BETWEEN = re.compile(rb"\}[ \t\r\n]*+,[ \t\r\n]*+\{")
@@ -42,7 +42,7 @@ _FEW = 2000
 # With a sign and the ".0"; no longer one fits in 64 bits.
 _LONGEST_INTEGER = 23
 
-# What a pass-through key may hold: what msgspec writes back exactly as it came.
+# A pass-through key: the values that msgspec writes back exactly as it read them.
 Identifier = Annotated[int, Meta(ge=-_INT64, le=_INT64 - 1)] | str | None
 
 # A list of cells by column, the keys' last.
@@ -61,8 +61,8 @@ def compile_fast(
 ) -> FastDecode | None:
     """A function from bytes to (columns of cells, ids or None, whether a single record came).
 
-    It takes a second argument, the most records that are wanted: with more it stops, and returns at least
-    one more than that. A list of more than `piece` bytes is read in pieces, and other threads run in between.
+    Its second argument is a limit of records: beyond it decoding stops, and at least one record more than the
+    limit is returned. A list of more than `piece` bytes is read in pieces, and other threads run in between.
 
     None in place of the function if a column's name is one that msgspec cannot compile.
     """
@@ -274,7 +274,7 @@ def _cell_type(column: Column) -> Any:
 
 
 def _loose_type(column: Column) -> Any:
-    """What is looked at later: `_integer_or_float` is called for untyped numbers alone."""
+    """Integers are typed later, because msgspec calls `float_hook` for untyped numbers alone."""
     return Any if column.type == "int" else _cell_type(column)
 
 
@@ -296,7 +296,7 @@ _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Read(NamedTuple):
-    """What plainly fits.
+    """The records that plainly fit.
 
     cells    by column
     ids      the pass-through keys, UNSET where there is none

@@ -85,7 +85,7 @@ class Explainer:
         self._closed = False
 
     def read_json(self, reader: RecordReader, body: bytes) -> Checked:
-        """What `reader.read_json(body)` returns, or raises.
+        """Read a body as `reader.read_json(body)` does.
 
         Raises ExplainingFailed if the process needs too long or too much memory for it, or dies of it.
         """
@@ -93,7 +93,7 @@ class Explainer:
         return self.explain(reader, body) if fast is None else fast
 
     def explain(self, reader: RecordReader, body: bytes) -> Checked:
-        """What `reader.explain(body)` returns, or raises; else as `read_json`."""
+        """Read a body as `reader.explain(body)` does; raises ExplainingFailed as well."""
         if len(body) <= self._long or reader.recipe is None:
             return reader.explain(body)
         if self._owner != os.getpid():
@@ -103,7 +103,7 @@ class Explainer:
         return reader.explain(body) if answer is None else answer
 
     def close(self) -> None:
-        """End the process, at once. Who waits for it gets ExplainingFailed."""
+        """End the process at once; calls that wait for it raise ExplainingFailed."""
         self._closed = True
         if self._owner != os.getpid():
             self._forget()
@@ -149,7 +149,7 @@ class Explainer:
             except CallerError:
                 raise
             except BaseException:
-                # What is still in the pipes would be taken for the next answer.
+                # Frames that are still in the pipes would be taken for the next answer.
                 self._end()
                 raise
         if reason is not None:
@@ -170,7 +170,7 @@ class Explainer:
             self._child = None
 
     def _forget(self) -> None:
-        """After a fork: the process is the parent's, and so is whoever holds the lock."""
+        """After a fork: the process belongs to the parent, and so does the thread that holds the lock."""
         if self._child is not None:
             self._child.abandon()
         self._child, self._lock, self._owner = None, threading.Lock(), os.getpid()
@@ -212,7 +212,7 @@ class _Child:
         return self._process.poll() is None
 
     def ask(self, reader: RecordReader, body: bytes, seconds: float) -> Checked:
-        """What it makes of `body`. Raises _Died, _TooSlow, ExplainingFailed, or what the reader would."""
+        """Let it explain `body`. Raises _Died, _TooSlow, ExplainingFailed, and whatever the reader raises."""
         deadline = time.monotonic() + seconds
         for content in (reader.recipe or b"", body):
             self._write(LENGTH.pack(len(content)), deadline)
@@ -323,7 +323,7 @@ class Found(msgspec.Struct, array_like=True, tag=True):
 
 
 class End(msgspec.Struct, array_like=True, tag=True):
-    """All has been told. `count` records came; `single`: a lone one."""
+    """The last frame. `count` records came; `single`: a lone one."""
 
     count: int
     single: bool
@@ -348,7 +348,7 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def parts(checked: Checked, schema: Schema) -> Iterator[Answer]:
-    """What was found, in frames' worths, and the end of it."""
+    """The frames that tell all of `checked`, and the last one."""
     odd = _not_json(schema)
     rows = max(1, _MOST // len(schema.columns))
     for start in range(0, checked.table.count, rows):

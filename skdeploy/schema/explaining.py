@@ -40,7 +40,7 @@ def main() -> None:
     readers: dict[bytes, tuple[ReaderOptions, RecordReader]] = {}
     _write(sink, READY)
     while (recipe := _read(source, MOST_IDLE)) is not None and (body := _read(source)) is not None:
-        # Whoever asked may be gone, and would stop this no more.
+        # The process that asked may be gone, and could not stop this one.
         signal.setitimer(signal.ITIMER_REAL, 2 * MOST_TIME)
         if recipe not in readers:
             options = msgspec.msgpack.decode(recipe, type=ReaderOptions)

@@ -44,7 +44,7 @@ _ID_EXPECTED = "string or 64-bit integer, passed through"
 
 
 class ReaderOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `RecordReader` is made from."""
+    """The arguments of a `RecordReader`."""
 
     schema: Schema
     id_field: str | None
@@ -133,7 +133,7 @@ class RecordReader:
         return self.explain(body) if fast is None else fast
 
     def read_fast(self, body: bytes) -> Checked | None:
-        """What `read_json` returns, if `body` is plainly good; None if that takes a closer look.
+        """The result of `read_json` if `body` is plainly good; None if the slow half has to read it.
 
         Raises TooManyRecords.
         """
@@ -145,7 +145,7 @@ class RecordReader:
         return Checked(Table(cells, count), range(count), count, ids=_given(ids), single=single)
 
     def explain(self, body: bytes) -> Checked:
-        """What `read_json` returns and raises, by the slow half alone."""
+        """Read a body as `read_json` does, by the slow half alone."""
         value = parse_json(body, exact=self._exact)
         if isinstance(value, dict):
             self._refuse_foreign(value)
@@ -164,7 +164,7 @@ class RecordReader:
         return self._checker.check(records)
 
     def read_each(self, bodies: Sequence[bytes]) -> Checked:
-        """A record per body, as events have them. What is wrong with one is nothing to the others.
+        """Read a record per body, as events have them; a bad body does not affect the others.
 
         The good records stand in the order of their bodies, but for those that had to be looked at
         twice, which come last. Of each body `max_described` bad cells are described.
@@ -350,14 +350,14 @@ class _RecordChecker:
 
 
 class _Listing:
-    """The bad cells that are described, at most `most` of them (None: all), and the number of the others."""
+    """The rejections that are described, at most `limit` (None: all), and the number of the others."""
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, limit: int | None) -> None:
         self.bad: dict[int, list[Rejection]] = {}
         self.unlisted: dict[int, int] = {}
         self.further: list[range] = []
         self.is_full = False
-        self._most = most
+        self._limit = limit
         self._cells = self._bytes = 0
 
     def add(self, index: int, flaws: Iterable[_Flaw]) -> None:
@@ -385,7 +385,7 @@ class _Listing:
 
     def _take(self, cell: Rejection) -> bool:
         """Whether there is room for the cell. The first one has it in any case."""
-        if self._most is None:
+        if self._limit is None:
             return True
         text = json.dumps([cell.column, cell.code, *cell.words], ensure_ascii=False)
         self._bytes += len(text.encode("utf-8", "surrogatepass"))
@@ -393,7 +393,7 @@ class _Listing:
             self.is_full = True
             return False
         self._cells += 1
-        self.is_full = self._cells >= self._most
+        self.is_full = self._cells >= self._limit
         return True
 
 

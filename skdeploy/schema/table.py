@@ -1,6 +1,6 @@
 """Checked records by column. A column is a list, or an array where many records are scored at once.
 
-Who has no arrays needs no numpy: it is imported where there are some.
+numpy is imported only where arrays are used.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _taken(cells: Any, places: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a body or an iterable of records came to. Every record is good, bad, further or malformed.
+    """The result of reading a body, or records. Every record is good, bad, further or malformed.
 
     table       the good records
     positions   for each of them, its index among all that came

@@ -83,7 +83,7 @@ class ColumnType:
 
     @property
     def decoded(self) -> Any:
-        """What msgspec decodes a value to, which is no null. It need not take all that `converter` takes."""
+        """The type to which msgspec decodes a value, no null; it may refuse what `converter` takes."""
         raise NotImplementedError
 
     @staticmethod
@@ -351,7 +351,7 @@ class DecimalNumber(ColumnType):
     def expectation(self) -> str:
         if self._scale is None:
             return "decimal"
-        return f"decimal of at most {self._digits} digits, {self._scale} of them behind the point"
+        return f"decimal of at most {self._digits} digits, {self._scale} of them decimal places"
 
     def json_schema(self) -> dict[str, Any]:
         limit = float(10**self._whole_digits)
@@ -422,10 +422,10 @@ class DateTime(ColumnType):
 
     def converter(self) -> Check:
         zoned = self.column.has_zone
-        # What is in the calendar wherever on earth it is read.
+        # Moments that every time zone has in its calendar.
         first, last = (2, 9998) if zoned else (1, 9999)
         if "[ns" in self.column.dtype:
-            # What a 64-bit count of nanoseconds since 1970 can hold, in whole years.
+            # The whole years of a 64-bit count of nanoseconds since 1970.
             first, last = 1678, 2261
 
         def convert(value: Any) -> datetime.datetime:
@@ -540,7 +540,7 @@ def _describe_categories(column: Column) -> str:
 
 
 def _as_kept(column: Column) -> Callable[[Any], Any]:
-    """What becomes of a number in the column's dtype, as far as it matters to compare it."""
+    """A function from a number to the number that the column's dtype keeps of it."""
     if column.dtype.lower() == "float32":
         return lambda number: struct.unpack("f", struct.pack("f", number))[0]
     return lambda value: value

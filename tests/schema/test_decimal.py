@@ -152,7 +152,7 @@ def test_a_decimal_is_described() -> None:
     record: dict[str, Any] = {"free": None, "price": 1.5, "count": 1, "real": 1, "kind": "a"}
     (cell,) = READER.read([record]).rejections
     assert (cell.expected, cell.got) == (
-        "decimal of at most 10 digits, 2 of them behind the point",
+        "decimal of at most 10 digits, 2 of them decimal places",
         "number 1.5",
     )
     properties = json_schema(SCHEMA)["properties"]
