@@ -74,7 +74,8 @@ class Predictor:
             context.options = self.parse_query(context.query) if context.query else _PLAIN
             if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
                 _require_json(headers)
-            context.read(self._max_body)
+            if context.body is None or len(context.body) > self._max_body:
+                context.read(self._max_body)
         except Exception as error:  # each has its document
             return problems.respond(error)
         return None
@@ -207,11 +208,14 @@ class Predictor:
             answers.append(Answered(context, *self._write(scored, context)))
         if lone:
             encode = time.monotonic()
-            bodies = self._write_lone([value for _, value in lone])
+            if self._are_numbers:  # no comma stands in a number
+                written = self._encode([value for _, value in lone])[1:-1].split(b",")
+            else:
+                written = [self._encode(value) for _, value in lone]
             took = time.monotonic() - encode
-            for (context, _), body in zip(lone, bodies, strict=True):
+            for (context, _), value in zip(lone, written, strict=True):
                 context.encode = took
-                answers.append(Answered(context, 200, body))
+                answers.append(Answered(context, 200, b'{"prediction":' + value + self._lone_tail))
         return answers
 
     def score_apart(self, turn: Turn) -> tuple[list[Answered], list[Turn]]:
@@ -237,15 +241,6 @@ class Predictor:
         return answers, todo
 
     # Answers' bytes
-
-    def _write_lone(self, values: list[Any]) -> list[bytes]:
-        """The answers of single records without keys and probabilities."""
-        if self._are_numbers:  # no comma stands in a number
-            written = self._encode(values)[1:-1].split(b",")
-        else:
-            written = [self._encode(value) for value in values]
-        tail = self._lone_tail
-        return [b'{"prediction":' + value + tail for value in written]
 
     def _write(self, scored: Scored, context: RequestContext) -> tuple[int, bytes]:
         began = time.monotonic()

@@ -100,17 +100,35 @@ class Turns:
             self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
+        """Read what is pending, and score it: in the loop if that is quick, else in the scoring thread."""
         self._is_due, self._gathering = False, None
         requests = self._take()
-        if requests and self.is_quick:
-            self._run_here(requests)
-        elif requests:
+        if requests and not self.is_quick:
             self._is_calling = True
             self._expected = len(requests)
             self._submit(partial(self._run, requests), self._called)
-        if self._pending and not self._is_calling:
+            return
+        if self._pending:
             self._is_due = True
             self._loop.call_soon(self._end_turn)
+        if not requests:
+            return
+        turn = self._predictor.read_turn(requests)
+        for odd in turn.odd:
+            self._explain(odd)  # type: ignore[arg-type]  # what came in came from the loop
+        if turn.table.count * _RECORD_SECONDS > QUICK:
+            # Many records in few bodies: reading them was quick, scoring them may not be.
+            self._submit(partial(self._score, turn), self._scored)
+            return
+        began = time.monotonic()
+        try:
+            answers = self._predictor.score_turn(turn)
+        except Exception:  # the pipeline may raise anything; the thread finds out on what
+            self._submit(partial(self._predictor.score_apart, turn), self._scored)
+            return
+        self._answer(answers)
+        if time.monotonic() - began > _SLOW_CALL:
+            self._note_slow_call(began)
 
     def _take(self) -> list[LoopRequest]:
         """The requests of one call, which ask alike for probabilities; not those whose clients have gone."""
@@ -130,24 +148,6 @@ class Turns:
             else:
                 taken.append(request)
         return taken
-
-    def _run_here(self, requests: list[LoopRequest]) -> None:
-        turn = self._predictor.read_turn(requests)
-        for odd in turn.odd:
-            self._explain(odd)  # type: ignore[arg-type]  # what came in came from the loop
-        if turn.table.count * _RECORD_SECONDS > QUICK:
-            # Many records in few bodies: reading them was quick, scoring them may not be.
-            self._submit(partial(self._score, turn), self._scored)
-            return
-        began = time.monotonic()
-        try:
-            answers = self._predictor.score_turn(turn)
-        except Exception:  # the pipeline may raise anything; the thread finds out on what
-            self._submit(partial(self._predictor.score_apart, turn), self._scored)
-            return
-        self._answer(answers)
-        if time.monotonic() - began > _SLOW_CALL:
-            self._note_slow_call(began)
 
     def _note_slow_call(self, now: float) -> None:
         """Leave a model to the scoring thread whose calls take longer than golden records made expect."""
