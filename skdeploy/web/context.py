@@ -41,6 +41,7 @@ class RequestContext:
     What became of it:
 
     identity   its id and its place in a trace
+    span       of OpenTelemetry; None where there are no spans
     key        the name of its API key
     model      the version of the model that answers
     parse, predict, encode   seconds; None where it did not come to that
@@ -55,7 +56,7 @@ class RequestContext:
     __slots__ = (
         "answer", "arrived", "bad", "began", "body", "body_size", "encode", "headers", "host", "identity",
         "key", "method", "middleware", "model", "options", "parse", "path", "predict", "predicted", "query",
-        "records", "rejected", "remote", "route", "scheme", "seconds", "shed", "status", "unscorable",
+        "records", "rejected", "remote", "route", "scheme", "seconds", "shed", "span", "status", "unscorable",
         "waited",
     )  # fmt: skip
 
@@ -77,6 +78,7 @@ class RequestContext:
         self.shed = False
         self.middleware: Middleware | None = None
         self.options: Any = None
+        self.span: Any = None
         self.key: str | None = None
         self.model: str | None = None
         self.parse: float | None = None

@@ -1,4 +1,4 @@
-"""Requests as OpenTelemetry's spans; imports the SDK, see `skdeploy.web.tracing`."""
+"""Requests as spans of the OpenTelemetry SDK, which this module imports; see `skdeploy.web.tracing`."""
 
 from __future__ import annotations
 
@@ -6,112 +6,78 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.propagate import extract, get_global_textmap
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    set_span_in_context,
-)
+from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from skdeploy import __version__
 from skdeploy.web.context import RequestContext
 from skdeploy.web.request_log import utf8
 from skdeploy.web.routes import OTHER
-from skdeploy.web.trace_context import SAMPLED, Identity, identify, new_span_id
+from skdeploy.web.trace_context import Identity, given_id, identify
 
 _log = logging.getLogger(__name__)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-_SCOPE = InstrumentationScope("skdeploy", __version__)
-_UNSET, _ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 
 
 class Spans:
-    """Makes the spans of requests, and hands them to an exporter's thread.
+    """A span per request, with one for each of its parts; the SDK samples them, and sends them from a thread.
 
-    That thread starts with the first span of a process, since none survives a fork. Spans are made
-    when a request is over, from what was measured: the SDK's tracer, which opens and closes each of
-    them, would take three times as long.
+    The provider is made with the first span of a process, since its thread does not survive a fork.
     """
 
     def __init__(self, exporter: str) -> None:
         """`exporter` is "otlp" or "console". Raises ModuleNotFoundError if its package is missing."""
         self._make_exporter = _otlp() if exporter == "otlp" else _console
         self._resource = _resource()
-        # Read from OTEL_TRACES_SAMPLER; by default what the parent says, and everything without one.
-        self._sampler = TracerProvider(resource=self._resource, shutdown_on_exit=False).sampler
         self._lock = threading.Lock()
-        self._started: tuple[int, BatchSpanProcessor] | None = None
+        self._started: tuple[int, TracerProvider] | None = None
 
     def identify(self, request: RequestContext) -> Identity:
-        """As `trace_context.identify`, but always in a trace, with the sampler's word in the flags."""
+        """Begin the span of a request, in the trace that it came in or in a new one."""
         if not request.route.traced:
             return identify(request)
-        identity = identify(request, begin=True)
-        parent = _parent(identity)
-        result = self._sampler.should_sample(
-            None if parent is None else set_span_in_context(NonRecordingSpan(parent)),
-            int(identity.trace_id or "0", 16),
-            request.method,
+        names = get_global_textmap().fields
+        carrier = {name: value for name in names if (value := request.header(name.encode())) is not None}
+        method, route = request.method if request.method in _METHODS else "HTTP", request.route
+        request.span = self._tracer().start_span(
+            method if route is OTHER else f"{method} {route.path}",
+            extract(carrier),
             SpanKind.SERVER,
+            start_time=time.time_ns() - int((time.monotonic() - request.began) * 1e9),
         )
-        sampled = result.decision is Decision.RECORD_AND_SAMPLE
-        return identity._replace(flags=identity.flags & ~SAMPLED | (SAMPLED if sampled else 0))
+        context = request.span.get_span_context()
+        trace_id = f"{context.trace_id:032x}"
+        flags = int(context.trace_flags)
+        return Identity(given_id(request) or trace_id, trace_id, f"{context.span_id:016x}", flags)
 
     def record(self, request: RequestContext) -> None:
-        """The span of a request that is over now, and one for each part of it that was measured.
-
-        Nothing is done for one that is not sampled.
-        """
-        identity, route = request.identity, request.route
-        if not identity.flags & SAMPLED or identity.trace_id is None or not route.traced:
+        """End the span of a request that is over, and make one for each part of it that was measured."""
+        span = request.span
+        if not isinstance(span, Span) or not span.is_recording():
             return
-        processor = self._processor()
-        end = time.time_ns()
-        context = _context(identity.trace_id, identity.span_id, identity.flags)
-        parts = (("encode", request.encode), ("predict", request.predict), ("parse", request.parse))
-        self._record_parts(processor, identity, context, end, parts)
-        method = request.method
-        shown = method if method in _METHODS else "HTTP"
-        processor.on_end(
-            self._span(
-                shown if route is OTHER else f"{shown} {route.path}",
-                context,
-                _parent(identity),
-                end - int(request.seconds * 1e9),
-                end,
-                kind=SpanKind.SERVER,
-                attributes=_attributes(request),
-                status=_ERROR if request.status >= 500 else _UNSET,
-            )
-        )
-
-    def _record_parts(
-        self,
-        processor: BatchSpanProcessor,
-        identity: Identity,
-        parent: SpanContext,
-        end: int,
-        parts: Iterable[tuple[str, float | None]],
-    ) -> None:
-        """Spans one before the other, from the last one on, which ends at `end`."""
-        for name, took in parts:
-            if took is not None and identity.trace_id is not None:
-                begin = end - int(took * 1e9)
-                context = _context(identity.trace_id, new_span_id(), identity.flags)
-                processor.on_end(self._span(name, context, parent, begin, end))
-                end = begin
+        end = done = (span.start_time or 0) + int(request.seconds * 1e9)
+        inside, tracer = set_span_in_context(span), self._tracer()
+        # One before the other, the last one up to the end.
+        for name, took in (
+            ("encode", request.encode),
+            ("predict", request.predict),
+            ("parse", request.parse),
+        ):
+            if took is not None:
+                began = done - int(took * 1e9)
+                tracer.start_span(name, inside, start_time=began).end(done)
+                done = began
+        span.set_attributes(_attributes(request))
+        if request.status >= 500:
+            span.set_status(StatusCode.ERROR)
+        span.end(end)
 
     def end(self, seconds: float = 2.0) -> None:
         """Send what is left, for at most so long: a collector that is down holds up no worker's end."""
@@ -123,29 +89,17 @@ class Spans:
         if last.is_alive():
             _log.warning("The last spans were not taken within %s seconds and are lost", seconds)
 
-    def _processor(self) -> BatchSpanProcessor:
-        """The one of this process."""
+    def _tracer(self) -> Any:
+        """That of this process."""
         started = self._started
-        if started is not None and started[0] == os.getpid():
-            return started[1]
-        with self._lock:
-            if self._started is None or self._started[0] != os.getpid():
-                self._started = os.getpid(), BatchSpanProcessor(self._make_exporter())
-            return self._started[1]
-
-    def _span(
-        self, name: str, context: SpanContext, parent: SpanContext | None, begin: int, end: int, **more: Any
-    ) -> ReadableSpan:
-        return ReadableSpan(
-            name,
-            context,
-            parent,
-            self._resource,
-            start_time=begin,
-            end_time=end,
-            instrumentation_scope=_SCOPE,
-            **more,
-        )
+        if started is None or started[0] != os.getpid():
+            with self._lock:
+                started = self._started
+                if started is None or started[0] != os.getpid():
+                    provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+                    provider.add_span_processor(BatchSpanProcessor(self._make_exporter()))
+                    started = self._started = os.getpid(), provider
+        return started[1].get_tracer("skdeploy", __version__)
 
 
 def _otlp() -> Callable[[], SpanExporter]:
@@ -164,16 +118,6 @@ def _resource() -> Resource:
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: "skdeploy", "service.version": __version__}))
     return resource
-
-
-def _context(trace_id: str, span_id: str | None, flags: int, *, remote: bool = False) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id or "0", 16), remote, TraceFlags(flags))
-
-
-def _parent(identity: Identity) -> SpanContext | None:
-    if identity.trace_id is None or identity.parent_id is None:
-        return None
-    return _context(identity.trace_id, identity.parent_id, identity.flags, remote=True)
 
 
 def _attributes(request: RequestContext) -> dict[str, Any]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 # Lower case only. A later version may have more parts, which are not understood.
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
-SAMPLED = 0x01
 # "Sampled" and "random": the others are reserved, and not passed on.
 _KNOWN_FLAGS = 0x03
 
@@ -26,14 +25,12 @@ class Identity(NamedTuple):
     request_id   the client's, or that of the trace, or a new one
     trace_id     32 hexadecimal digits; None if the request is in no trace
     span_id      16 digits: our part of the trace
-    parent_id    16 digits: the part of the trace that asked us; None if the trace begins here
-    flags        those of `traceparent`: `SAMPLED` and "random"
+    flags        those of `traceparent`: "sampled" and "random"
     """
 
     request_id: str
     trace_id: str | None = None
     span_id: str | None = None
-    parent_id: str | None = None
     flags: int = 0
 
     def lines(self) -> bytes:
@@ -69,8 +66,8 @@ _ids = _RequestIds()
 os.register_at_fork(after_in_child=_ids.renew)
 
 
-def parse_traceparent(value: str) -> tuple[str, str, int] | None:
-    """Trace id, parent id and flags of a `traceparent`; None if it is not written as the standard says."""
+def parse_traceparent(value: str) -> tuple[str, int] | None:
+    """Trace id and flags of a `traceparent`; None if it is not written as the standard says."""
     match = _TRACEPARENT.fullmatch(value)
     if match is None:
         return None
@@ -79,28 +76,22 @@ def parse_traceparent(value: str) -> tuple[str, str, int] | None:
         return None
     if trace_id == "0" * 32 or parent_id == "0" * 16:
         return None
-    return trace_id, parent_id, int(flags, 16) & _KNOWN_FLAGS
+    return trace_id, int(flags, 16) & _KNOWN_FLAGS
 
 
-def identify(context: RequestContext, *, begin: bool = False) -> Identity:
-    """The id of a request, and its place in a trace.
-
-    begin   a request that is in no trace begins one; whether it is sampled is decided later
-    """
+def given_id(context: RequestContext) -> str | None:
+    """The id that the client has given to its request; None if it has given none, or one that is no id."""
     request_id = context.header(b"x-request-id")
-    if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
-        request_id = None
+    return request_id if request_id is not None and _REQUEST_ID.fullmatch(request_id) else None
+
+
+def identify(context: RequestContext) -> Identity:
+    """The id of a request, and its place in the trace that it came in, if it did."""
+    request_id = given_id(context)
     traceparent = context.header(b"traceparent")
     came = None if traceparent is None else parse_traceparent(traceparent)
     if came is not None:
-        trace_id, parent_id, flags = came
-        return Identity(request_id or trace_id, trace_id, new_span_id(), parent_id, flags)
-    if begin:
-        trace_id = f"{getrandbits(128) or 1:032x}"
-        return Identity(request_id or trace_id, trace_id, new_span_id())
+        trace_id, flags = came
+        # Not all digits may be zero. Python seeds its generator anew after a fork.
+        return Identity(request_id or trace_id, trace_id, f"{getrandbits(64) or 1:016x}", flags)
     return Identity(request_id or _ids.new())
-
-
-def new_span_id() -> str:
-    """16 hexadecimal digits, not all of them zero; Python seeds its generator anew after a fork."""
-    return f"{getrandbits(64) or 1:016x}"

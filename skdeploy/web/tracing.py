@@ -56,6 +56,9 @@ def from_environ(environ: Mapping[str, str]) -> Spans | None:
         from skdeploy.web.spans import Spans
 
         return Spans(exporter)
+    except ValueError as error:  # OTEL_PROPAGATORS names one that is not there
+        _log.warning("No spans: %s", error)
+        return None
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("opentelemetry"):
             raise

@@ -17,7 +17,7 @@ from skdeploy.web.request_log import RequestLog
 from skdeploy.web.trace_context import Identity
 from tests.web.contexts import answered
 
-TRACED = Identity("r1", "a" * 32, "b" * 16, "c" * 16, 1)
+TRACED = Identity("r1", "a" * 32, "b" * 16, 1)
 
 
 class Pipe:
@@ -130,7 +130,7 @@ def test_a_line_is_shorter_than_what_a_pipe_takes_whole(pipe: Pipe, filler: str)
     RequestLog(descriptor=pipe.into).write(
         answered(
             environ(PATH_INFO=long, HTTP_USER_AGENT=long, REQUEST_METHOD="X" * 999, REMOTE_ADDR="1" * 999),
-            Identity("i" * 128, "a" * 32, "b" * 16, "c" * 16, 1),
+            Identity("i" * 128, "a" * 32, "b" * 16, 1),
             status=404,
             seconds=1e6,
             parse=1.0,
