@@ -307,8 +307,7 @@ class ModelSettings(LogSettings):
     watch_seconds: float = setting(
         "0",
         seconds,
-        "seconds between looks at whether SKDEPLOY_MODEL_URI names another model, which is then served; "
-        "0: never",
+        "seconds between polls of SKDEPLOY_MODEL_URI for another model, which is then served; 0: never",
     )
     state_dir: str = setting(
         "", text, "a folder for what the service's processes tell each other; empty: a temporary one"
@@ -324,6 +323,14 @@ class ModelSettings(LogSettings):
         whole(0),
         "the last records of each process in which drift is looked for; 0: it is not looked for",
     )
+
+    def refuse_watching(self, reason: str) -> None:
+        """For a door that keeps the model that it starts with. Raises SettingsError if it is to follow one.
+
+        reason   continues "SKDEPLOY_WATCH_SECONDS is set, but"
+        """
+        if self.watch_seconds:
+            raise SettingsError(f"SKDEPLOY_WATCH_SECONDS is set, but {reason}. Unset it here.")
 
 
 @dataclass(frozen=True, kw_only=True)

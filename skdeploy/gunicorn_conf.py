@@ -81,7 +81,7 @@ class Worker(worker.EventLoopWorker):
             return None
         told = self.service.metrics.reloaded if self.service and self.service.metrics else None
         serves = slot.current.model
-        return ModelSwap(source, state, engine=settings.engine, model=serves, apply=slot.swap, on_swap=told)
+        return ModelSwap(source, state, model=serves, apply=slot.swap, on_swap=told)
 
 
 address = settings.bind_address

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sklearn.linear_model import LinearRegression
 
 import skdeploy
+from skdeploy.model.handover import Handover
 from skdeploy.passport import Passport
 from skdeploy.reload import PublishedState
+from skdeploy.source import Source, fetch, record_of
 from tests.conftest import small_frame, small_pipeline
 from tests.live import Service, wait_until
 
@@ -38,6 +41,15 @@ def state_in(folder: Path) -> PublishedState:
     state.make()
     state.begin()
     return state
+
+
+def publish(state: PublishedState, source: Source, path: Path, **fields: Any) -> None:
+    """Publish the model in `path` as if it came from `source`; `fields` of its record differ."""
+    fetched = fetch(Source(uri=str(path)))
+    handover, _ = Handover.of(
+        fetched.content, digest=fetched.digest, name="m", where=str(path), engine="auto", trusted=()
+    )
+    state.publish(msgspec.structs.replace(record_of(source, fetched), **fields), handover)
 
 
 def about(service: Service) -> dict[str, Any]:

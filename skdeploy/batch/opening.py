@@ -41,15 +41,22 @@ def open_job(
     *,
     interval: str | None = None,
     make_tables: bool = True,
+    reopened: bool = False,
 ) -> Opened:
     """Load the model, look at the input, make the output's tables.
 
     interval      comes before SKDEPLOY_INTERVAL
     make_tables   False where nothing may be changed
+    reopened      True for a caller that obeys SKDEPLOY_WATCH_SECONDS by opening the job before each interval
 
     Raises SettingsError, ModelUnavailable, InputError or OutputError.
     """
     batch = BatchSettings.from_env(environ)
+    if not reopened:
+        batch.refuse_watching(
+            "a run scores all its intervals with the model that it starts with: batch.schedule polls for "
+            "another one before each interval"
+        )
     kind = interval or batch.interval
     if not kind:
         raise SettingsError("No interval is given: say --interval daily, or set SKDEPLOY_INTERVAL.")

@@ -32,7 +32,7 @@ def main(environ: Mapping[str, str]) -> int:
     with told_to_stop() as stop:
         try:
             # Everything is tried once before there is a schedule: a wrong setting is said at once.
-            opened = open_job(environ, stop)
+            opened = open_job(environ, stop, reopened=True)
             _start(opened)
         except (SettingsError, ModelUnavailable, BatchError) as error:
             print(f"The scheduler does not start: {error}", file=sys.stderr)
@@ -54,14 +54,16 @@ def tick(environ: Mapping[str, str], stop: threading.Event, now: datetime) -> No
     Finished intervals are looked back at when what is due is done. Raises what is wrong with the first
     interval that fails: those behind it are due the next time.
     """
-    opened = open_job(environ, stop)
+    opened = open_job(environ, stop, reopened=True)
     back = opened.batch.schedule_lookback
     while _round(opened, now, back) and not stop.is_set():
         back = 0
+        if opened.batch.watch_seconds:
+            opened = open_job(environ, stop, reopened=True)
 
 
 def _round(opened: Opened, now: datetime, back: int) -> int:
-    """Score ROUND_INTERVALS at most; how many more are due."""
+    """Score ROUND_INTERVALS at most, or one before the next poll; how many more are due."""
     before = opened.job.output.last(opened.job.name)
     found = _due(opened, now, before)
     if not found.intervals:
@@ -99,7 +101,7 @@ def _due(opened: Opened, now: datetime, last: Entry | None) -> Due:
         timedelta(seconds=opened.batch.schedule_delay),
         None if last is None else last.interval,
         _start(opened),
-        ROUND_INTERVALS,
+        1 if opened.batch.watch_seconds else ROUND_INTERVALS,
     )
     if found.left_out:
         _log.info("%d intervals are due, and %d more behind them", len(found.intervals), found.left_out)

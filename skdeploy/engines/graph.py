@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from skdeploy.schema import Column, Schema
+
 # A record is a dense row, of half a megabyte at most.
 MOST_FEATURES = 65_536
 
@@ -130,3 +132,23 @@ class Graph:
     features: list[Feature]
     largest: float | None = None
     split_most: int | None = None
+
+    def leaves_records(self, schema: Schema) -> bool:
+        """Whether the schema accepts records that the graph leaves to scikit-learn."""
+        return self.largest is not None or any(
+            _leaves_cells(feature, schema.columns[feature.column]) for feature in self.features
+        )
+
+
+def _leaves_cells(feature: Feature, column: Column) -> bool:
+    if isinstance(feature, Words):
+        return column.nullable
+    if not isinstance(feature, Lookup | WideLookup):
+        return False
+    refused = set()
+    if not column.nullable:
+        refused.add(feature.codes.get(None))
+    # A null without a row of its own has that of unknown categories.
+    if column.refuses_unknown(strict=False) and (None in feature.codes or not column.nullable):
+        refused.add(0)
+    return any(apart for code, apart in enumerate(feature.apart) if code not in refused)

@@ -18,6 +18,7 @@ import io
 import json
 import logging
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ from skdeploy.model.measuring import measured
 from skdeploy.model.model import Model
 from skdeploy.model.proof import prove
 from skdeploy.passport import Output, Passport
-from skdeploy.schema import RecordReader, Table
+from skdeploy.schema import RecordReader, Schema, Table
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +140,13 @@ def is_exported(content: bytes, where: str = "") -> bool:
 
 
 def load_exported(
-    content: bytes, *, digest: str, where: str, isolated: bool = False, golden: bool = True
+    content: bytes,
+    *,
+    digest: str,
+    where: str,
+    isolated: bool = False,
+    golden: bool = True,
+    reference: Callable[[Schema], Engine] | None = None,
 ) -> Model:
     """The model in an exported model's file, proved on its golden records.
 
@@ -147,14 +154,18 @@ def load_exported(
     where      for messages
     isolated   a forked child predicts and measures, for a process that forks later: `skdeploy.model.isolated`
     golden     False accepts a file without golden records, see `Exported.from_bytes`
+    reference  makes the engine that scores the records which the graph cannot take; None for no answer
 
     Raises DigestMismatch, UnreadableModel or ProofFailed.
     """
     if (got := hashlib.sha256(content).hexdigest()) != digest:
         raise DigestMismatch(where, digest, got, "the digest that it was given with")
     exported = Exported.from_bytes(content, where, golden=golden)
+    passport = exported.passport
     try:
-        engine = onnx_engine(exported.graph, exported.passport.output, WithoutReference())
+        engine = onnx_engine(
+            exported.graph, passport.output, reference(passport.schema) if reference else WithoutReference()
+        )
     except ModuleNotFoundError as error:
         raise UnreadableModel(
             f"{where} needs the package {error.name}: run pip install {error.name}."
@@ -163,8 +174,8 @@ def load_exported(
         raise UnreadableModel(f"{where} cannot be run: {type(error).__name__}: {error}. {_REMEDY}") from error
 
     def proved() -> Model:
-        probe = _probe(exported.passport, engine, where)
-        return Model(exported.passport, engine, probe, exported.exported_from, exported=digest)
+        probe = _probe(passport, engine, where)
+        return Model(passport, engine, probe, exported.exported_from, exported=digest)
 
     if not isolated:
         return proved()

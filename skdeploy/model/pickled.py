@@ -57,15 +57,25 @@ def load_pickled(
     Raises DigestMismatch, UnreadableModel, ProofFailed or, if the engine that was asked for cannot be had,
     ModelUnavailable. Unpickling runs code: only call it on bytes you trust.
     """
+    if not isolated:
+        return load_with_graph(
+            content, digest=digest, name=name, where=where, engine=engine, trusted=trusted
+        )[0]
     pipeline, warned = unpickle(content, digest, where, trusted)
     prove_it = partial(_proved, pipeline, warned, digest, name, engine)
-    if not isolated:
-        return prove_it()[0]
     meanwhile = _prepare_runtime if engine != "sklearn" else None
     model, graph = in_child(lambda: _told(*prove_it()), pipeline, meanwhile)
     reference = SklearnEngine(pipeline, model.schema)
     chosen = onnx_engine(graph, model.passport.output, reference) if graph else reference
     return replace(model, engine=chosen)
+
+
+def load_with_graph(
+    content: bytes, *, digest: str, name: str, where: str, engine: str, trusted: Sequence[str]
+) -> tuple[Model, Graph | None]:
+    """The same, in this process, with the graph of a model that is compiled."""
+    pipeline, warned = unpickle(content, digest, where, trusted)
+    return _proved(pipeline, warned, digest, name, engine)
 
 
 def _prepare_runtime() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from skdeploy.errors import SkdeployError, SourceUnreachable
+from skdeploy.model.handover import Handover
 from skdeploy.reload.published import Poll, PublishedState
-from skdeploy.source import Source, Target, build, fetch, record_of, remember, resolve
+from skdeploy.source import Source, Target, fetch, record_of, remember, resolve
 
 _log = logging.getLogger(__name__)
 
@@ -102,8 +103,15 @@ class SourcePoller:
         fetched = fetch(self._source, target)
         if (fetched.digest, fetched.version) == self._served:
             return False
-        model = build(self._source, fetched, engine=self._engine)
-        self._state.publish(record_of(self._source, fetched), fetched.content)
+        handover, model = Handover.of(
+            fetched.content,
+            digest=fetched.digest,
+            name=fetched.name,
+            where=fetched.where,
+            engine=self._engine,
+            trusted=self._source.trusted,
+        )
+        self._state.publish(record_of(self._source, fetched), handover)
         remember(self._source, fetched)
         self._served = (fetched.digest, fetched.version)
         _log.info("Published %s %s from %s", model.passport.name, model.passport.version, fetched.where)

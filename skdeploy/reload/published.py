@@ -1,7 +1,7 @@
 """The folder that the processes of one service share.
 
 published.json        which model is to be served
-<sha256>.model        its file
+<sha256>.model        its files: the exported model, the file that was fetched, or both
 worker-<pid>.json     what each worker serves
 poll.json             the outcome of the last poll
 requested             its time of change: when a poll was requested
@@ -10,7 +10,6 @@ requested             its time of change: when a poll was requested
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import msgspec
 
 from skdeploy.errors import SettingsError
+from skdeploy.model.handover import Facts, Handover
 from skdeploy.source import Record
 from skdeploy.trusted_folder import TrustedFolder
 
@@ -33,11 +33,11 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     """A model that every worker is to serve.
 
     source   where it came from, with the SHA-256 of the file that was fetched there
-    digest   SHA-256 of the file that was published
+    facts    what was found out of it, with the SHA-256 of the exported model
     """
 
     source: Record
-    digest: str
+    facts: Facts
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,36 +83,38 @@ class PublishedState:
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
-    def publish(self, record: Record, content: bytes) -> None:
+    def publish(self, record: Record, handover: Handover) -> None:
         """Let every worker serve this model. Raises OSError."""
-        published = Published(source=record, digest=hashlib.sha256(content).hexdigest())
-        name = _model(published.digest)
-        self._files.write(name, content)
-        self._files.write(_PUBLISHED, msgspec.json.encode(published))
+        facts = handover.facts
+        contents = {_model(record.digest): handover.fetched, _model(facts.exported): handover.exported}
+        for name, content in contents.items():
+            if content is not None:
+                self._files.write(name, content)
+        self._files.write(_PUBLISHED, msgspec.json.encode(Published(source=record, facts=facts)))
         for path in self.folder.glob("*.model"):
-            if path.name != name:
+            if contents.get(path.name) is None:
                 path.unlink(missing_ok=True)
 
     def stamp(self) -> int:
         """Changes when a model is published; 0 before the first."""
         return _changed(self.folder / _PUBLISHED)
 
-    def published(self) -> tuple[Published, bytes] | None:
-        """The model that is to be served, if one was published and is not damaged, which is logged."""
+    def published(self) -> tuple[Record, Handover] | None:
+        """The model that is to be served, if one was published and can be read; why it cannot is logged.
+
+        Its bytes are compared with their digests when it is loaded.
+        """
         try:
             published = msgspec.json.decode(self._files.read(_PUBLISHED), type=Published)
-            content = self._files.read(_model(published.digest))
+            record, facts = published.source, published.facts
+            exported = self._files.read(_model(facts.exported)) if facts.exported else None
+            fetched = self._files.read(_model(record.digest)) if facts.pickled else None
         except FileNotFoundError:  # none yet, or another one at this moment
             return None
         except (OSError, msgspec.DecodeError) as error:
             _log.warning("What was published in SKDEPLOY_STATE_DIR cannot be read, and is ignored: %s", error)
             return None
-        if hashlib.sha256(content).hexdigest() != published.digest:
-            _log.warning(
-                "The model in SKDEPLOY_STATE_DIR has not the SHA-256 %s, and is ignored", published.digest
-            )
-            return None
-        return published, content
+        return record, Handover(facts, record.digest, exported, fetched)
 
     def report(self, worker: Worker) -> None:
         """Say what a worker serves. Raises OSError."""
@@ -152,7 +154,7 @@ class PublishedState:
         return None
 
 
-def _model(digest: str) -> str:
+def _model(digest: str | None) -> str:
     # A digest that holds a path leads nowhere.
     return Path(f"{digest}.model").name
 

@@ -8,9 +8,9 @@ import os
 import threading
 from collections.abc import Callable
 
-from skdeploy.model import Model, measured
+from skdeploy.model import Model
 from skdeploy.reload.published import PublishedState, Worker
-from skdeploy.source import Source, build, distrust, recalled
+from skdeploy.source import Source, distrust, originating, recalled
 
 _log = logging.getLogger(__name__)
 
@@ -28,14 +28,12 @@ class ModelSwap:
         source: Source,
         state: PublishedState,
         *,
-        engine: str,
         model: Model,
         apply: Callable[[Model], None],
         on_swap: Callable[[bool], None] | None = None,
     ) -> None:
         self._source = source
         self._state = state
-        self._engine = engine
         self._model = model
         self._apply = apply
         self._on_swap = on_swap
@@ -76,14 +74,15 @@ class ModelSwap:
         published = self._state.published()
         if published is None:
             return
-        record, content = published[0].source, published[1]
+        record, handover = published
         if reason := distrust(self._source, record):
             _log.warning("The model in SKDEPLOY_STATE_DIR is ignored: %s", reason)
             return
         origin = self._model.origin
         if (record.digest, record.version) == (self._model.file_digest, origin and origin.version):
             return
-        model = measured(build(self._source, recalled(record, content), engine=self._engine))
+        loaded = handover.load(name=record.name, where=record.where, trusted=self._source.trusted)
+        model = originating(loaded, self._source, recalled(record, b""))
         self._apply(model)
         self._model = model
         # As at the start: no later collection walks the new model's objects.

@@ -158,6 +158,11 @@ def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: b
         trusted=source.trusted,
         isolated=isolated,
     )
+    return originating(model, source, fetched)
+
+
+def originating(model: Model, source: Source, fetched: Fetched) -> Model:
+    """The model with what its source says of it."""
     origin = Origin(
         uri=source.uri,
         version=fetched.version,
@@ -205,10 +210,15 @@ def record_of(source: Source, fetched: Fetched) -> Record:
     )
 
 
-def recalled(record: Record, content: bytes, **how: Any) -> Fetched:
-    """The file that a cache has; `how` are the other fields of `Fetched`."""
-    fields = {name: getattr(record, name) for name in Record.__struct_fields__ if name != "address"}
-    return Fetched(content=content, **fields, **how)
+def recalled(
+    record: Record, content: bytes, *, from_cache: str | None = None, notes: tuple[str, ...] = ()
+) -> Fetched:
+    """The file that a cache has, or that was published."""
+    fields: dict[str, Any] = {
+        name: getattr(record, name) for name in Record.__struct_fields__ if name != "address"
+    }
+    notes = notes if record.verified else (*notes, _UNVERIFIED)
+    return Fetched(content=content, **fields, from_cache=from_cache, notes=notes)
 
 
 def _make_cache(source: Source) -> None:
@@ -233,8 +243,7 @@ def _recall(source: Source, error: SourceUnreachable) -> Fetched:
     if reason := distrust(source, record):
         raise _nothing_cached(error, f"The copy in the cache is not used: {reason}.")
     note = f"It comes from the cache, fetched {record.fetched}, because: {error.what}"
-    notes = (note,) if record.verified else (note, _UNVERIFIED)
-    return recalled(record, content, from_cache=error.what, notes=notes)
+    return recalled(record, content, from_cache=error.what, notes=(note,))
 
 
 def _cached(source: Source, digest: str | None) -> bytes | None:

@@ -12,13 +12,19 @@ import sys
 
 from skdeploy import source
 from skdeploy.config import WebSettings
-from skdeploy.errors import SkdeployError
-from skdeploy.reload import Control
+from skdeploy.errors import SettingsError, SkdeployError
+from skdeploy.reload import Control, follows_source
 from skdeploy.web import create_app, logs, metrics, tracing
 
 try:
     settings = WebSettings.from_env(os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    if follows_source(settings) and "skdeploy.gunicorn_conf" not in sys.modules:
+        variable = "SKDEPLOY_WATCH_SECONDS" if settings.watch_seconds else "SKDEPLOY_ADMIN_TOKEN"
+        raise SettingsError(
+            f"{variable} is set, but nothing polls the source here: start the service with skdeploy serve, "
+            "or with gunicorn -c web-service/gunicorn.conf.py."
+        )
     # gunicorn forks its workers from this process.
     model = source.load_from_settings(settings, isolated=True)
     app = create_app(

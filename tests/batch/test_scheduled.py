@@ -15,6 +15,7 @@ import pytest
 from skdeploy.batch.scheduled import ROUND_INTERVALS, main, tick
 from skdeploy.errors import BatchError
 from tests.batch.jobs import FIRST, Database, records
+from tests.following import saved
 from tests.live import ROOT, wait_until
 
 
@@ -100,6 +101,33 @@ def test_the_first_failure_ends_a_round(database: Database) -> None:
     database.execute("ALTER TABLE trees RENAME COLUMN years TO age")
     score(database, at(3))
     assert completed(database) == ["2026-03-01", "2026-03-02", "2026-03-03"]
+
+
+class _Published(threading.Event):
+    """Another model takes the place of the file once an interval is completed: jobs ask this between them."""
+
+    def __init__(self, database: Database, model: Path, other: Path) -> None:
+        super().__init__()
+        self._database, self._model, self._other = database, model, other
+
+    def is_set(self) -> bool:
+        if self._other.exists() and self._database.tables() and completed(self._database):
+            self._other.replace(self._model)
+        return False
+
+
+@pytest.mark.parametrize("seconds", ["0", "60"])
+def test_another_model_scores_the_next_interval(tmp_path: Path, seconds: str) -> None:
+    """With SKDEPLOY_WATCH_SECONDS the scheduler polls before each interval; without, before each round."""
+    model, other = tmp_path / "model.bin", tmp_path / "other.bin"
+    old, new = saved(model, 1.0).version, saved(other, 2.0).version
+    database = Database(f"sqlite:///{tmp_path / 'trees.db'}", model)
+    database.settings = {"SKDEPLOY_INTERVAL": "daily", "SKDEPLOY_SCHEDULE_DELAY": "0"}
+    database.fill(records(90, days=3))
+    more = {"SKDEPLOY_SCHEDULE_START": "2026-03-01", "SKDEPLOY_WATCH_SECONDS": seconds}
+    tick(database.environment(**more), _Published(database, model, other), at(3))
+    last = old if seconds == "0" else new
+    assert database.ledger("model_version") == [(old,), (last,), (last,)]
 
 
 def test_a_start_that_never_was_is_said_at_once(

@@ -24,9 +24,9 @@ from sklearn.linear_model import LinearRegression
 
 import skdeploy
 from skdeploy.reload import PublishedState
-from skdeploy.source import Source, fetch, record_of
+from skdeploy.source import Source
 from skdeploy.writing import write
-from tests.following import RECORD, about, asking, failure, saved, serves, versions
+from tests.following import RECORD, about, asking, failure, publish, saved, serves, versions
 from tests.live import Service, children, served, started, wait_until
 
 TOKEN = "a token of forty characters or so"
@@ -280,8 +280,7 @@ def test_a_planted_model_is_not_served(tmp_path: Path, model_file: Path) -> None
     }
     with served(tmp_path, **settings, SKDEPLOY_MODEL_SHA256=digest) as service:
         wait_until(lambda: len(about(service)["workers"]) == 2, "both workers say what they serve")
-        record = record_of(Source(uri=str(model_file)), fetch(Source(uri=str(other))))
-        state.publish(record, other.read_bytes())
+        publish(state, Source(uri=str(model_file)), other)
         wait_until(
             lambda: service.log().count("The model in SKDEPLOY_STATE_DIR is ignored") == 2,
             "both workers refuse",

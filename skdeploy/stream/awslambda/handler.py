@@ -67,6 +67,7 @@ class Handler:
 def open_handler(environ: Mapping[str, str]) -> Handler:
     """The model is loaded and proved here, once per container. Raises SettingsError or ModelUnavailable."""
     settings = LambdaSettings.from_env(environ)
+    settings.refuse_watching("a Lambda function keeps its model until it is deployed anew")
     model = source.load_from_settings(settings)
     processor = processor_of(model, settings)
     sender = Sender(connect("kinesis"), processor, settings.output_stream, settings.dead_letter_stream)

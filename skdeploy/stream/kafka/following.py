@@ -80,7 +80,5 @@ def watched(settings: ModelSettings, model: Model) -> Iterator[PublishedState | 
 def follow(slot: Slot, settings: ModelSettings, model: Model, state: PublishedState | None) -> None:
     """Let the slot have what is published in `state`."""
     if state is not None:
-        slot.model_swap = ModelSwap(
-            Source.from_settings(settings), state, engine=settings.engine, model=model, apply=slot.swap
-        )
+        slot.model_swap = ModelSwap(Source.from_settings(settings), state, model=model, apply=slot.swap)
         slot.model_swap.catch_up()

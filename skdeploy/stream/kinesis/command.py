@@ -49,6 +49,7 @@ def consume(consumer: KinesisConsumerSettings, stop: Stop) -> None:
 
     Raises SettingsError, ModelUnavailable, StreamError or PredictionFailed.
     """
+    consumer.refuse_watching("a Kinesis consumer keeps the model that it starts with: restart it for another")
     model = source.load_from_settings(consumer)
     processor = processor_of(model, consumer)
     metrics = Metrics(consumer.drift_window)
