@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from skdeploy.errors import ExportError
+from skdeploy.model.exporting import export
 from skdeploy.packaging import PACKAGES, Sizes, Target, build, main, requirements
 from tests.stores import sha256
 
@@ -68,6 +69,17 @@ def test_it_holds_what_scores_and_nothing_else(root: Path) -> None:
     ]
     assert sizes == Sizes(sum(info.file_size for info in infos), (root / "out" / "lambda.zip").stat().st_size)
     assert {info.external_attr >> 16 for info in infos} == {0o100644}
+
+
+def test_an_exported_model_is_packed_as_it_is(root: Path, regressor_file: Path) -> None:
+    """A pickle is exported first, with synthetic golden records; an exported model stays as it is."""
+    content, file = regressor_file.read_bytes(), root / "tree.skdeploy"
+    file.write_bytes(export(content, digest=sha256(content), where="tree.bin", golden="real")[0])
+    synthetic = export(content, digest=sha256(content), where="tree.bin")[0]
+    for model, expected in ((regressor_file, synthetic), (file, file.read_bytes())):
+        assert main(["--model", str(model), "--output", str(root / "lambda.zip")], {}, root) == 0
+        with zipfile.ZipFile(root / "lambda.zip") as archive:
+            assert archive.read("model.skdeploy") == expected
 
 
 def test_the_same_inputs_make_the_same_bytes(root: Path) -> None:

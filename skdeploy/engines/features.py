@@ -109,7 +109,7 @@ def _read_wide(plain: dict[str, Any]) -> Feature:
 
 
 def _write_words(_feature: Words) -> dict[str, Any]:
-    raise NotPlain("its texts are cut into words by scikit-learn's own analyzer")
+    raise NotPlain("a text vectorizer cuts texts into words by scikit-learn's own analyzer")
 
 
 def _written_codes(codes: dict[Any, int]) -> list[list[Any]]:
