@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from skdeploy import __version__, api_keys, config
+from skdeploy import __version__, api_keys, config, ports
 from skdeploy.config import ModelSettings, Setting, WebSettings, declared
 from skdeploy.errors import EXIT_CODES, ModelUnavailable, SettingsError, SkdeployError
 
@@ -49,9 +49,10 @@ class _Group(click.Group):
         except OSError as error:
             raise _Failure(str(error), 4) from error
         except ModuleNotFoundError as error:
-            if (error.name or "").startswith("skdeploy"):
+            package = (error.name or "").partition(".")[0]
+            if package == "skdeploy":
                 raise
-            raise _Failure(f"{error.name} is not installed: run pip install 'skdeploy[serve]'", 1) from error
+            raise _Failure(f"{package} is not installed: run pip install 'skdeploy[serve]'", 1) from error
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
@@ -131,9 +132,15 @@ def serve(model: str | None, **flags: str | None) -> None:
         os.environ["SKDEPLOY_MODEL_URI"] = model
     elif not os.environ.get("SKDEPLOY_MODEL_URI") and MODEL_FOLDER.is_dir():
         os.environ["SKDEPLOY_MODEL_URI"] = model_in(MODEL_FOLDER)
+    settings = WebSettings.from_env(os.environ)
+    reserved = {}
+    # GUNICORN_CMD_ARGS may name other addresses, which the server reads.
+    if not (ports.are_inherited(os.environ) or os.environ.get("GUNICORN_CMD_ARGS")):
+        address = (settings.bind_address.lower(), settings.port)
+        reserved[address] = ports.reserve(address)
     from skdeploy.server import Server
 
-    Server().run()
+    Server(reserved).run()
 
 
 def model_in(folder: Path) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import skdeploy
 from skdeploy.cli import model_in
 from skdeploy.config import WebSettings, declared
 from skdeploy.errors import EXIT_CODES, SettingsError
+from tests import pipelines
 from tests.command import command
 from tests.live import ROOT, free_port
 
@@ -111,3 +113,17 @@ def test_the_exit_codes_are_documented() -> None:
     document = (ROOT / "web-service" / "README.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", document, re.MULTILINE)
     assert [(int(code), meaning) for code, meaning in rows] == list(EXIT_CODES.items())
+
+
+def test_other_commands_end_with_the_tables_codes(tmp_path: Path) -> None:
+    """1: it failed. 2: wrongly called. 3: no model. 4: what was read or written cannot be used."""
+    pipeline, X, y = pipelines.own_transformer_and_text_length()
+    skdeploy.save(pipeline, X, y, tmp_path / "own.bin")
+    exported = str(tmp_path / "own.skdeploy")
+    assert command("export", str(tmp_path / "own.bin"), exported).exit_code == 1
+    assert command("export", "gs://bucket/own.bin", exported).exit_code == 2
+    assert command("export", str(tmp_path / "none.bin"), exported).exit_code == 3
+    unwritable = command("key", "backend", "--file", "/proc/none/api-keys")
+    assert unwritable.exit_code == 4
+    assert "/proc/none/api-keys" in unwritable.stderr
+    assert "skd_" not in unwritable.output
