@@ -49,7 +49,7 @@ from skdeploy.web import logs, metrics, worker  # noqa: E402
 from skdeploy.web.app import EXTENSION  # noqa: E402
 from skdeploy.web.deaths import Deaths, say_farewell  # noqa: E402
 from skdeploy.web.pages import first_steps  # noqa: E402
-from skdeploy.web.serving import Slot  # noqa: E402
+from skdeploy.web.serving import ONLY, Slot  # noqa: E402
 
 _OWN_STATE = "_SKDEPLOY_OWN_STATE_DIR"
 try:
@@ -98,7 +98,7 @@ def when_ready(server: Any) -> None:
     if not follows_source(settings):
         return
     state.begin()
-    model = server.app.wsgi().extensions[EXTENSION].slot.current.model
+    model = server.app.wsgi().extensions[EXTENSION].models[ONLY].current.model
     poller = SourcePoller(
         source,
         state,
@@ -118,7 +118,7 @@ def post_worker_init(started: Worker) -> None:
     """Gunicorn's hook, called by a worker that is ready. The last one of the start says how to begin."""
     if started.age != started.cfg.workers or started.service is None:
         return
-    about = started.service.slot.current.about
+    about = started.service.models[ONLY].current.about
     name = started.sockets[0].getsockname()
     for line in first_steps(about, name, tls=started.cfg.is_ssl, keys=bool(settings.api_keys_file)):
         started.log.info("%s", line)

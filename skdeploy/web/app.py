@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from skdeploy.web.metrics import Metrics
 from skdeploy.web.middleware import Middleware
 from skdeploy.web.predict import Answer
 from skdeploy.web.routes import HEALTH, INDEX, METRICS, PREDICT, READY, RELOAD, ROUTES, add
-from skdeploy.web.serving import Slot
+from skdeploy.web.serving import ONLY, Slot
 
 if TYPE_CHECKING:
     from skdeploy.web.spans import Spans
@@ -33,20 +34,20 @@ EXTENSION = "skdeploy"
 class Service:
     """What stands behind the routes; the application has it as its extension "skdeploy".
 
-    slot        what is served
+    models      what is served, by name
     middleware  what every request passes; it is also the application's `wsgi_app`
     metrics     None if nothing is counted
     hooks       what the application had of Flask's hooks when it was made, for `foreign_hooks`
     """
 
-    slot: Slot
+    models: Mapping[str, Slot]
     middleware: Middleware
     metrics: Metrics | None
     hooks: list[Any]
 
     def ready(self) -> Answer:
         """The answer of GET /ready: the model predicts, and the process is not about to end."""
-        serving = self.slot.current
+        serving = self.models[ONLY].current
         serving.one_thread.enter()
         reason = pages.readiness(serving.model)
         if reason is not None:
@@ -55,7 +56,7 @@ class Service:
 
     def predict(self, context: Any) -> Answer:
         """The answer of POST /predict."""
-        return self.slot.current.predictor.respond(context)
+        return self.models[ONLY].current.predictor.respond(context)
 
 
 def create_app(
@@ -84,7 +85,7 @@ def create_app(
     if metrics is not None:
         _add_metrics(app, metrics)
     middleware = Middleware(app.wsgi_app, settings, metrics=metrics, spans=spans)
-    service = Service(slot, middleware, metrics, [])
+    service = Service({ONLY: slot}, middleware, metrics, [])
     _add_routes(app, service)
     browsing.install(app, slot, settings)
     app.wsgi_app = middleware  # type: ignore[method-assign]

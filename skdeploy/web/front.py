@@ -29,6 +29,7 @@ from skdeploy.web.middleware import Middleware, overloaded, too_late
 from skdeploy.web.predict import Answer, Answered, Predictor
 from skdeploy.web.problems import HttpProblem
 from skdeploy.web.routes import HEALTH, PREDICT
+from skdeploy.web.serving import ONLY
 from skdeploy.web.turns import MOST_RECORDS, Turns
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Front:
 
     def _predict(self, request: LoopRequest, service: Service) -> None:
         turns = self._turns
-        if turns is None or turns.serving is not service.slot.current:
+        if turns is None or turns.serving is not service.models[ONLY].current:
             turns = self._turns_of(service)
         predictor = turns.serving.predictor
         is_small = request.body is not None and len(request.body) <= SMALL
@@ -146,7 +147,7 @@ class Front:
 
     def _turns_of(self, service: Service) -> Turns:
         """The queue of the model that is served now."""
-        serving = service.slot.current
+        serving = service.models[ONLY].current
         turns = self._turns
         if turns is None or turns.serving is not serving:
             turns = self._turns = Turns(

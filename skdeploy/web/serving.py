@@ -17,6 +17,9 @@ from skdeploy.web.predict import Predictor
 
 _log = logging.getLogger(__name__)
 
+# The name of the model of a service that has one.
+ONLY = "model"
+
 _DEFAULT_ID_FIELD = "id"
 # What an answer says of its own; a key of that name would overwrite it.
 _ANSWER_FIELDS = frozenset({"index", "prediction", "predictions", "probabilities", "error", "model"})

@@ -33,7 +33,7 @@ from skdeploy.web.front import Front
 from skdeploy.web.http import LINGER, HttpProtocol, Limits, Tails
 from skdeploy.web.listening import allow_handshakes, is_open_in, stop_handshakes
 from skdeploy.web.pages import draining
-from skdeploy.web.serving import Slot
+from skdeploy.web.serving import ONLY, Slot
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Seconds after which a thread that computes lets the loop run: uvloop takes the lock anew for each callback.
@@ -129,7 +129,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.service = extensions.get(EXTENSION)
         if self.service is None:
             return
-        self.model_swap = self.make_swap(self.service.slot)
+        self.model_swap = self.make_swap(self.service.models[ONLY])
         if self.model_swap is not None:
             self.model_swap.catch_up()
         # The first prediction of a process prepares what the others use: 100 ms with scikit-learn.

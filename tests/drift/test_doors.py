@@ -21,6 +21,7 @@ from skdeploy.model import Model
 from skdeploy.stream import Event, Position, process
 from skdeploy.stream.kafka.metrics import Metrics
 from skdeploy.web import create_app
+from skdeploy.web.serving import ONLY
 from tests.batch.jobs import KINDS
 from tests.conftest import small_frame
 
@@ -52,7 +53,7 @@ def by_web(model: Model, records: Records) -> dict[str, Drifted]:
     first, *others = chunks(records)
     for body in [*first, *others]:
         assert client.post("/predict", data=json.dumps(body)).status_code == 200
-    found: dict[str, Drifted] = app.extensions["skdeploy"].slot.current.drift.drifted()
+    found: dict[str, Drifted] = app.extensions["skdeploy"].models[ONLY].current.drift.drifted()
     return found
 
 
@@ -125,5 +126,7 @@ def test_a_model_without_a_sketch_has_no_drift(regressor_file: Path, tmp_path: P
     joblib.dump(pipeline, tmp_path / "bare.bin")
     model = skdeploy.load(tmp_path / "bare.bin")
     assert by_stream(model, shifted(10)) == {}
-    assert create_app(model, WebSettings.from_env({})).extensions["skdeploy"].slot.current.drift is None
+    assert (
+        create_app(model, WebSettings.from_env({})).extensions["skdeploy"].models[ONLY].current.drift is None
+    )
     assert ChunkScorer(model, {"key": pa.int64()}, proba=False, strict=False, drift=True).drift is None

@@ -21,6 +21,7 @@ from skdeploy.model import Model
 from skdeploy.model.exporting import export
 from skdeploy.model.handover import Facts, Handover
 from skdeploy.web import create_app
+from skdeploy.web.serving import ONLY
 from tests import pipelines
 from tests.live import ROOT
 from tests.stores import sha256
@@ -99,7 +100,7 @@ def test_two_thousand_odd_records_have_the_same_bytes(
     query = "?errors=partial" + ("&proba=true" if model.passport.output.probabilities else "")
     before = app.test_client().post(f"/predict{query}", data=body)
     loaded = handover.load(name="m", where="m.bin", trusted=())
-    app.extensions["skdeploy"].slot.swap(loaded)
+    app.extensions["skdeploy"].models[ONLY].swap(loaded)
     after = app.test_client().post(f"/predict{query}", data=body)
     assert (before.status_code, before.data) == (after.status_code, after.data)
     assert before.data.count(b'"prediction"') > 200

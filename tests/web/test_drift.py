@@ -13,7 +13,7 @@ from skdeploy.drift import PREDICTION
 from skdeploy.model import Model
 from skdeploy.web import create_app
 from skdeploy.web.drift import Board, forget
-from skdeploy.web.serving import Slot
+from skdeploy.web.serving import ONLY, Slot
 from tests.conftest import small_frame
 
 
@@ -24,7 +24,7 @@ def asked(model: Model, records: int, **settings: str) -> Slot:
     rows = json.loads(small_frame().to_json(orient="records"))
     for first in range(0, records, 60):
         assert client.post("/predict", json=rows[: records - first]).status_code == 200
-    slot: Slot = app.extensions["skdeploy"].slot
+    slot: Slot = app.extensions["skdeploy"].models[ONLY]
     return slot
 
 
@@ -52,7 +52,7 @@ def test_what_is_asked_is_counted_with_its_answers(regressor: Model) -> None:
     app = create_app(regressor, WebSettings.from_env({}))
     record = {"size": 1.0, "kind": "oak", "age": 3}
     app.test_client().post("/predict?errors=partial", json=[record, {**record, "kind": "fir"}, record])
-    drift = app.extensions["skdeploy"].slot.current.drift
+    drift = app.extensions["skdeploy"].models[ONLY].current.drift
     assert sum(number for (name, _), number in drift.fold().items() if name == "age") == 2
 
 

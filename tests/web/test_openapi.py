@@ -10,6 +10,7 @@ from skdeploy.api_keys import line_for, new_key
 from skdeploy.config import WebSettings
 from skdeploy.model import Model
 from skdeploy.web import create_app
+from skdeploy.web.serving import ONLY
 
 
 def document_of(model: Model, **settings: str) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def test_the_document_follows_the_model(regressor: Model, classifier: Model) -> 
     app = create_app(regressor, WebSettings.from_env({}))
     client = app.test_client()
     assert client.get("/openapi.json").get_json()["info"]["version"] == regressor.passport.version
-    app.extensions["skdeploy"].slot.swap(classifier)
+    app.extensions["skdeploy"].models[ONLY].swap(classifier)
     assert client.get("/openapi.json").get_json()["info"]["version"] == classifier.passport.version
 
 

@@ -14,13 +14,13 @@ from skdeploy.config import WebSettings
 from skdeploy.errors import SettingsError
 from skdeploy.model import Model
 from skdeploy.web import create_app
-from skdeploy.web.serving import Slot
+from skdeploy.web.serving import ONLY, Slot
 
 RECORD = {"size": 11.5, "kind": "elm", "age": 3}
 
 
 def slot_of(app: Flask) -> Slot:
-    slot: Slot = app.extensions["skdeploy"].slot
+    slot: Slot = app.extensions["skdeploy"].models[ONLY]
     return slot
 
 

@@ -22,6 +22,7 @@ from skdeploy.model import Model
 from skdeploy.schema import Table
 from skdeploy.scoring import Scorer
 from skdeploy.web import create_app
+from skdeploy.web.serving import ONLY
 from tests import pipelines
 
 RECORD = {"size": 11.5, "kind": "elm", "age": 3}
@@ -231,7 +232,7 @@ def test_each_answer_is_of_the_model_that_it_names(tmp_path: Path) -> None:
     seen = set()
     for cost in (QUICK, SLOW):
         with turns(models["ab"], 8, cost) as (served, _, app):
-            slot = app.extensions["skdeploy"].slot
+            slot = app.extensions["skdeploy"].models[ONLY]
             for turn in range(60):
                 served.send(posts(*[body] * 4), first=0)
                 served.run_until(lambda: False, passes=turn % 4)
