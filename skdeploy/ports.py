@@ -39,6 +39,7 @@ def reserve(address: Address) -> str:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
     except OSError as error:
+        listener.close()
         refuse(error, f"Port {port} of {host}")
     return f"fd://{listener.detach()}"
 

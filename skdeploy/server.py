@@ -31,6 +31,11 @@ class Server(Application):  # type: ignore[misc]  # gunicorn has no types
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
         given = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())
+        if given.config:
+            raise ValueError(
+                f"GUNICORN_CMD_ARGS names the configuration {given.config}, and skdeploy serve has its own: "
+                "run gunicorn skdeploy.web.wsgi:app with yours, which may import skdeploy.gunicorn_conf."
+            )
         for name, value in vars(given).items():
             if value is not None and name != "args":
                 self.cfg.set(name, value)

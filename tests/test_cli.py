@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_the_exit_codes_are_documented() -> None:
     document = (ROOT / "web-service" / "README.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", document, re.MULTILINE)
     assert [(int(code), meaning) for code, meaning in rows] == list(EXIT_CODES.items())
+
+
+def test_without_a_model_the_folder_of_sagemaker_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a variable names a model; it is not guessed which of several is meant."""
+    monkeypatch.setattr("skdeploy.cli.MODEL_FOLDER", tmp_path)
+    for name in ("a.bin", "b.bin"):
+        (tmp_path / name).touch()
+    assert "holds several models" in command("serve", SKDEPLOY_MODEL_URI="").stderr
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert "is taken" in command("serve", SKDEPLOY_MODEL_URI="a.bin", PORT=port).stderr
 
 
 def test_other_commands_end_with_the_tables_codes(tmp_path: Path) -> None:

@@ -187,8 +187,15 @@ main()
         (("model.bin", "--api-keys-file", "none"), {}, 2),
         (("model.bin",), {"SKDEPLOY_THREADS": "0"}, 2),
         (("model.bin",), {"GUNICORN_CMD_ARGS": "--worker-tmp-dir /none"}, 1),
+        (("model.bin",), {"GUNICORN_CMD_ARGS": "-c mine.py"}, 1),
     ],
-    ids=["no model", "settings that the application refuses", "a variable", "workers cannot start"],
+    ids=[
+        "no model",
+        "settings that the application refuses",
+        "a variable",
+        "workers cannot start",
+        "a configuration",
+    ],
 )
 def test_what_does_not_start_ends_with_its_code(
     tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], code: int
