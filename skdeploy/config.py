@@ -1,6 +1,6 @@
-"""Settings: each is declared once, as a field of the settings that a door reads.
+"""Settings: each is declared once, as a field of the class that a door reads.
 
-From the declaration come the environment variable, the command's flag, the documentation's row and the check.
+The environment variable, the command's flag, the row of the documentation and the check are made from it.
 
     LogSettings              every door
     └── ModelSettings        every door that loads a model
@@ -266,7 +266,7 @@ class LogSettings:
     log_level: str = setting(
         "info",
         log_level,
-        "the least severe level that is logged: debug, info, warning or error",
+        "the lowest level that is logged: debug, info, warning or error",
     )
 
     @classmethod
@@ -296,32 +296,30 @@ class ModelSettings(LogSettings):
     model_cache: str = setting(
         "",
         text,
-        "a folder, of this service alone, that keeps the last good models for when their source is down",
+        "a folder of this service alone that keeps the last good models, for when their source is down",
     )
     allow_unverified: bool = setting(
-        "0", flag, "1: load a file from the network although no digest is known that it should have"
+        "0", flag, "1: load a file from the network although its expected digest is unknown"
     )
     skops_trusted: tuple[str, ...] = setting(
-        "", names, "types that a model.skops may hold, beyond skops' own, commas between"
+        "", names, "types that a model.skops may hold beyond those that skops trusts, separated by commas"
     )
     watch_seconds: float = setting(
         "0",
         seconds,
-        "seconds between polls of SKDEPLOY_MODEL_URI for another model, which is then served; 0: never",
+        "seconds between polls of SKDEPLOY_MODEL_URI for a new model; 0: the source is not polled",
     )
-    state_dir: str = setting(
-        "", text, "a folder for what the service's processes tell each other; empty: a temporary one"
-    )
+    state_dir: str = setting("", text, "a folder that the service's processes share; empty: a temporary one")
     engine: str = setting(
         "auto",
         one_of("auto", "onnx", "sklearn"),
         "how records are scored: auto, onnx or sklearn; auto is onnx where it is proved equal",
     )
-    strict_categories: bool = setting("0", flag, "1: refuse every category not seen in training")
+    strict_categories: bool = setting("0", flag, "1: reject categories that were not seen in training")
     drift_window: int = setting(
         "10000",
         whole(0),
-        "the last records of each process in which drift is looked for; 0: it is not looked for",
+        "the last records of each process over which drift is measured; 0: drift is not measured",
     )
 
     def refuse_watching(self, reason: str) -> None:
@@ -340,9 +338,9 @@ class _RecordSettings(LogSettings):
     unknown_columns: str = setting(
         "refuse",
         one_of("refuse", "ignore"),
-        "what happens to a column that the model does not know: refuse or ignore",
+        "columns that the model does not know: refuse or ignore them",
     )
-    id_field: str = setting("id", text, "the key of a record that comes back with its prediction")
+    id_field: str = setting("id", text, "the key of a record that is copied into its prediction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,7 +348,7 @@ class _ListeningSettings(LogSettings):
     """The process: where it listens, and how it ends."""
 
     bind_address: str = setting("127.0.0.1", text, "the address to listen on; 0.0.0.0 in the image")
-    graceful_timeout: int = setting("30", whole(1), "seconds that SIGTERM leaves to what is under way")
+    graceful_timeout: int = setting("30", whole(1), "seconds after SIGTERM for what is under way")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,20 +365,19 @@ class _AccessSettings(LogSettings):
     admin_token: str = setting(
         "",
         text,
-        "the token of POST /admin/reload, which looks for a new model at once; empty: no such route",
+        "the token of POST /admin/reload, which polls the model's source at once; empty: no such route",
         secret=True,
     )
     api_keys_file: str = setting(
         "",
         text,
-        "a file of API keys, one of which every request but /health and /ready must bring; "
-        "empty: none is asked for",
+        "a file of API keys; every request except /health and /ready must carry one; empty: no keys",
     )
     cors_origins: tuple[str, ...] = setting(
         "",
         origins,
-        "web pages that may ask, by origin, such as https://app.example.com, commas between; "
-        "*: all; empty: none",
+        "origins whose web pages may call the service, such as https://app.example.com, separated by "
+        "commas; *: all; empty: none",
     )
 
 
@@ -389,7 +386,7 @@ class _RequestSettings(LogSettings):
     """Requests."""
 
     max_body: int = setting("10M", size, "the largest request body in bytes; K, M and G are understood")
-    max_records: int = setting("10000", whole(1), "the most records of one request")
+    max_records: int = setting("10000", whole(1), "the most records of a request")
     batch_records: int = setting(
         "1000",
         whole(0, 1000),
@@ -398,13 +395,13 @@ class _RequestSettings(LogSettings):
     expose_schema: str = setting(
         "full",
         one_of("full", "minimal"),
-        "minimal: categories, ranges and examples of the training data are not shown",
+        "minimal: hide categories, ranges and examples of the training data",
     )
     bypass_hooks: bool = setting(
         "0",
         flag,
-        "1: the event loop answers predictions although the Flask application has hooks or wrappers of your "
-        "own, which then do not see them",
+        "1: the event loop answers predictions even if the Flask application has hooks or wrappers "
+        "of your own, which then do not see them",
     )
 
 
@@ -421,22 +418,22 @@ class _WorkerSettings(LogSettings):
     client_timeout: float = setting(
         "10",
         timeout,
-        "seconds for a request's head, without a further byte of its body, and for taking the answer",
+        "seconds for a request's head, for the next byte of its body, and for reading the answer",
     )
     max_waiting: int = setting(
         "100",
         whole(0),
-        "requests of a worker that may wait for a thread; more are answered with 503 at once; 0: any number",
+        "requests of a worker that may wait for a thread; further ones get 503 at once; 0: no limit",
     )
     request_timeout: float = setting(
         "30",
         timeout,
-        "seconds after its arrival in which a request must have come to the model; later: 503",
+        "seconds after its arrival at which a request that has not reached the model gets 503",
     )
     drain_delay: float = setting(
         "0",
         seconds,
-        "seconds after SIGTERM in which requests are still taken while /ready says 503",
+        "seconds after SIGTERM during which requests are still accepted while /ready says 503",
     )
 
 
@@ -445,9 +442,9 @@ class _TelemetrySettings(LogSettings):
     """Metrics and lines per request."""
 
     metrics: bool = setting("1", flag, "0: no /metrics, and nothing is counted")
-    access_log: bool = setting("0", flag, "1: a line of JSON per request on standard output")
+    access_log: bool = setting("0", flag, "1: write a line of JSON per request to standard output")
     log_format: str = setting(
-        "text", one_of("text", "json"), "lines of the log on standard error: text or json"
+        "text", one_of("text", "json"), "the format of log lines on standard error: text or json"
     )
 
 
@@ -472,59 +469,62 @@ class BatchSettings(_ProbabilitySettings, ModelSettings):
     input_url: str = setting(
         "",
         text,
-        "where records are: sqlite:///file, postgresql://user:password@host/database, any other URL of "
-        "SQLAlchemy, or Parquet files: a folder, or s3://bucket/prefix",
+        "where records are: sqlite:///file, postgresql://user:password@host/database, any other URL "
+        "of SQLAlchemy, or Parquet files: a folder or s3://bucket/prefix",
         secret=True,
     )
     input_table: str = setting("", text, "the table of the records, or schema.table")
-    input_query: str = setting("", text, "a SELECT that gives the records, in place of a table", secret=True)
-    key_columns: tuple[str, ...] = setting("", names, "the columns that tell records apart, commas between")
+    input_query: str = setting("", text, "a SELECT that gives the records, instead of a table", secret=True)
+    key_columns: tuple[str, ...] = setting(
+        "", names, "the columns that identify a record, separated by commas"
+    )
     time_column: str = setting("", text, "the column of the event time")
     event_tz: ZoneInfo | None = setting(
         "",
         time_zone,
-        "the time zone of intervals, and of an event time without one; needed for such, else UTC",
+        "the time zone of intervals, and of event times without a zone, which need it; default UTC",
     )
     output_url: str = setting(
-        "", text, "where predictions go: as SKDEPLOY_INPUT_URL, which is the default", secret=True
+        "", text, "where predictions go, in the same forms; default: SKDEPLOY_INPUT_URL", secret=True
     )
     output_table: str = setting("predictions", text, "the table of the predictions, or schema.table")
     chunk_records: int = setting("10000", whole(1, 10**6), "records that are scored in one call")
     large_interval: int = setting(
         "1000000",
         whole(0),
-        "an interval of more records is staged, and gone on with after a death; others begin anew",
+        "intervals with more records are staged, and resumed after a crash; smaller ones start again",
     )
     spark_master: str = setting(
         "",
         text,
         "the cluster of batch.spark_score, such as spark://host:7077; empty: what spark-submit says",
     )
-    lock_timeout: float = setting("30", timeout, "seconds to wait for a lock that somebody else holds")
+    lock_timeout: float = setting("30", timeout, "seconds to wait for a lock that another session holds")
     max_rejected: float = setting(
         "1",
         share,
-        "the share of an interval's records that may be rejected; with more, or with all, the exit code is 6",
+        "the share of an interval's records that may be rejected; above it, or if all are, the exit "
+        "code is 6",
     )
     metrics_file: str = setting(
         "", text, "a file for Prometheus's textfile collector, such as /metrics/job.prom"
     )
     pushgateway_url: str = setting(
-        "", text, "a Prometheus pushgateway that is told of every run", secret=True
+        "", text, "a Prometheus Pushgateway to which every run is reported", secret=True
     )
     interval: str = setting(
         "",
         one_of("", "hourly", "daily", "weekly", "monthly"),
-        "hourly, daily, weekly or monthly; --interval comes first",
+        "hourly, daily, weekly or monthly; --interval beats it",
     )
     schedule_delay: float = setting(
-        "300", seconds, "seconds after an interval's end at which the scheduler scores it"
+        "300", seconds, "seconds after an interval's end at which the schedule scores it"
     )
     schedule_start: str | None = setting(
-        "", moment, "the first interval that the scheduler ever scores; empty: the latest"
+        "", moment, "the first interval that the schedule scores; empty: the latest"
     )
     schedule_lookback: int = setting(
-        "0", whole(0, 1000), "finished intervals that are scored again, for late records"
+        "0", whole(0, 1000), "finished intervals that the schedule scores again, for late records"
     )
 
     @classmethod
@@ -569,13 +569,13 @@ class ConsumerSettings(_ListeningSettings, EventSettings):
 class ReplaySettings(LogSettings):
     """Those of the replay of Kafka's dead letters."""
 
-    kafka_bootstrap: str = setting("localhost:9092", text, "brokers, host:port, commas between")
+    kafka_bootstrap: str = setting("localhost:9092", text, "brokers, host:port, separated by commas")
     kafka_config: str = setting(
         "",
         text,
         "a file of librdkafka's properties, a line name=value each: passwords, certificates, limits",
     )
-    output_topic: str = setting("", _topic, "the topic of predictions; --output comes first")
+    output_topic: str = setting("", _topic, "the topic of predictions; --output beats it")
     dead_letter_topic: str = setting(
         "", _topic, "the topic of dead letters; empty: SKDEPLOY_OUTPUT_TOPIC and .dead-letters"
     )
@@ -590,18 +590,18 @@ class ReplaySettings(LogSettings):
 class KafkaSettings(ReplaySettings, ConsumerSettings):
     """A Kafka consumer's."""
 
-    topics: tuple[str, ...] = setting("", names, "topics of events, commas between; --topics comes first")
-    group: str = setting("", _topic, "the consumer group; --group comes first")
-    exactly_once: bool = setting(
-        "0", flag, "1: predictions and offsets are committed together, in transactions"
-    )
+    topics: tuple[str, ...] = setting("", names, "topics of events, separated by commas; --topics beats it")
+    group: str = setting("", _topic, "the consumer group; --group beats it")
+    exactly_once: bool = setting("0", flag, "1: commit predictions and offsets together, in transactions")
     instance: str = setting(
-        "", _topic, "this consumer's own name in its group, which outlives it; empty: the host's"
+        "",
+        _topic,
+        "this consumer's name in its group across restarts (group.instance.id); empty: the host's name",
     )
     max_poll_records: int = setting("10000", whole(1, 10**6), "the most events of one poll")
     commit_seconds: float = setting("0.5", timeout, "seconds between commits of offsets, or of transactions")
     max_memory: int = setting(
-        "64M", size, "bytes of events read ahead, and of predictions not yet acknowledged"
+        "64M", size, "bytes of events read ahead, and of predictions that are not yet acknowledged"
     )
 
 
@@ -625,8 +625,8 @@ class LambdaSettings(_StreamsSettings):
     report_failures: bool = setting(
         "1",
         flag,
-        "0: where events could not be done, the whole invocation fails; for a Lambda mapping without "
-        "ReportBatchItemFailures, which would take them for done",
+        "0: fail the whole invocation if events could not be done; for an event source mapping "
+        "without ReportBatchItemFailures, which would count them as done",
     )
 
 
@@ -634,11 +634,11 @@ class LambdaSettings(_StreamsSettings):
 class KinesisConsumerSettings(_StreamsSettings, ConsumerSettings):
     """A Kinesis consumer's."""
 
-    input_stream: str = setting("", _stream, "the Kinesis stream of events; --stream comes first")
-    checkpoint_table: str = setting("", _table, "the DynamoDB table of checkpoints; --table comes first")
+    input_stream: str = setting("", _stream, "the Kinesis stream of events; --stream beats it")
+    checkpoint_table: str = setting("", _table, "the DynamoDB table of checkpoints; --table beats it")
     start: str = setting("earliest", one_of("earliest", "latest"), "where shards without a checkpoint begin")
     lease_seconds: float = setting(
-        "30", timeout, "how long a consumer may be silent until another takes over"
+        "30", timeout, "seconds of silence after which another consumer takes over"
     )
 
     @classmethod

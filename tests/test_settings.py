@@ -140,6 +140,14 @@ def test_what_kubernetes_sets_for_services_is_ignored(door: type[LogSettings]) -
     assert door.from_env(SERVICE_LINKS | DOORS[door]) == door.from_env(DOORS[door])
 
 
+def test_a_port_of_another_stops_no_job_and_no_consumer() -> None:
+    """PORT is the web service's; METRICS_PORT, as a Service called metrics sets it, is nobody's."""
+    environ = {"PORT": "tcp://10.0.0.1:80", "METRICS_PORT": "tcp://10.0.0.1:9697"}
+    job = DOORS[BatchSettings]
+    assert BatchSettings.from_env(environ | job) == BatchSettings.from_env(job)
+    assert KafkaSettings.from_env(environ) == KafkaSettings()
+
+
 def test_no_setting_has_a_name_that_kubernetes_sets() -> None:
     """A Service called skdeploy, or skdeploy- and anything, cannot set one."""
     link = re.compile(r"SKDEPLOY_(\w+_)?(HOST|PORT|SERVICE_\w+|PORT_\w+)")

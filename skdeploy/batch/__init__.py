@@ -1,6 +1,5 @@
 """The batch door: an interval's records in, its predictions out, once.
 
-settings.py     the variables of a job
 intervals.py    hours, days, weeks and months of a time zone
 chunks.py       what passes between the parts, and what they promise each other
 plain.py        what Arrow holds -> plain values

@@ -3,7 +3,6 @@
 events.py       what an event is, and what becomes of it
 process.py      Processor: a poll of events -> predictions and dead letters; pure
 cloudevents.py  an event's record, where the event is a CloudEvent
-settings.py     the variables of a consumer
 opening.py      settings -> a processor; a consumer from its start to its exit code
 metrics.py      what Prometheus is told
 pages.py        /metrics, /ready, /health

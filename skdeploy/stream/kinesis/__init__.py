@@ -1,6 +1,5 @@
 """Amazon Kinesis: predictions and dead letters sent to streams.
 
-settings.py   the variables of Lambda functions, and of the consumer
 client.py     connections to AWS, and which of their errors pass
 putting.py    records into a stream, within its limits
 letters.py    a dead letter as JSON
