@@ -270,7 +270,7 @@ def test_metrics_and_readiness(broker: Broker, regressor_file: Path) -> None:
     assert 'skdeploy_drift_unseen_share{column="kind"} 0.0' in told
     assert "skdeploy_drift_psi{" not in told
     digest = hashlib.sha256(regressor_file.read_bytes()).hexdigest()
-    assert f'digest="{digest}",engine="sklearn",name="tree"' in told
+    assert f'engine="sklearn",model="tree",sha256="{digest[:16]}"' in told
     assert page(port, "/ready")[0] == 0
 
 
