@@ -1,6 +1,6 @@
 """The web door: HTTP onto the model, and nothing else.
 
-A request passes worker.py, http.py, front.py, middleware.py, turns.py and predict.py, or Flask's routes
+A request passes worker.py, http.py, front.py, middleware.py and predict.py, or Flask's routes
 in app.py, which plain WSGI servers ask alone; DESIGN.md draws it.
 """
 

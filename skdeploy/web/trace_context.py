@@ -55,11 +55,7 @@ class _RequestIds:
 
     def renew(self) -> None:
         """Begin anew, as a process does that was forked."""
-        self._beginning, self._numbers = secrets.token_hex(8), count(1)
-
-    def new(self) -> str:
-        """Another one; 25 characters or a few more."""
-        return f"{self._beginning}-{next(self._numbers):08x}"
+        self.beginning, self.numbers = secrets.token_hex(8), count(1)
 
 
 _ids = _RequestIds()
@@ -87,11 +83,12 @@ def given_id(context: RequestContext) -> str | None:
 
 def identify(context: RequestContext) -> Identity:
     """The id of a request, and its place in the trace that it came in, if it did."""
-    request_id = given_id(context)
-    traceparent = context.header(b"traceparent")
-    came = None if traceparent is None else parse_traceparent(traceparent)
-    if came is not None:
-        trace_id, flags = came
-        # Not all digits may be zero. Python seeds its generator anew after a fork.
-        return Identity(request_id or trace_id, trace_id, f"{getrandbits(64) or 1:016x}", flags)
-    return Identity(request_id or _ids.new())
+    headers = context.headers
+    request_id = given_id(context) if b"x-request-id" in headers else None
+    if b"traceparent" in headers:
+        came = parse_traceparent(headers[b"traceparent"].decode("latin-1"))
+        if came is not None:
+            trace_id, flags = came
+            # Not all digits may be zero. Python seeds its generator anew after a fork.
+            return Identity(request_id or trace_id, trace_id, f"{getrandbits(64) or 1:016x}", flags)
+    return Identity(request_id or f"{_ids.beginning}-{next(_ids.numbers):08x}")
