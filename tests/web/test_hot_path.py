@@ -35,7 +35,7 @@ def body(records: int) -> bytes:
     return json.dumps(record if records == 1 else [record] * records).encode()
 
 
-@pytest.mark.parametrize(("records", "together", "bound"), [(1, 1, 350), (1, 16, 145), (50, 1, 640)])
+@pytest.mark.parametrize(("records", "together", "bound"), [(1, 1, 310), (1, 16, 135), (50, 1, 565)])
 def test_calls_of_a_request(app: Any, records: int, together: int, bound: int) -> None:
     """From a request's bytes to its answer's: Python's own calls and those into C, per request."""
     content = request(body(records))
