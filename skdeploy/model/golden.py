@@ -1,4 +1,4 @@
-"""Golden records that are made up from the schema, for who must not ship real rows."""
+"""Golden records that are made up from the schema, for models that must not ship real rows."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def load(
 def load_from(source: Source, *, engine: str = "auto", isolated: bool = False) -> Model:
     """The proved model from `source`, or the last good one in the cache if the source is down.
 
-    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
+    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: before a fork
 
     Raises ModelUnavailable.
     """
@@ -76,7 +76,7 @@ def load_from(source: Source, *, engine: str = "auto", isolated: bool = False) -
 def load_from_settings(settings: ModelSettings, *, isolated: bool = False) -> Model:
     """The proved model that the settings name, with the engine that they ask for.
 
-    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
+    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: before a fork
 
     Raises ModelUnavailable or SettingsError.
     """
@@ -143,7 +143,7 @@ def fetch(source: Source, target: Target | None = None) -> Fetched:
 def build(source: Source, fetched: Fetched, *, engine: str = "auto", isolated: bool = False) -> Model:
     """What was fetched, unpickled and proved. Raises ModelUnavailable.
 
-    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: for who forks later
+    isolated   a forked child predicts and measures, see `skdeploy.model.isolated`: before a fork
 
     Wherever the file was kept meanwhile, it has the digest that was configured.
     """

@@ -48,7 +48,7 @@ _Stamp = tuple[int, int, int, int]
 
 
 def refusal() -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body for who sent no key, or one that is not known: the same to both."""
+    """Status, headers and body for a request without a key or with an unknown one: the same to both."""
     return 401, [*HEADERS, *CHALLENGES], _REFUSAL
 
 

@@ -51,7 +51,7 @@ class Cors:
         return cls(settings.cors_origins) if settings.cors_origins else None
 
     def headers(self, context: RequestContext) -> Headers:
-        """What every answer needs in addition, refusals too; `Vary` even for who names no origin."""
+        """What every answer needs in addition, refusals too; `Vary` even for requests without an origin."""
         return self._allowed(context, [("Access-Control-Expose-Headers", _EXPOSED)])
 
     def preflight(self, context: RequestContext) -> Headers | None:

@@ -30,7 +30,7 @@ _ROWS_AT_ONCE = 2000
 class Wanted:
     """What a job wants of its input: which columns of which table or query.
 
-    lock_timeout   seconds to wait for who has locked it
+    lock_timeout   seconds to wait for a lock
     """
 
     source: Source
