@@ -41,7 +41,6 @@ class Window:
         # One record of so many is looked at; how many are passed over until then.
         self._every = 1
         self._skip = 0
-        self._folding = threading.Lock()
         self._due = 0.0
         self._older = self._newer = np.zeros(self.meter.size)
         self._newer_records = 0
@@ -93,7 +92,7 @@ class Window:
     @property
     def total(self) -> Counts:
         """The same of all bins, one behind the other."""
-        with self._folding:
+        with self._lock:
             return self._older + self._newer
 
     def drifted(self) -> dict[str, Drifted]:
@@ -106,20 +105,23 @@ class Window:
             pass
 
     def folding(self) -> Iterator[None]:
-        """As `fold`, in pieces, a column each, between which the calling thread may do other things."""
-        with self._folding:
-            self._due = time.monotonic() + _SECONDS
-            with self._lock:
-                pending, self._pending = self._pending, []
-                waited, self._waiting = self._waiting, 0
-                if waited * 2 <= self._limit and self._every > 1:
-                    self._every //= 2
-            if not pending:
-                return
-            counted: list[Counts] = []
-            for counts in self.meter.counting(pending):
-                counted.append(counts)
-                yield
+        """As `fold`, in pieces, a column each, between which the calling thread may do other things.
+
+        It holds no lock in between: the same thread may begin another one, which counts what came since.
+        """
+        self._due = time.monotonic() + _SECONDS
+        with self._lock:
+            pending, self._pending = self._pending, []
+            waited, self._waiting = self._waiting, 0
+            if waited * 2 <= self._limit and self._every > 1:
+                self._every //= 2
+        if not pending:
+            return
+        counted: list[Counts] = []
+        for counts in self.meter.counting(pending):
+            counted.append(counts)
+            yield
+        with self._lock:
             newer = self._newer + np.concatenate(counted)
             self._newer_records += waited
             if self._newer_records * 2 < self._size:

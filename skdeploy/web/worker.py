@@ -162,6 +162,7 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._tails = Tails()
         self._tails.renew()
         self._busy = BusyTime()
+        self._is_telling = False  # metrics, in pieces that a busy loop may not come to within a second
         self._make_protocol = self._protocol_factory()
         for sig in _ENDING:
             loop.add_signal_handler(sig, self._told_to_end, sig)
@@ -302,7 +303,8 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._tails.renew()
         if self.model_swap is not None:
             self.model_swap.poll()
-        if self.service is not None and self.service.metrics is not None:
+        if self.service is not None and self.service.metrics is not None and not self._is_telling:
+            self._is_telling = True
             self._run_in_pieces(self.service.metrics.beat(self._busy.passed()))
         if self.ppid != os.getppid() and self.alive:
             self.log.info("The main process has gone: the worker ends")
@@ -312,10 +314,14 @@ class EventLoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def _run_in_pieces(self, work: Iterator[None]) -> None:
         """Let requests pass between pieces of what has time."""
         deadline = time.monotonic() + _PIECE
-        for _ in work:
-            if time.monotonic() > deadline:
-                self._loop.call_later(_BETWEEN_PIECES, self._run_in_pieces, work)
-                return
+        try:
+            for _ in work:
+                if time.monotonic() > deadline:
+                    self._loop.call_later(_BETWEEN_PIECES, self._run_in_pieces, work)
+                    return
+        except Exception:  # requests are answered all the same
+            self.log.exception("Metrics are not told")
+        self._is_telling = False
 
     # The end
 

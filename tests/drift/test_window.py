@@ -112,3 +112,25 @@ def test_no_records_are_no_records() -> None:
     window.add(TRAINING.rows([]), [])
     assert window.drifted() == {}
     assert set(window.fold().values()) == {0}
+
+
+def test_a_fold_in_pieces_keeps_nobody_waiting() -> None:
+    """Between its pieces the same thread may add, count and begin another fold; each record counts once."""
+    window = Window(SKETCH, 10**9)
+    first, second = TRAINING.rows(range(100)), TRAINING.rows(range(100, 130))
+    counted: list[int] = []
+
+    def work() -> None:
+        window.add(first, predictions(first))
+        pieces = window.folding()
+        next(pieces)
+        window.add(second, predictions(second))
+        counted.append(seen(window))
+        for _ in pieces:
+            pass
+        counted.append(seen(window))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert counted == [30, 130]
