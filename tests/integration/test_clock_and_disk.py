@@ -70,7 +70,7 @@ def test_a_clock_that_jumps_disturbs_nothing(
 def small_disk(folder: Path, size: str) -> Generator[Path]:
     """A file system of its own, in memory."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", folder], check=True)
     try:
         yield folder
     finally:

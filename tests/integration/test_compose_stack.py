@@ -124,8 +124,9 @@ def test_a_model_goes_from_train_to_the_service(
     )
     with running(docker, network, "service", image, port=9696) as service:
         first = predicted(service)
-    elsewhere = "--env=MLFLOW_TRACKING_URI=http://127.0.0.1:9"
-    with running(docker, network, "service", image, elsewhere, port=9696) as service:
+    # The same address, at which nobody answers: under another one it would be another registry.
+    unreachable = "--add-host=mlflow:127.0.0.1"
+    with running(docker, network, "service", image, unreachable, port=9696) as service:
         assert predicted(service) == first
         assert requests.get(f"http://{service.address}/", timeout=10).json()["source"]["from_cache"]
 
