@@ -213,7 +213,8 @@ def test_a_flag_beats_its_variable(tmp_path: Path) -> None:
     with started(tmp_path, arguments, WEB_CONCURRENCY="1", SKDEPLOY_ACCESS_LOG="0") as service:
         wait_until(service.is_ready, "/ready answers 200", 60)
         wait_until(lambda: len(service.workers()) == 2, "two workers run")
-        assert '"path":"/ready"' in service.log()
+        # A line is written once its answer was sent.
+        wait_until(lambda: '"path":"/ready"' in service.log(), "the request is logged")
 
 
 def test_reload_and_binary_upgrade_keep_the_socket(tmp_path: Path, expected: bytes) -> None:
