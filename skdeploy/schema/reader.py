@@ -96,14 +96,7 @@ class RecordReader:
         self._names = schema.names
         self._exact = any(column.kind.is_exact for column in schema.columns)
         self._id_field = id_field
-        self._checker = _RecordChecker(
-            schema,
-            id_field=id_field,
-            ignore_unknown=ignore_unknown,
-            strict=strict,
-            reveal=reveal,
-            max_described=max_described,
-        )
+        self._checker = _RecordChecker(self.options)
         self._fast = compile_fast(schema.columns, id_field, strict=strict, ignore_unknown=ignore_unknown)
         # Of many bodies with a record in each, those that are plainly good.
         self.read_each_fast = compile_each(
@@ -240,22 +233,16 @@ class _Flaw(NamedTuple):
 class _RecordChecker:
     """Checks records of one schema; see `RecordReader` for the options."""
 
-    def __init__(
-        self,
-        schema: Schema,
-        *,
-        id_field: str | None,
-        ignore_unknown: bool,
-        strict: bool,
-        reveal: bool,
-        max_described: int | None,
-    ) -> None:
+    def __init__(self, options: ReaderOptions) -> None:
+        schema, id_field, strict = options.schema, options.id_field, options.strict
         self._id_field = id_field
-        self._ignore_unknown = ignore_unknown
-        self._max_described = max_described
+        self._ignore_unknown = options.ignore_unknown
+        self._max_described = options.max_described
         self._columns = [(column.name, compile_check(column, strict=strict)) for column in schema.columns]
         self._shown = [shorten_name(name) for name in schema.names]
-        self._expected = [expectation(column, strict=strict, reveal=reveal) for column in schema.columns]
+        self._expected = [
+            expectation(column, strict=strict, reveal=options.reveal) for column in schema.columns
+        ]
         self._known = frozenset(schema.names) | ({id_field} if id_field is not None else set())
         self._own_key = id_field is not None and id_field not in schema.names
 

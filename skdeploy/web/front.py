@@ -276,14 +276,18 @@ class Front:
                 self._refuse(request, request.problem)
             elif service is None or not route.loop or request.method not in route.methods:
                 self._run_wsgi(request)
-            elif route is PREDICT:
-                self._predict(request, service)
             elif route is HEALTH:
                 self._answer_here(request, service.middleware, pages.health)
-            elif self._turns_of(service).is_quick:
-                self._answer_here(request, service.middleware, service.ready)
             else:
-                self._run_wsgi(request)
+                serving, turns = service.models[ONLY].current, self._turns
+                if turns is None or turns.serving is not serving:
+                    turns = self._turns = self._turns_of(serving)
+                if route is PREDICT:
+                    self._predict(request, service, turns)
+                elif turns.is_quick:
+                    self._answer_here(request, service.middleware, service.ready)
+                else:
+                    self._run_wsgi(request)
         except Exception:  # a mistake of ours must not leave a client without an answer
             _log.exception("A request could not be handled")
             self._respond(request, problems.INTERNAL)
@@ -299,10 +303,7 @@ class Front:
 
     # Predictions
 
-    def _predict(self, request: LoopRequest, service: Service) -> None:
-        turns = self._turns
-        if turns is None or turns.serving is not service.models[ONLY].current:
-            turns = self._turns_of(service)
+    def _predict(self, request: LoopRequest, service: Service, turns: Turns) -> None:
         predictor = turns.serving.predictor
         is_small = request.body is not None and len(request.body) <= SMALL
         request.shed = not (is_small and turns.is_quick) and self._is_full()
@@ -316,22 +317,18 @@ class Front:
         else:
             self._answer_alone(request, predictor)
 
-    def _turns_of(self, service: Service) -> Turns:
-        """The queue of the model that is served now."""
-        serving = service.models[ONLY].current
-        turns = self._turns
-        if turns is None or turns.serving is not serving:
-            turns = self._turns = Turns(
-                self._loop,
-                serving,
-                most=min(self._settings.batch_records, MOST_RECORDS),
-                patience=self._settings.request_timeout,
-                submit=self._scoring.submit,
-                answer=self._finish_turn,
-                refuse=self._finish,
-                explain=lambda request: self._answer_alone(request, serving.predictor),
-            )
-        return turns
+    def _turns_of(self, serving: Serving) -> Turns:
+        """The queue of a model."""
+        return Turns(
+            self._loop,
+            serving,
+            most=min(self._settings.batch_records, MOST_RECORDS),
+            patience=self._settings.request_timeout,
+            submit=self._scoring.submit,
+            answer=self._finish_turn,
+            refuse=self._finish,
+            explain=lambda request: self._answer_alone(request, serving.predictor),
+        )
 
     def _answer_alone(self, request: LoopRequest, predictor: Predictor) -> None:
         """Read and score a request by itself; a long body that does not fit is explained meanwhile."""
