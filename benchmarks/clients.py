@@ -24,7 +24,7 @@ from skdeploy.web.metrics import COARSE, Bins
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What clients saw: answers per second, and seconds that they waited for them."""
+    """The clients' figures: answers per second, and seconds that they waited for them."""
 
     rate: float
     mean: float

@@ -1,4 +1,4 @@
-"""Whether the service's own figures are those that its clients see, by a real Prometheus.
+"""Compare the service's own figures with those that its clients see, by a real Prometheus.
 
 python -m benchmarks.signals run       measure, print, keep signals.json, write the table; 3 minutes
 python -m benchmarks.signals report    write the table from signals.json
