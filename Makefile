@@ -157,7 +157,7 @@ clean: ## remove the environments and caches
 
 .venv/dev.done: Pipfile.lock | .venv/pyvenv.cfg
 	$(PIPENV) sync --dev
-	$(PIPENV) sync --categories "mlflow batch streaming lambda"
+	$(PIPENV) sync --categories "mlflow batch streaming lambda boosters"
 	touch $@ .venv/serve.done .venv/batch.done .venv/streaming.done
 
 $(SERVERS)/pyvenv.cfg: | .venv-pipenv/done
