@@ -164,6 +164,12 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """The first names, for a message: "a, b, c and 1,480 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 class SettingsError(SkdeployError):
     """A setting has a value that it cannot have; the message names variable, value and remedy."""
 

@@ -53,7 +53,7 @@ def export(
         raise ExportError(
             f"{where} is an exported model already: copy it, or export the pickle it came from."
         )
-    pipeline, _ = unpickle(content, digest, where, trusted)
+    pipeline = unpickle(content, digest, where, trusted).pipeline
     plain = getattr(pipeline, ATTRIBUTE, None)
     if plain is None:
         raise ExportError(

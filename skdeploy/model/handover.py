@@ -106,7 +106,7 @@ class Handover:
             from skdeploy.engines.sklearn import SklearnEngine
             from skdeploy.model.unpickling import unpickle
 
-            pipeline, _ = unpickle(self.fetched, self.digest, where, trusted)
+            pipeline = unpickle(self.fetched, self.digest, where, trusted).pipeline
             model = load(reference=partial(SklearnEngine, pipeline))
         if model.digest != self.digest:
             raise DigestMismatch(f"The pickle that {where} was exported from", self.digest, model.digest)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from skdeploy.errors import ModelUnavailable, UnreadableModel
 from skdeploy.model.exported import Exported, is_exported, load_exported
 from skdeploy.model.model import Model
-from skdeploy.model.packed import unpack, versions_behind
+from skdeploy.model.packed import unpack, versions_in
 
 
 def load_model(
@@ -58,6 +58,6 @@ def read_versions(content: bytes, where: str) -> Mapping[str, str]:
     try:
         if is_exported(content, where):
             return Exported.from_bytes(content, where).versions
-        return versions_behind(unpack(content)) or {}
+        return versions_in(unpack(content))
     except (UnreadableModel, ValueError, EOFError, ModuleNotFoundError):  # loading it says what is wrong
         return {}

@@ -15,6 +15,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ _MOST_TIMES = 100
 
 _MARK = b"SKDEPLOY"
 _LONGEST_TRAILER = 10_000
+# What scikit-learn's estimators write before their version, and how pickle writes a short text.
+_OF_ESTIMATOR = re.compile(rb"_sklearn_version[^.]{0,12}?([0-9]+\.[0-9]+[0-9a-z.+]*)", re.DOTALL)
 _TRAILER = re.compile(rb"\n(\{[^\n]*\})\n([0-9]{1,5})" + _MARK + rb"\Z")
 
 
@@ -86,12 +89,14 @@ def trailer(versions: dict[str, str]) -> bytes:
     return b"\n%s\n%d%s" % (text, len(text), _MARK)
 
 
-def versions_behind(pickled: bytes) -> dict[str, str] | None:
-    """The versions in the trailer of what `unpack` gives; None if there is none. Nothing is unpickled."""
+def versions_in(pickled: bytes) -> dict[str, str]:
+    """The versions that saved what `unpack` gives, as far as it tells; nothing is unpickled.
+
+    A file without the trailer of `save` tells scikit-learn's alone, which its estimators keep.
+    """
     match = _TRAILER.search(pickled[-_LONGEST_TRAILER:])
-    if match is None or len(match[1]) != int(match[2]):
-        return None
-    try:
-        return msgspec.json.decode(match[1], type=dict[str, str])
-    except msgspec.DecodeError:
-        return None
+    if match is not None and len(match[1]) == int(match[2]):
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(match[1], type=dict[str, str])
+    kept = _OF_ESTIMATOR.search(pickled)
+    return {} if kept is None else {"scikit-learn": kept[1].decode()}

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from skdeploy.engines.graph import Graph
 from skdeploy.engines.onnx import import_runtime
 from skdeploy.engines.sklearn import SklearnEngine
-from skdeploy.errors import UnreadableModel
+from skdeploy.errors import UnreadableModel, listed
 from skdeploy.model.choice import choose_engine
 from skdeploy.model.exported import WithoutReference, onnx_engine
 from skdeploy.model.isolated import in_child
 from skdeploy.model.measuring import measured
 from skdeploy.model.model import Model
 from skdeploy.model.one_thread import one_thread
-from skdeploy.model.probe import probe_columns, probe_output
+from skdeploy.model.probe import probe_columns, probe_output, taking_texts
 from skdeploy.model.proof import prove
-from skdeploy.model.unpickling import unpickle
+from skdeploy.model.unpickling import Unpickled, other_versions, unpickle
 from skdeploy.passport import Golden, Passport
 from skdeploy.passport.derive import derive
 from skdeploy.passport.document import ATTRIBUTE
@@ -30,6 +29,9 @@ from skdeploy.schema import RecordReader, Schema, Table
 
 _log = logging.getLogger(__name__)
 
+_SAVE_IT = (
+    "Save it with skdeploy.save(pipeline, X, y, path), which learns the columns from the training data X."
+)
 _NO_SKETCH = (
     "It was saved without a sketch of its training data: nobody sees whether records drift away from them."
 )
@@ -61,11 +63,11 @@ def load_pickled(
         return load_with_graph(
             content, digest=digest, name=name, where=where, engine=engine, trusted=trusted
         )[0]
-    pipeline, warned = unpickle(content, digest, where, trusted)
-    prove_it = partial(_proved, pipeline, warned, digest, name, engine)
+    unpickled = unpickle(content, digest, where, trusted)
+    prove_it = partial(_proved, unpickled, digest, name, engine)
     meanwhile = _prepare_runtime if engine != "sklearn" else None
-    model, graph = in_child(lambda: _told(*prove_it()), pipeline, meanwhile)
-    reference = SklearnEngine(pipeline, model.schema)
+    model, graph = in_child(lambda: _told(*prove_it()), unpickled.pipeline, meanwhile)
+    reference = SklearnEngine(unpickled.pipeline, model.schema)
     chosen = onnx_engine(graph, model.passport.output, reference) if graph else reference
     return replace(model, engine=chosen)
 
@@ -74,8 +76,7 @@ def load_with_graph(
     content: bytes, *, digest: str, name: str, where: str, engine: str, trusted: Sequence[str]
 ) -> tuple[Model, Graph | None]:
     """The same, in this process, with the graph of a model that is compiled."""
-    pipeline, warned = unpickle(content, digest, where, trusted)
-    return _proved(pipeline, warned, digest, name, engine)
+    return _proved(unpickle(content, digest, where, trusted), digest, name, engine)
 
 
 def _prepare_runtime() -> None:
@@ -89,14 +90,13 @@ def _told(model: Model, graph: Graph | None) -> tuple[Model, Graph | None]:
     return replace(measured(model), engine=WithoutReference()), graph
 
 
-def _proved(
-    pipeline: Any, warned: list[str], digest: str, name: str, engine: str
-) -> tuple[Model, Graph | None]:
+def _proved(unpickled: Unpickled, digest: str, name: str, engine: str) -> tuple[Model, Graph | None]:
     """The model, and its graph if it is compiled."""
+    pipeline = unpickled.pipeline
     plain = getattr(pipeline, ATTRIBUTE, None)
     with one_thread():
         if plain is None:
-            return _bare_model(pipeline, digest, name, warned, engine)
+            return _bare_model(unpickled, digest, name, engine)
         passport = Passport.from_plain(plain)
         here = installed()
         golden = prove(passport, SklearnEngine(pipeline, passport.schema), here)
@@ -108,19 +108,25 @@ def _proved(
     return Model(passport, chosen.engine, golden.rows([0]), digest, notes, chosen.fallback), chosen.graph
 
 
-def _bare_model(
-    pipeline: Any, digest: str, name: str, warned: list[str], engine: str
-) -> tuple[Model, Graph | None]:
-    schema, notes = derive(pipeline)
+def _bare_model(unpickled: Unpickled, digest: str, name: str, engine: str) -> tuple[Model, Graph | None]:
+    pipeline = unpickled.pipeline
+    schema, assumed, notes = derive(pipeline)
     sample = Table([[column.example] for column in schema.columns], 1)
     try:
-        schema = probe_columns(pipeline, schema, sample)
         output = probe_output(pipeline, schema, sample, None)
     except Exception as error:  # the pipeline may raise anything
         raise UnreadableModel(
             f"{name} has no passport, and a record made up from the fitted pipeline does not predict "
-            f"({type(error).__name__}: {error}). Save it with skdeploy.save(pipeline, X, y, path)."
+            f"({type(error).__name__}: {error}). {_SAVE_IT}{other_versions(unpickled.saved)}"
         ) from error
+    if unclear := taking_texts(pipeline, schema, sample, assumed):
+        raise UnreadableModel(
+            f"{name} has no passport, and its pipeline does not tell whether these columns hold numbers, "
+            "texts, "
+            f"booleans or dates, since it drops them or takes any of these: {listed(unclear)}. {_SAVE_IT} "
+            "Or leave out of X what is not used, and fit again."
+        )
+    schema = probe_columns(pipeline, schema, sample)
     passport = Passport(
         name=name,
         version=digest[:12],
@@ -133,7 +139,7 @@ def _bare_model(
     all_notes = (
         "It has no passport: its schema is derived, its predictions are not proved.",
         *notes,
-        *(f"On loading: {warning}" for warning in warned),
+        *unpickled.notes,
     )
     chosen = choose_engine(pipeline, passport, sample, engine)
     return Model(passport, chosen.engine, sample, digest, all_notes, chosen.fallback), chosen.graph
@@ -144,6 +150,5 @@ def _require_consistent(schema: Schema, sample: Table, name: str) -> None:
     record = dict(zip(schema.names, (cells[0] for cells in sample.cells), strict=True))
     if RecordReader(schema).read([record]).bad:
         raise UnreadableModel(
-            f"{name} has no passport, and its derived schema refuses its own example. "
-            "Save it with skdeploy.save(pipeline, X, y, path)."
+            f"{name} has no passport, and its derived schema refuses its own example. {_SAVE_IT}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -13,9 +13,12 @@ from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import SaveError
 from skdeploy.model.outputs import predicts
 from skdeploy.passport import Output
+from skdeploy.passport.walk import read_alike
 from skdeploy.schema import Column, Null, Schema, Table
 
 Distinct = Callable[[str], list[Any]]
+# A column as it would be, and a cell of it.
+Trial = tuple[Column, Any]
 
 
 def probe_columns(pipeline: Any, schema: Schema, sample: Table, distinct: Distinct | None = None) -> Schema:
@@ -24,12 +27,18 @@ def probe_columns(pipeline: Any, schema: Schema, sample: Table, distinct: Distin
     sample     a few records that predict
     distinct   column name -> the values seen in training, if training data is at hand
     """
-    columns = _probe_nulls(pipeline, schema, sample)
-    schema = Schema(container=schema.container, columns=columns)
-    return Schema(
-        container=schema.container,
-        columns=[_probe_unknown(pipeline, schema, sample, index, distinct) for index in range(len(columns))],
-    )
+    schema = _probe_nulls(pipeline, schema, sample)
+    return _probe_unknown(pipeline, schema, sample, distinct)
+
+
+def taking_texts(pipeline: Any, schema: Schema, sample: Table, names: Collection[str]) -> list[str]:
+    """Those of the columns `names`, which hold numbers, in which the pipeline takes a text as well."""
+    trials = {
+        place: (msgspec.structs.replace(column, type="str", dtype="object"), "text")
+        for place, column in enumerate(schema.columns)
+        if column.name in names
+    }
+    return [schema.names[place] for place in sorted(_taken(pipeline, schema, sample, trials))]
 
 
 def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] | None) -> Output:
@@ -74,22 +83,20 @@ def _plain_classes(classes: Any) -> list[Any]:
     return plain
 
 
-def _probe_nulls(pipeline: Any, schema: Schema, sample: Table) -> list[Column]:
-    """Every column with a null at once, which is most often fine; if it is not, one by one."""
-    natural = [msgspec.structs.replace(column, nullable=True) for column in schema.columns]
-    nulls = Table([[None] * sample.count for _ in natural], sample.count)
-    if all(map(_holds_what_was_seen, natural)) and _predicts(pipeline, schema, natural, nulls):
-        return natural
-    return [_probe_null(pipeline, schema, sample, index) for index in range(len(natural))]
-
-
-def _probe_null(pipeline: Any, schema: Schema, sample: Table, index: int) -> Column:
-    column = schema.columns[index]
-    for null in _null_candidates(column):
-        trial = msgspec.structs.replace(column, nullable=True, null=null)
-        if _holds_what_was_seen(trial) and _takes(pipeline, schema, sample, index, trial, None):
-            return trial
-    return column
+def _probe_nulls(pipeline: Any, schema: Schema, sample: Table) -> Schema:
+    """First as the training data wrote nulls, then in other ways."""
+    columns = list(schema.columns)
+    ways = [_null_candidates(column) for column in columns]
+    for turn in range(max(map(len, ways))):
+        trials = {
+            place: (msgspec.structs.replace(column, nullable=True, null=ways[place][turn]), None)
+            for place, column in enumerate(columns)
+            if not column.nullable and turn < len(ways[place])
+        }
+        trials = {place: trial for place, trial in trials.items() if _holds_what_was_seen(trial[0])}
+        for place in _taken(pipeline, schema, sample, trials):
+            columns[place] = trials[place][0]
+    return Schema(container=schema.container, columns=columns)
 
 
 def _holds_what_was_seen(column: Column) -> bool:
@@ -108,21 +115,20 @@ def _null_candidates(column: Column) -> list[Null]:
     return [column.null, *(way for way in ways if way != column.null)]
 
 
-def _probe_unknown(
-    pipeline: Any, schema: Schema, sample: Table, index: int, distinct: Distinct | None
-) -> Column:
-    column = schema.columns[index]
-    value = _unseen_value(column)
-    if value is None or _takes(pipeline, schema, sample, index, column, value):
-        return column
-    categories = column.categories
-    if column.type == "bool":
-        categories = [column.example]
-    elif categories is None and distinct is not None:
-        categories = distinct(column.name)
-    if categories is None:
-        return column
-    return msgspec.structs.replace(column, unknown="refuse", categories=categories)
+def _probe_unknown(pipeline: Any, schema: Schema, sample: Table, distinct: Distinct | None) -> Schema:
+    columns = list(schema.columns)
+    unseen = {place: (column, _unseen_value(column)) for place, column in enumerate(columns)}
+    trials = {place: trial for place, trial in unseen.items() if trial[1] is not None}
+    for place in trials.keys() - _taken(pipeline, schema, sample, trials):
+        column = columns[place]
+        categories = column.categories
+        if column.type == "bool":
+            categories = [column.example]
+        elif categories is None and distinct is not None:
+            categories = distinct(column.name)
+        if categories is not None:
+            columns[place] = msgspec.structs.replace(column, unknown="refuse", categories=categories)
+    return Schema(container=schema.container, columns=columns)
 
 
 def _unseen_value(column: Column) -> Any:
@@ -138,12 +144,41 @@ def _unseen_value(column: Column) -> Any:
     return column.kind.unseen(column.categories or ())
 
 
-def _takes(pipeline: Any, schema: Schema, sample: Table, index: int, column: Column, cell: Any) -> bool:
-    """Whether the pipeline predicts the sample with `cell` throughout the column `index`."""
-    columns = [*schema.columns[:index], column, *schema.columns[index + 1 :]]
-    cells = [*sample.cells[:index], [cell] * sample.count, *sample.cells[index + 1 :]]
-    return _predicts(pipeline, schema, columns, Table(cells, sample.count))
+def _taken(pipeline: Any, schema: Schema, sample: Table, trials: dict[int, Trial]) -> set[int]:
+    """The columns whose trial the pipeline predicts: all at once, and if it raises by groups and by halves.
 
+    A call of a pipeline with a thousand columns may take a while. Of a group of columns that a part of
+    scikit-learn reads, and treats alike, all raise if the first and the last do.
+    """
 
-def _predicts(pipeline: Any, schema: Schema, columns: list[Column], table: Table) -> bool:
-    return predicts(SklearnEngine(pipeline, Schema(container=schema.container, columns=columns)), table)
+    def predicts_with(places: Iterable[int]) -> bool:
+        columns, cells = list(schema.columns), list(sample.cells)
+        for place in places:
+            columns[place], cell = trials[place]
+            cells[place] = [cell] * sample.count
+        tried = Schema(container=schema.container, columns=columns)
+        return predicts(SklearnEngine(pipeline, tried), Table(cells, sample.count))
+
+    def taken(places: list[int], alike: bool) -> set[int]:
+        if predicts_with(places):
+            return set(places)
+        if len(places) == 1 or (
+            alike and not any(predicts_with([place]) for place in (places[0], places[-1]))
+        ):
+            return set()
+        middle = len(places) // 2
+        return taken(places[:middle], alike=False) | taken(places[middle:], alike=False)
+
+    if not trials or predicts_with(trials):
+        return set(trials)
+    place_of = {name: place for place, name in enumerate(schema.names)}
+    found: set[int] = set()
+    for names, alike in read_alike(pipeline, schema.names):
+        by_kind: dict[Any, list[int]] = {}
+        for name in names:
+            if (place := place_of[name]) in trials:
+                column = trials[place][0]
+                by_kind.setdefault((column.dtype, column.null), []).append(place)
+        for places in by_kind.values():
+            found |= taken(places, alike)
+    return found

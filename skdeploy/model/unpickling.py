@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import joblib
 
 from skdeploy.errors import DigestMismatch, UnreadableModel
-from skdeploy.model.packed import most_unpacked, unpack, versions_behind
+from skdeploy.model.assembling import REMEDY, NotAPipeline, assemble
+from skdeploy.model.packed import most_unpacked, unpack, versions_in
 from skdeploy.passport.libraries import differences, installed
 
 # A skops file is a zip archive; no pickle begins so.
 _ZIP = b"PK\x03\x04"
 # Of the versions behind a pickle, those by which no unpickling fails.
 _HARMLESS = ("skdeploy", "processor")
+# Packages, and what their distributions are called.
+_LIBRARIES = {
+    "sklearn": "scikit-learn",
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "scipy": "scipy",
+    "joblib": "joblib",
+}
+_UNKNOWN_VERSION = (
+    " The file does not say which version it was saved with. Either serve it with that one, or train it "
+    "again "
+    "with the one that is here."
+)
 
 
-def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = ()) -> tuple[Any, list[str]]:
-    """The fitted pipeline in a joblib pickle or a skops file, and the warnings that came with it.
+class Unpickled(NamedTuple):
+    """The fitted pipeline of a file.
+
+    saved   the versions that the file was saved with, as far as it tells
+    notes   on how its parts were put together, and what unpickling warned of
+    """
+
+    pipeline: Any
+    saved: Mapping[str, str]
+    notes: list[str]
+
+
+def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = ()) -> Unpickled:
+    """The fitted pipeline in a joblib pickle or a skops file.
 
     digest    SHA-256 that `content` must have: it is compared here, on the very bytes that are unpickled
     trusted   types that a skops file may hold, beside skops' own
@@ -36,46 +64,94 @@ def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = (
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if content.startswith(_ZIP):
-                pipeline = _skops(content, where, trusted)
+                held = _skops(content, where, trusted)
             else:
                 pickled = unpack(content)
-                saved = versions_behind(pickled) or {}
-                pipeline = joblib.load(io.BytesIO(pickled))
+                saved = versions_in(pickled)
+                held = joblib.load(io.BytesIO(pickled))
+        pipeline, assembled = assemble(held)
     except UnreadableModel:
         raise
+    except NotAPipeline as error:
+        raise UnreadableModel(f"{where} holds {error}. {REMEDY}") from None
     except ModuleNotFoundError as error:
         raise UnreadableModel(
-            f"{where} needs the module {error.name!r}, which is not installed here: install the "
-            f"package that has it, or copy it into the current folder.{_other_versions(saved)}"
+            f"{where} needs the module {error.name!r}{_missing(str(error.name), saved)}"
         ) from error
     except AttributeError as error:
         raise UnreadableModel(
-            f"{where} needs a class or function that is not here: {error}. {_remedy(str(error))}"
-            f"{_other_versions(saved)}"
+            f"{where} needs a class or function that is not here: {error}. {_remedy(str(error), saved)}"
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise UnreadableModel(
             f"{where} cannot be unpickled ({type(error).__name__}: {error}): no joblib pickle and no "
-            f"skops file, or damaged.{_other_versions(saved)}"
+            f"skops file, or damaged.{other_versions(saved)}"
         ) from error
-    if not hasattr(pipeline, "predict"):
-        raise UnreadableModel(f"{where} holds a {type(pipeline).__name__}, which has no predict method.")
-    return pipeline, [str(warning.message).splitlines()[0] for warning in caught]
+    warned = [f"On loading: {str(warning.message).splitlines()[0]}" for warning in caught]
+    return Unpickled(pipeline, saved, [*([assembled] if assembled else []), *warned])
 
 
-def _remedy(message: str) -> str:
-    if any(library in message for library in ("sklearn", "numpy", "pandas", "scipy")):
+def other_versions(saved: Mapping[str, str]) -> str:
+    """What the file was saved with and is another version here, and the two ways out; "" if nothing is."""
+    here = installed()
+    other = {
+        name: version
+        for name, version in saved.items()
+        if name not in _HARMLESS and here.get(name) != version
+    }
+    if not other:
+        return ""
+    pins = " ".join(f"'{name}=={version}'" for name, version in other.items() if name != "python")
+    python = f"Python {other['python']}" if "python" in other else ""
+    there = " and ".join(part for part in (python, f"pip install {pins}" if pins else "") if part)
+    return (
+        f" It was saved with other versions: {', '.join(differences(other, here))}. Either serve it with its "
+        f"own, in an environment with {there}, or train it again with those that are here."
+    )
+
+
+def _missing(module: str, saved: Mapping[str, str]) -> str:
+    """The end of a sentence on a module that is not found."""
+    package = module.partition(".")[0]
+    if module == "lz4":
+        return ", with which it is compressed: run pip install lz4."
+    if library := _library_of(module):
         return (
-            f"It was pickled with another version than the scikit-learn {installed()['scikit-learn']} here: "
-            "train it again with this one."
+            f", which the {library} {installed().get(library, '')} here does not have."
+            f"{other_versions(saved) or _UNKNOWN_VERSION}"
         )
-    return "If it was defined in the training script or notebook, move it to a module, and train again."
+    return (
+        f", which is not installed here: install the package that has it (pip install {package}, if that is "
+        "its "
+        f"name), or copy it into the current folder.{other_versions(saved)}"
+    )
 
 
-def _other_versions(saved: Mapping[str, str]) -> str:
-    """A sentence that names the versions that are other ones here; "" if there are none."""
-    found = differences({name: saved[name] for name in saved if name not in _HARMLESS}, installed())
-    return f" The file was saved with other versions: {', '.join(found)}." if found else ""
+def _remedy(message: str, saved: Mapping[str, str]) -> str:
+    if any(library in message for library in ("sklearn", "numpy", "pandas", "scipy")):
+        return other_versions(saved).lstrip() or _UNKNOWN_VERSION.lstrip()
+    return (
+        "If it was defined in the training script or notebook, move it to a module, and train again."
+        f"{other_versions(saved)}"
+    )
+
+
+def _library_of(module: str) -> str | None:
+    """The library that a module is of, by its package or by the name of a compiled module inside.
+
+    Cython's classes are pickled with the bare names of their modules: `_loss` is sklearn._loss._loss.
+    """
+    package = module.partition(".")[0]
+    for name, library in _LIBRARIES.items():
+        if package == name:
+            return library
+        spec = importlib.util.find_spec(name)
+        folders = spec.submodule_search_locations if spec else None
+        if package.startswith("_") and any(
+            [*Path(folder).glob(f"**/{package}.*")] for folder in folders or ()
+        ):
+            return library
+    return None
 
 
 def _skops(content: bytes, where: str, trusted: Sequence[str]) -> Any:

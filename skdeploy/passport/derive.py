@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from skdeploy.errors import UnreadableModel
+from skdeploy.errors import UnreadableModel, listed
 from skdeploy.passport.walk import Reader, dict_categories, first_step, readers_of
-from skdeploy.schema import Column, Schema, is_null
+from skdeploy.schema import Column, Container, Schema, is_null
 
 
-def derive(pipeline: Any) -> tuple[Schema, list[str]]:
-    """The schema, and notes on what could not be known.
+class Derived(NamedTuple):
+    """What the fitted parts show.
+
+    assumed   columns that are taken for numbers because no encoder reads them
+    notes     on what could not be known
+    """
+
+    schema: Schema
+    assumed: list[str]
+    notes: list[str]
+
+
+def derive(pipeline: Any) -> Derived:
+    """The schema of a fitted pipeline.
 
     Raises UnreadableModel if not even the number of columns can be found.
     """
@@ -22,7 +34,7 @@ def derive(pipeline: Any) -> tuple[Schema, list[str]]:
         return _from_names(pipeline, [str(name) for name in names])
     if hasattr(first, "build_analyzer"):
         column = Column(name="text", type="str", dtype="object", example="text")
-        return Schema(container="texts", columns=[column]), []
+        return Derived(Schema(container="texts", columns=[column]), [], [])
     width = getattr(pipeline, "n_features_in_", None)
     if width is None:
         raise UnreadableModel(
@@ -31,14 +43,23 @@ def derive(pipeline: Any) -> tuple[Schema, list[str]]:
         )
     columns = [_number(f"x{index}") for index in range(width)]
     note = "The pipeline was fitted without column names: they are x0, x1, ..."
-    return Schema(container="array", columns=columns), [note, _assumed(columns)]
+    return _derived("array", columns, [column.name for column in columns], [note])
 
 
-def _from_names(pipeline: Any, names: list[str]) -> tuple[Schema, list[str]]:
+def _derived(container: Container, columns: list[Column], assumed: list[str], notes: list[str]) -> Derived:
+    if assumed:
+        few = listed(assumed)
+        notes = [
+            *notes,
+            f"No encoder tells the type of {few}: taken as number, of which 1 and 0 are true and false.",
+        ]
+    return Derived(Schema(container=container, columns=columns), assumed, notes)
+
+
+def _from_names(pipeline: Any, names: list[str]) -> Derived:
     readers = readers_of(pipeline, names)
     columns = [_read_column(name, readers.get(name)) for name in names]
-    assumed = [column for column in columns if column.name not in readers]
-    return Schema(container="frame", columns=columns), [_assumed(assumed)] if assumed else []
+    return _derived("frame", columns, [name for name in names if name not in readers], [])
 
 
 def _read_column(name: str, reader: Reader | None) -> Column:
@@ -73,12 +94,7 @@ def _number(name: str) -> Column:
     return Column(name=name, type="float", dtype="float64", example=0.0)
 
 
-def _assumed(columns: list[Column]) -> str:
-    names = ", ".join(column.name for column in columns[:20]) + (", ..." if len(columns) > 20 else "")
-    return f"No encoder tells the type of {names}: taken as number."
-
-
-def _from_dict_vectorizer(vectorizer: Any) -> tuple[Schema, list[str]]:
+def _from_dict_vectorizer(vectorizer: Any) -> Derived:
     columns = [
         Column(
             name=name,
@@ -90,6 +106,5 @@ def _from_dict_vectorizer(vectorizer: Any) -> tuple[Schema, list[str]]:
         )
         for name, known in dict_categories(vectorizer).items()
     ]
-    return Schema(container="dicts", columns=columns), [
-        "Which keys a record may lack cannot be known: all must be present."
-    ]
+    note = "Which keys a record may lack cannot be known: all must be present."
+    return Derived(Schema(container="dicts", columns=columns), [], [note])

@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from skdeploy.schema import is_null
+
 
 class Reader(NamedTuple):
-    """An encoder or text vectorizer, and the input columns that it is given, in order."""
+    """A part of a pipeline and the input columns that it is given, in order."""
 
     part: Any
     names: list[str]
+
+    @property
+    def tells(self) -> bool:
+        """Whether it is an encoder or a text vectorizer, which tells what its columns hold."""
+        return any(hasattr(self.part, mark) for mark in ("categories_", "vocabulary_", "build_analyzer"))
 
     @property
     def is_vectorizer(self) -> bool:
@@ -38,9 +45,32 @@ def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:
     """
     found: dict[str, Reader] = {}
     for reader in _walk(estimator, list(names)):
-        for name in reader.names:
-            found.setdefault(name, reader)
+        if reader.tells:
+            for name in reader.names:
+                found.setdefault(name, reader)
     return found
+
+
+def read_alike(estimator: Any, names: Sequence[str]) -> list[tuple[list[str], bool]]:
+    """The input columns in groups that the same parts read, and whether these parts treat columns alike.
+
+    Parts of scikit-learn do, but for functions of somebody's own, and for encoders that learned a null of
+    some columns. Columns that nothing reads are a group.
+    """
+    parts: dict[str, list[Any]] = {name: [] for name in names}
+    keys: dict[str, list[Any]] = {name: [] for name in names}
+    for reader in _walk(estimator, list(names)):
+        for name in parts.keys() & set(reader.names):
+            parts[name].append(reader.part)
+            keys[name].append((id(reader.part), any(map(is_null, reader.learned(name) or ()))))
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name, key in keys.items():
+        groups.setdefault(tuple(key), []).append(name)
+    return [(group, all(map(_treats_alike, parts[group[0]]))) for group in groups.values()]
+
+
+def _treats_alike(part: Any) -> bool:
+    return type(part).__module__.startswith("sklearn.") and getattr(part, "func", None) is None
 
 
 def dict_categories(vectorizer: Any) -> dict[str, list[str]]:
@@ -58,10 +88,15 @@ def dict_categories(vectorizer: Any) -> dict[str, list[str]]:
 
 
 def first_step(pipeline: Any) -> Any:
-    """What a pipeline's inputs reach first."""
-    while hasattr(pipeline, "steps"):
-        pipeline = pipeline.steps[0][1]
-    return pipeline
+    """What a pipeline's inputs reach first, through pipelines and estimators around them."""
+    while True:
+        if hasattr(pipeline, "steps"):
+            inner = [step for _, step in pipeline.steps if step is not None and step != "passthrough"]
+        else:
+            inner = _wrapped(pipeline)
+        if not inner:
+            return pipeline
+        pipeline = inner[0]
 
 
 def _walk(estimator: Any, names: list[str]) -> Iterator[Reader]:
@@ -69,6 +104,8 @@ def _walk(estimator: Any, names: list[str]) -> Iterator[Reader]:
         yield from _walk_steps([step for _, step in estimator.steps], names)
     elif hasattr(estimator, "transformers_"):
         for _, part, columns in estimator.transformers_:
+            if part == "drop":
+                continue
             yield from _walk(part, _resolve(columns, estimator, names))
     elif hasattr(estimator, "transformer_list"):
         for _, part in estimator.transformer_list:
@@ -78,7 +115,7 @@ def _walk(estimator: Any, names: list[str]) -> Iterator[Reader]:
             yield from _walk(part, names)
     elif getattr(estimator, "_preprocessor", None) is not None:
         yield from _walk(estimator._preprocessor, names)  # HistGradientBoosting, from_dtype
-    elif any(hasattr(estimator, mark) for mark in ("categories_", "vocabulary_", "build_analyzer")):
+    else:
         yield Reader(estimator, names)
 
 
@@ -89,6 +126,8 @@ def _wrapped(estimator: Any) -> list[Any]:
             return [getattr(estimator, attribute)]
     if hasattr(estimator, "named_estimators_"):
         return list(estimator.named_estimators_.values())
+    if hasattr(estimator, "calibrated_classifiers_"):
+        return [each.estimator for each in estimator.calibrated_classifiers_]
     many = getattr(estimator, "estimators_", None)
     # MultiOutput and its like; an ensemble of trees holds no pipeline.
     return [part for part in many if hasattr(part, "steps")] if isinstance(many, list) else []

@@ -42,12 +42,8 @@ class _Pickler(pickle.Pickler):
 def pickle_bare(pipeline: Any) -> bytes:
     """The pipeline's bytes without passport.
 
-    Raises SaveError if it is no fitted object, cannot be pickled, or could not be unpickled
-    elsewhere.
+    Raises SaveError if it cannot be pickled, or could not be unpickled elsewhere.
     """
-    if isinstance(pipeline, type) or not hasattr(pipeline, "predict"):
-        shown = pipeline.__name__ if isinstance(pipeline, type) else type(pipeline).__name__
-        raise SaveError(f"{shown} is no fitted pipeline: it must be an object that has predict.")
     bare = copy.copy(pipeline)
     vars(bare).pop(ATTRIBUTE, None)
     buffer = io.BytesIO()

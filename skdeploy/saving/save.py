@@ -16,6 +16,7 @@ import msgspec
 import pandas as pd
 
 from skdeploy.errors import ModelUnavailable, SaveError
+from skdeploy.model.assembling import REMEDY, NotAPipeline, assemble
 from skdeploy.model.exported import SUFFIX
 from skdeploy.model.packed import trailer
 from skdeploy.model.pickled import load_pickled
@@ -47,7 +48,8 @@ def save(
 ) -> Passport:
     """Write `pipeline` to `path` as a joblib pickle that carries its passport, and prove it.
 
-    pipeline       a fitted scikit-learn Pipeline or estimator; it is not changed
+    pipeline       a fitted scikit-learn Pipeline or estimator, or a tuple, list or dict of one and of the
+                   transformers before it, which is saved as a Pipeline; it is not changed
     X              what it was fitted on: DataFrame (n, columns), array (n, columns), n dicts or n texts
     y              the targets, (n,) or (n, outputs), for the outputs' names; None if there are none
     version        default: the first 12 hexadecimal digits of the pipeline's SHA-256
@@ -61,6 +63,10 @@ def save(
     pipeline does; then nothing is written.
     """
     _require_options(name, version, golden, Path(path))
+    try:
+        pipeline, _ = assemble(pipeline)
+    except NotAPipeline as error:
+        raise SaveError(f"What should be a fitted pipeline is {error}. {REMEDY}") from None
     pickled = pickle_bare(pipeline)
     frame, container = as_frame(X)
     schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)

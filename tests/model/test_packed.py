@@ -24,7 +24,7 @@ import sklearn
 import skdeploy
 from skdeploy.errors import UnreadableModel
 from skdeploy.model import read_versions
-from skdeploy.model.packed import trailer, unpack, versions_behind
+from skdeploy.model.packed import trailer, unpack, versions_in
 from tests.command import command
 from tests.conftest import small_frame
 from tests.model.test_exported import Fuse
@@ -68,18 +68,18 @@ def test_joblib_ignores_the_versions(compression: str | None, tmp_path: Path) ->
     packed = COMPRESS[compression](content) if compression else content
     (tmp_path / "model.bin").write_bytes(packed)
     assert (joblib.load(tmp_path / "model.bin")["frame"] == frame).sum() >= frame.size - 10
-    assert versions_behind(unpack(packed)) == {"python": "3.11.7"}
+    assert versions_in(unpack(packed)) == {"python": "3.11.7"}
 
 
 @pytest.mark.parametrize("compression", [None, *COMPRESSIONS])
 def test_a_file_without_them_loads_as_before(
     compression: str | None, regressor_file: Path, tmp_path: Path
 ) -> None:
-    """A plain joblib.dump, compressed or not, is served; it says no versions."""
+    """A plain joblib.dump, compressed or not, is served; it says the version that its estimators keep."""
     content = dumped(joblib.load(regressor_file), compression)
     (tmp_path / "model.bin").write_bytes(content)
     assert skdeploy.load(tmp_path / "model.bin", engine="sklearn").passport.name == "tree"
-    assert read_versions(content, "model.bin") == {}
+    assert read_versions(content, "model.bin") == {"scikit-learn": sklearn.__version__}
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -161,7 +161,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
 )
 def test_what_is_no_trailer_says_no_versions(end: bytes) -> None:
     """A wrong length, other types, more bytes behind it, or too many: the pickle counts alone."""
-    assert versions_behind(pickle.dumps(1) + end) is None
+    assert versions_in(pickle.dumps(1) + end) == {}
 
 
 @pytest.mark.parametrize(
