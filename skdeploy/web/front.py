@@ -409,6 +409,9 @@ class Front:
             except Exception:  # an application's own errors are answered by itself
                 _log.exception("The application raised")
                 return problems.INTERNAL
+            if request.method == "HEAD":  # the body that it would have is not here to be measured
+                length = dict(headers).get("Content-Length", "")
+                request.length = int(length) if length.isdigit() else None
             return int(status[:3]), headers, body
 
         self._wsgi.submit(run, lambda answer: self._respond(request, answer))

@@ -46,7 +46,7 @@ from skdeploy.telemetry import MODEL_LABELS, labels_of
 from skdeploy.web.context import RequestContext
 from skdeploy.web.drift import Board
 from skdeploy.web.drift import forget as forget_drift
-from skdeploy.web.routes import PREDICT
+from skdeploy.web.routes import OTHER, PREDICT, ROUTES, Route
 from skdeploy.web.serving import Slot
 
 # Seconds. The edges of the requests' duration are the E12 series from 0.1 ms to 33 s: at most 25 % apart.
@@ -58,7 +58,9 @@ _FLUSH_SECONDS = 1.0
 RESULTS = ("predicted", "rejected", "unscorable", "unanswered")
 PHASES = ("parse", "predict", "encode")
 DEATHS = ("exit", "killed", "out_of_memory", "timeout")
-_STATUSES = (200, 400, 413, 415, 422, 499, 500, 503)
+_USUAL = (200, 401, 500, 503)
+_REFUSALS = (400, 408, 413, 415, 422, 499)
+_NO_REQUEST = (400, 408, 413, 431)
 # What callers made up, paths, methods and keys, shares one label: else each would be a time series for ever.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 OTHER_METHOD = "(other)"
@@ -303,8 +305,8 @@ class _Families:
         self._start()
 
     def _start(self) -> None:
-        for status in _STATUSES:
-            self.requests.labels(PREDICT.path, "POST", str(status))
+        for route, method, status in _started():
+            self.requests.labels(route.path, method, str(status))
         self.durations.labels(PREDICT.path)
         for family, values in (
             (self.phases, PHASES),
@@ -323,6 +325,25 @@ class _Families:
             for reason in CELL_CODES:
                 if reason != "unknown_column":
                     self.cells.labels(column, reason)
+
+
+def _started() -> Iterator[tuple[Route, str, int]]:
+    """The route, method and status of each counter of requests that stands at 0 from the start."""
+    for route in ROUTES:
+        for method in route.methods:
+            for status in _USUAL:
+                if status != HTTPStatus.UNAUTHORIZED or not route.open:
+                    yield route, method, status
+        for status in (200, 204):  # Flask's answer, and the one to a browser's preflight
+            yield route, "OPTIONS", status
+        for method in {*METHODS, OTHER_METHOD}.difference(route.methods, ["OPTIONS"]):
+            yield route, method, 405
+    for status in _REFUSALS:
+        yield PREDICT, "POST", status
+    for method in (*METHODS, OTHER_METHOD):
+        yield OTHER, method, 404
+    for status in _NO_REQUEST:
+        yield OTHER, OTHER_METHOD, status
 
 
 def _column(column: str | None, reason: str) -> str:

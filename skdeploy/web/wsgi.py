@@ -36,7 +36,11 @@ try:
     )
 except SkdeployError as error:
     print(f"The service does not start: {error}", file=sys.stderr)
-    raise SystemExit(error.exit_code) from error
+    arbiter = sys.modules.get("gunicorn.arbiter")
+    if arbiter is None or "skdeploy.gunicorn_conf" in sys.modules:
+        raise SystemExit(error.exit_code) from error
+    # Plain gunicorn imports this in its workers, and for ever replaces one that ends with any other code.
+    raise SystemExit(arbiter.Arbiter.WORKER_BOOT_ERROR) from error
 
 passport = model.passport
 logging.info("Loaded %s %s from %s", passport.name, passport.version, settings.model_uri)

@@ -77,8 +77,4 @@ def call(app: Any, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]],
         if hasattr(chunks, "close"):
             chunks.close()
     status, headers = given
-    request: LoopRequest = environ[CONTEXT]
-    if request.method == "HEAD":  # the body that it would have is not here to be measured
-        length = dict(headers).get("Content-Length", "")
-        request.length = int(length) if length.isdigit() else None
     return status, headers, b"".join(written)

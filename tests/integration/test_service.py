@@ -7,6 +7,7 @@ import hashlib
 import json
 import socket
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -424,6 +425,14 @@ def test_a_bad_setting_says_what_to_do(tmp_path: Path, name: str, value: str) ->
     assert "Correct it, or unset it for the default" in log
 
 
+def test_plain_gunicorn_does_not_start_what_cannot_start_again_and_again(tmp_path: Path) -> None:
+    """gunicorn replaces a worker that has ended, unless it is told that no worker can start."""
+    command = ["-m", "gunicorn", "--bind", "127.0.0.1:0", "predict:app"]
+    with started(tmp_path, command, SKDEPLOY_LOG_LEVEL="loud") as service:
+        assert service.wait() == 3
+        assert service.log().count("The service does not start: SKDEPLOY_LOG_LEVEL='loud' is not ") == 1
+
+
 @pytest.mark.robustness("fault", "the port is taken")
 def test_a_port_in_use_says_so(tmp_path: Path, fact: Callable[..., None]) -> None:
     """Another process on the port: the service names the address and ends."""
@@ -453,6 +462,10 @@ def test_other_servers_answer_the_same(tmp_path: Path, expected: bytes, command:
         assert service.post(GOOD) == (200, expected)
         assert service.post(b"{}")[0] == 422
         assert service.get("/health") == (200, b'{"status":"ok"}')
+        for path in ("/health", "/openapi.json"):
+            with urllib.request.urlopen(urllib.request.Request(service.url + path, method="HEAD")) as answer:
+                assert answer.read() == b""
+                assert answer.headers["Content-Length"] == str(len(service.get(path)[1]))
 
 
 # Settings
