@@ -10,6 +10,8 @@ from skdeploy.schema import Column, Schema
 
 # A record is a dense row, of half a megabyte at most.
 MOST_FEATURES = 65_536
+# The graph's output with the records that it leaves to scikit-learn, (n, 1) truth values.
+UNDECIDED_OUTPUT = "left"
 
 
 class Feature(Protocol):
@@ -126,18 +128,20 @@ class Graph:
 
     largest     the largest number that the graph takes as scikit-learn does; None for any
     split_most  the column of the input that trees split on most; None if none does
+    undecided   whether its last output is UNDECIDED_OUTPUT
     """
 
     content: bytes
     features: list[Feature]
     largest: float | None = None
     split_most: int | None = None
+    undecided: bool = False
 
     def leaves_records(self, schema: Schema) -> bool:
         """Whether the schema accepts records that the graph leaves to scikit-learn."""
-        return self.largest is not None or any(
-            _leaves_cells(feature, schema.columns[feature.column]) for feature in self.features
-        )
+        if self.undecided or self.largest is not None:
+            return True
+        return any(_leaves_cells(feature, schema.columns[feature.column]) for feature in self.features)
 
 
 def _leaves_cells(feature: Feature, column: Column) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from skdeploy.engines import Engine
-from skdeploy.engines.graph import Feature, Graph, Lookup, Number, WideLookup, Words
+from skdeploy.engines.graph import UNDECIDED_OUTPUT, Feature, Graph, Lookup, Number, WideLookup, Words
 from skdeploy.schema import Coded, Table, as_list
 
 # Numbers of the packed records that are in memory at once: 16 MB.
@@ -43,7 +43,7 @@ class OnnxEngine(Engine):
     """Scores records with a graph.
 
     others   scores the records that the graph cannot take as scikit-learn does: an encoder raises on
-             them, or a graph with single precision in it has no number beyond that
+             them, a graph with single precision in it has no number beyond that, or the graph says so
     boolean_labels   a tensor has no booleans: 0 and 1 are turned back into them
     widths   of a classifier with several outputs, the number of classes of each
     """
@@ -65,7 +65,9 @@ class OnnxEngine(Engine):
         # makes options anew in every call: together a third of the time that a lone record takes.
         self._call = getattr(self._session, "_sess", self._session).run
         self._options = onnxruntime.RunOptions()
-        self._outputs = [output.name for output in self._session.get_outputs()][:2]
+        outputs = [output.name for output in self._session.get_outputs()]
+        self._outputs = [name for name in outputs if name != UNDECIDED_OUTPUT][:2]
+        self._undecided = [UNDECIDED_OUTPUT] if graph.undecided else []
         self._labels = self._outputs[:1]
         self._input = self._session.get_inputs()[0].name
         self._packer = Packer(graph.features, graph.largest)
@@ -88,6 +90,15 @@ class OnnxEngine(Engine):
         labels, probabilities = self._score(self._outputs, table)
         return labels, self._per_output(probabilities)
 
+    def leaves(self, table: Table) -> int:
+        """How many records are scored by the other engine."""
+        packed, apart = self._packer.pack(table)
+        if not self._undecided:
+            return len(apart)
+        left = self._run(self._undecided, packed)[0][:, 0]
+        left[apart] = True
+        return int(left.sum())
+
     def _per_output(self, probabilities: Any) -> Any:
         return np.split(probabilities, self._ends, axis=1) if len(self._ends) else probabilities
 
@@ -103,36 +114,48 @@ class OnnxEngine(Engine):
                 for start in starts
             ]
             return [np.concatenate(output) for output in zip(*parts, strict=True)]
-        if apart:
+        if apart or self._undecided:
             return self._score_apart(outputs, table, packed, apart)
-        if self._split_most is not None and len(packed) >= _FEWEST_SORTED:
-            return self._run_sorted(outputs, packed)
         return self._run(outputs, packed)
 
     def _run(self, outputs: list[str], packed: Any) -> list[Any]:
-        made: list[Any] = self._call(outputs, {self._input: packed}, self._options)
+        made: list[Any]
+        if self._split_most is not None and len(packed) >= _FEWEST_SORTED:
+            # Neighbours that are alike take the same branches of a tree, which the processor then foresees.
+            order = packed[:, self._split_most].argsort(kind="stable")
+            made = self._call(outputs, {self._input: packed.take(order, axis=0)}, self._options)
+            places = np.empty_like(order)
+            places[order] = np.arange(len(order))
+            made = [output.take(places, axis=0) for output in made]
+        else:
+            made = self._call(outputs, {self._input: packed}, self._options)
         if self._boolean_labels and outputs[0] == self._outputs[0]:
             made[0] = made[0].astype(bool)
         return made
 
-    def _run_sorted(self, outputs: list[str], packed: Any) -> list[Any]:
-        """Neighbours that are alike take the same branches of a tree, which the processor then foresees."""
-        order = packed[:, self._split_most].argsort(kind="stable")
-        made = self._run(outputs, packed.take(order, axis=0))
-        places = np.empty_like(order)
-        places[order] = np.arange(len(order))
-        return [output.take(places, axis=0) for output in made]
-
     def _score_apart(self, outputs: list[str], table: Table, packed: Any, apart: list[int]) -> list[Any]:
-        """With the records `apart` from the other engine, each in its place."""
+        """With the records `apart`, and those that the graph leaves, from the other engine."""
+        rest = np.setdiff1d(np.arange(table.count), apart)
+        made: list[Any] = []
+        if len(rest):
+            made = self._run([*outputs, *self._undecided], packed[rest])
+        if self._undecided and made:
+            left = made.pop()[:, 0]
+            if not apart and not left.any():
+                return made
+            apart, made, rest = (
+                [*apart, *rest[left].tolist()],
+                [output[~left] for output in made],
+                rest[~left],
+            )
         methods = dict(zip(self._outputs, (self._others.predict, self._others_side_by_side), strict=False))
         chosen = table.rows(apart)
         expected = [np.asarray(methods[output](chosen)) for output in outputs]
-        if len(apart) == table.count:
-            return expected
-        rest = np.setdiff1d(np.arange(table.count), apart)
+        if not len(rest):
+            order = np.argsort(apart)
+            return [output[order] for output in expected]
         results = []
-        for got, other in zip(self._run(outputs, packed[rest]), expected, strict=True):
+        for got, other in zip(made, expected, strict=True):
             result = np.empty((table.count, *got.shape[1:]), dtype=np.result_type(got, other))
             result[rest] = got
             result[apart] = other.reshape(len(apart), *got.shape[1:])

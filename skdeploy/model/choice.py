@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 # Regression: relative, and relative to the spread of the predictions. Probabilities: absolute.
 TOLERANCE = OTHER_MAKE
+# The share of golden records that a graph may leave to scikit-learn: each is scored twice.
+_MOST_LEFT = 0.1
 
 
 class Chosen(NamedTuple):
@@ -82,11 +84,13 @@ def compile_engine(
 def _compiled(
     pipeline: Any, passport: Passport, golden: Table, reference: SklearnEngine
 ) -> tuple[Engine, Graph]:
-    from skdeploy.engines.compiling import compile_graph
+    from skdeploy.engines.compiling import NotCompilable, compile_graph
 
     begin = time.perf_counter()
     graph = compile_graph(pipeline, passport.schema)
     engine = onnx_engine(graph, passport.output, reference)
+    if graph.undecided and engine.leaves(golden) > _MOST_LEFT * golden.count:
+        raise NotCompilable("it often decides between equals, as scikit-learn alone can")
     edges, names = edge_records(passport.schema, golden)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -61,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions        skdeploy's, Python's and the libraries' where it was exported
     largest         the largest number that the graph takes as scikit-learn does; None for any
     split_most      the column of the graph's input that trees split on most; None if none does
+    undecided       whether the graph says which records it leaves to scikit-learn
     features        the columns of the graph's input, as `skdeploy.engines.features` writes them
     """
 
@@ -69,6 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     largest: float | None
     split_most: int | None
+    undecided: bool = False
     features: list[Any]
 
 
@@ -91,6 +93,7 @@ class Exported:
             versions=self.versions,
             largest=self.graph.largest,
             split_most=self.graph.split_most,
+            undecided=self.graph.undecided,
             features=to_plain(self.graph.features),
         )
         return _zipped(
@@ -124,7 +127,7 @@ class Exported:
         width = sum(feature.width for feature in features)
         if manifest.split_most is not None and not 0 <= manifest.split_most < width:
             raise UnreadableModel(f"{where} is damaged: split_most={manifest.split_most}. {_REMEDY}")
-        graph = Graph(members[_GRAPH], features, manifest.largest, manifest.split_most)
+        graph = Graph(members[_GRAPH], features, manifest.largest, manifest.split_most, manifest.undecided)
         return cls(passport, graph, manifest.exported_from, manifest.versions)
 
 

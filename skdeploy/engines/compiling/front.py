@@ -17,6 +17,7 @@ from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassi
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline
@@ -90,6 +91,10 @@ class _Walk:
         if type(part) is TransformedTargetRegressor:
             left = copy.copy(part)
             left.regressor_, items = self.step(part.regressor_, items)
+            return left, items
+        if type(part) in (FixedThresholdClassifier, TunedThresholdClassifierCV):
+            left = copy.copy(part)
+            left.estimator_, items = self.step(part.estimator_, items)
             return left, items
         # A final estimator that is given the columns as well must have them as they are.
         if type(part) in _SIDE_BY_SIDE and not getattr(part, "passthrough", False):

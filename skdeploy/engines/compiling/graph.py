@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.graph import MOST_FEATURES, Graph
+from skdeploy.engines.graph import MOST_FEATURES, UNDECIDED_OUTPUT, Graph
 from skdeploy.schema import Schema
 from skdeploy.schema.column import LARGEST
 
@@ -36,14 +36,33 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
         reason = str(error).strip().splitlines()
         raise NotCompilable(f"{type(error).__name__}: {reason[0] if reason else ''}") from error
     _mend(model)
+    undecided = _put_out_undecided(model.graph)
     single = any(node.op_type == "Cast" and _casts_to_single(node) for node in model.graph.node)
     largest = LARGEST["float32"] if single else None
-    return Graph(model.SerializeToString(), features, largest, _split_most(model.graph))
+    return Graph(model.SerializeToString(), features, largest, _split_most(model.graph), undecided)
 
 
 def _casts_to_single(node: Any) -> bool:
     """Whether a number beyond a single's range would become infinite here; scikit-learn raises."""
     return any(attribute.name == "to" and attribute.i == _FLOAT for attribute in node.attribute)
+
+
+def _put_out_undecided(graph: Any) -> bool:
+    """Make the records that converters left to scikit-learn an output, (n, 1), if there are any."""
+    from onnx import TensorProto, helper
+
+    from skdeploy.engines.compiling.converters import UNDECIDED
+
+    left = [name for node in graph.node for name in node.output if name.startswith(UNDECIDED)]
+    if not left:
+        return False
+    total = left[0]
+    for place, name in enumerate(left[1:]):
+        graph.node.append(helper.make_node("Or", [total, name], [f"any_{UNDECIDED}_{place}"]))
+        total = f"any_{UNDECIDED}_{place}"
+    graph.node.append(helper.make_node("Identity", [total], [UNDECIDED_OUTPUT]))
+    graph.output.append(helper.make_tensor_value_info(UNDECIDED_OUTPUT, TensorProto.BOOL, [None, 1]))
+    return True
 
 
 def _split_most(graph: Any) -> int | None:

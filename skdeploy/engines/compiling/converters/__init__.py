@@ -11,6 +11,6 @@ skl2onnx's own converters are in single precision, or know less.
 """
 
 from skdeploy.engines.compiling.converters.adapting import CONVERTERS, PARSERS, SHAPES
-from skdeploy.engines.compiling.converters.writer import TREE_DOMAIN
+from skdeploy.engines.compiling.converters.writer import TREE_DOMAIN, UNDECIDED
 
-__all__ = ["CONVERTERS", "PARSERS", "SHAPES", "TREE_DOMAIN"]
+__all__ = ["CONVERTERS", "PARSERS", "SHAPES", "TREE_DOMAIN", "UNDECIDED"]

@@ -14,7 +14,15 @@ from skl2onnx.operator_converters.common import concatenate_variables
 from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import KNNImputer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.multiclass import OneVsOneClassifier
+from sklearn.neighbors import (
+    KNeighborsTransformer,
+    LocalOutlierFactor,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
+)
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, PowerTransformer
 
@@ -132,6 +140,10 @@ def _classifies(model: Any) -> bool:
     return type(model) in {**TABLES.classifiers, **TABLES.several} and is_classifier(model)
 
 
+def _parse_undecidable(scope: Any, model: Any, inputs: list[Any], **_: Any) -> None:  # noqa: ARG001 - skl2onnx's
+    raise NotCompilable(f"{type(model).__name__} decides between equals in an order that no graph follows")
+
+
 def _parse_search(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> Any:
     return _parse_sklearn(scope, model.best_estimator_, inputs, custom_parsers=custom_parsers)
 
@@ -199,6 +211,10 @@ SHAPES: dict[type, Callable[[Any], None]] = dict.fromkeys(_OURS, _shape)
 PARSERS: dict[type, Any] = {
     **dict.fromkeys(_OURS, _parse),
     **dict.fromkeys((GridSearchCV, RandomizedSearchCV), _parse_search),
+    # Converted by skl2onnx, but for ties.
+    **dict.fromkeys((KNNImputer, KNeighborsTransformer, LocalOutlierFactor), _parse_undecidable),
+    **dict.fromkeys((RadiusNeighborsClassifier, RadiusNeighborsRegressor), _parse_undecidable),
+    OneVsOneClassifier: _parse_undecidable,
     Pipeline: _parse_pipeline,
     FeatureUnion: _parse_union,
     TransformedTargetRegressor: _parse_target,

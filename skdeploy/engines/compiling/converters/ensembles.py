@@ -35,30 +35,38 @@ def _are(members: Any, kinds: tuple[type, ...]) -> bool:
     return all(type(member) in kinds for member in members)
 
 
-def _shares(model: Any) -> Any:
-    """The members' weights, which sum to 1."""
+def _weights(model: Any) -> Any:
+    """The weight of each member."""
     weights = model._weights_not_none
-    weights = np.ones(len(model.estimators_)) if weights is None else np.asarray(weights, dtype=float)
-    return weights / weights.sum()
+    return np.ones(len(model.estimators_)) if weights is None else np.asarray(weights, dtype=float)
 
 
 def _voting_regressor(write: Writer, model: Any, x: str) -> str:
     members = [write.regressor(member, x) for member in model.estimators_]
-    return write.affine(write.side_by_side(members), _shares(model)[:, None], 0.0)
+    weights = _weights(model)
+    return write.affine(write.side_by_side(members), (weights / weights.sum())[:, None], 0.0)
 
 
 def _voting_classifier(write: Writer, model: Any, x: str) -> Scores:
+    """Sums as scikit-learn adds them up, to the last bit: what is a tie there has to be one here."""
     members = [write.classifier(member, x) for member in model.estimators_]
-    hard = model.voting == "hard"
-    classes = np.eye(len(model.classes_))
-    parts = []
-    for member, share in zip(members, _shares(model), strict=True):
-        if hard:
-            parts.append(write.node("Gather", share * classes, member.best, axis=0))
-        else:
-            parts.append(write.node("Mul", _probabilities(member), share))
-    total = write.add(parts)
-    return Scores(write.best(total), None if hard else total)
+    weights = _weights(model)
+    if model.voting == "hard":
+        votes = np.eye(len(model.classes_))
+        pairs = zip(members, weights, strict=True)
+        return Scores(
+            write.best(
+                write.add(
+                    [write.node("Gather", weight * votes, member.best, axis=0) for member, weight in pairs]
+                )
+            )
+        )
+    parts = [
+        write.node("Mul", _probabilities(member), float(weight))
+        for member, weight in zip(members, weights, strict=True)
+    ]
+    total = write.node("Div", write.add(parts), float(weights.sum()))
+    return Scores(write.best(total), total)
 
 
 def _probabilities(scores: Scores) -> str:

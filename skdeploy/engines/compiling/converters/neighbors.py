@@ -1,7 +1,8 @@
 """Nearest neighbours: the distance to every training record.
 
-Of equally far records the earlier one is taken; scikit-learn's trees take the one found first. The
-proof tells where that matters.
+Of records that are equally far scikit-learn takes those that its search finds first, an order that no
+graph can follow; with brute force, rounding in a matrix product decides. A record for which that matters is
+left undecided.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from skdeploy.engines.compiling.errors import NotCompilable
 
 # Training records times columns: brute force takes time in proportion, scikit-learn's search trees do not.
 _MOST_CELLS = 1_000_000
+# Relative differences of distances below which another way to add up may give another order: of the distances
+# themselves, and of what they are differences of where scikit-learn multiplies matrices.
+_EQUALLY_FAR, _ROUNDED = 1e-9, 1e-12
 
 
 def _nearest(write: Writer, x: str, kept: Any, power: int, count: int) -> tuple[str, str]:
@@ -47,17 +51,33 @@ def _neighbours(write: Writer, model: Any, x: str) -> tuple[str, str | None]:
     kept = np.asarray(kept.toarray() if hasattr(kept, "toarray") else kept, dtype=float)
     if kept.size > _MOST_CELLS:
         raise NotCompilable(f"{type(model).__name__} on more than {_MOST_CELLS} training cells")
-    power = _power(model)
-    nearness, places = _nearest(write, x, kept, power, model.n_neighbors)
+    if model.weights not in ("uniform", "distance"):
+        raise NotCompilable(f"{type(model).__name__} with weights by a function")
+    power, count = _power(model), model.n_neighbors
+    nearness, places = _nearest(write, x, kept, power, min(count + 1, len(kept)))
+    far = write.node("Neg", nearness)
+    blur = write.node("Mul", _sizes(write, x, kept), _ROUNDED) if model._fit_method == "brute" else None
+    if count < len(kept):
+        _leave_ties(write, write.columns(far, [count - 1]), write.columns(far, [count]), blur)
+        far, places = (write.columns(tensor, np.arange(count)) for tensor in (far, places))
     if model.weights == "uniform":
         return places, None
-    if model.weights != "distance":
-        raise NotCompilable(f"{type(model).__name__} with weights by a function")
-    distances = write.node("Neg", nearness)
-    distances = distances if power == 1 else write.node("Sqrt", distances)
+    distances = far if power == 1 else write.node("Sqrt", far)
     same = write.double(write.node("Equal", distances, 0.0))
     found = write.node("Greater", write.total(same), 0.0)
     return places, write.node("Where", found, same, write.node("Div", 1.0, distances))
+
+
+def _sizes(write: Writer, x: str, kept: Any) -> str:
+    """The squared length of a record and that of the longest training record, (n, 1)."""
+    return write.node("Add", write.total(write.node("Mul", x, x)), float((kept**2).sum(axis=1).max()))
+
+
+def _leave_ties(write: Writer, lesser: str, greater: str, blur: str | None = None) -> None:
+    """Leave records undecided for which two numbers, (n, 1), are as good as equal; `blur` is their error."""
+    bound = write.node("Mul", write.node("Abs", greater), _EQUALLY_FAR)
+    bound = bound if blur is None else write.node("Add", bound, blur)
+    write.leave(write.node("LessOrEqual", write.node("Sub", greater, lesser), bound))
 
 
 def _regressor(write: Writer, model: Any, x: str) -> str:
@@ -91,6 +111,9 @@ def _elected(write: Writer, classes: Any, targets: Any, places: str, weights: st
     if weights is not None:
         votes = write.node("Mul", votes, write.node("Unsqueeze", weights, np.array([2])))
     votes = write.total(votes, keep=False)
+    if weights is not None and len(classes) > 1:
+        most, _ = write.sorted(write.node("Neg", votes), 2)
+        _leave_ties(write, write.columns(most, [0]), write.columns(most, [1]))
     return Scores(write.best(votes), write.node("Div", votes, write.total(votes)))
 
 
@@ -100,8 +123,13 @@ def _centroid(write: Writer, model: Any, x: str) -> Scores:
     prior = np.asarray(model.class_prior_, dtype=float)
     far = _to_centroids(write, model, write.node("Div", x, spread), model.centroids_ / spread)
     decision = write.node("Sub", 2.0 * np.log(prior)[None, :], write.node("Mul", far, far))
-    near = write.node("Neg", _to_centroids(write, model, x, model.centroids_))
-    best = write.best(near if np.allclose(prior, 1 / len(prior)) else decision)
+    if np.allclose(prior, 1 / len(prior)):
+        distances = _to_centroids(write, model, x, model.centroids_)
+        nearest, _ = write.sorted(distances, 2)
+        _leave_ties(write, write.columns(nearest, [0]), write.columns(nearest, [1]))
+        best = write.best(write.node("Neg", distances))
+    else:
+        best = write.best(decision)
     probabilities = write.node("Softmax", decision, axis=1)
     if len(prior) == 2:
         first, second = write.columns(decision, [0]), write.columns(decision, [1])

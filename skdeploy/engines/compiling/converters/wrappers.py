@@ -9,7 +9,12 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.isotonic import IsotonicRegression
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -137,6 +142,31 @@ def _given(tensor: str | None) -> str:
     return tensor
 
 
+def _tuned_threshold(write: Writer, model: Any, x: str) -> Scores:
+    return _thresholded(write, model, x, model.best_threshold_, model._curve_scorer._get_pos_label())
+
+
+def _fixed_threshold(write: Writer, model: Any, x: str) -> Scores:
+    return _thresholded(write, model, x, model.threshold, model.pos_label)
+
+
+def _thresholded(write: Writer, model: Any, x: str, threshold: Any, positive: Any) -> Scores:
+    """The positive class from a score of `threshold` on, "auto" being the usual one.
+
+    positive   the label of the positive class; None for the second class
+    """
+    scores = write.classifier(model.estimator_, x)
+    place = 1 if positive is None else int(np.flatnonzero(model.classes_ == positive)[0])
+    if model.response_method == "decision_function" or not hasattr(model.estimator_, "predict_proba"):
+        usual, score = 0.0, _given(scores.decision)
+        score = score if place else write.node("Neg", score)
+    else:
+        usual, score = 0.5, write.columns(_given(scores.probabilities), [place])
+    reached = write.node("GreaterOrEqual", score, usual if threshold == "auto" else float(threshold))
+    best = write.node("Where", reached, np.int64(place), np.int64(1 - place))
+    return Scores(write.node("Reshape", best, np.array([-1])), scores.probabilities, scores.decision)
+
+
 def _calibrated(write: Writer, model: Any, x: str) -> Scores:
     parts = [_calibrated_part(write, part, x) for part in model.calibrated_classifiers_]
     probabilities = write.node("Div", write.add(parts), float(len(parts)))
@@ -182,6 +212,8 @@ CLASSIFIERS: dict[type, Classifier] = {
     **dict.fromkeys(_SEARCHES, _search_classifier),
     OneVsRestClassifier: _one_against_rest,
     CalibratedClassifierCV: _calibrated,
+    TunedThresholdClassifierCV: _tuned_threshold,
+    FixedThresholdClassifier: _fixed_threshold,
 }
 SEVERAL: dict[type, Several] = {MultiOutputClassifier: _several_classifiers}
 TRANSFORMERS: dict[type, Transformer] = {

@@ -16,6 +16,9 @@ from onnx import TensorProto, helper
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.compiling.trees import ensemble_attributes
 
+# How tensors of records, (n, 1), are named that are left to scikit-learn. `graph.py` makes them an output,
+# which skl2onnx has no place for.
+UNDECIDED = "undecided"
 # skl2onnx knows ai.onnx.ml up to version 3; `graph.py` gives these nodes their real domain.
 TREE_DOMAIN = "skdeploy"
 
@@ -68,6 +71,7 @@ class Writer:
         self._tables, self._scope, self._container = tables, scope, container
         self._nodes: list[_Node] = []
         self._known: dict[Any, str] = {}
+        self._left: list[str] = []
 
     def regressor(self, model: Any, x: str) -> str:
         """Write a nested regressor; (n, outputs)."""
@@ -106,6 +110,12 @@ class Writer:
             self._known[key] = output
         return output
 
+    def leave(self, records: str) -> None:
+        """Leave records to scikit-learn: those for which truth values, (n, 1), are true."""
+        name = self._name(UNDECIDED)
+        self._nodes.append(_Node("Cast", [records], [name], {"to": TensorProto.BOOL}))
+        self._left.append(name)
+
     def nearest(self, x: str, count: int, nearness: Callable[[str], str]) -> tuple[str, str]:
         """The `count` greatest of what `nearness` writes for one record, (columns,) -> (m,).
 
@@ -133,7 +143,7 @@ class Writer:
         return outputs[0], outputs[1]
 
     def sorted(self, x: str, width: int) -> tuple[str, str]:
-        """Each row in ascending order, and the places that its numbers had."""
+        """The `width` least numbers of each row in ascending order, and the places that they had."""
         outputs = [self._name("values"), self._name("places")]
         inputs = [x, self.constant(np.array([width]))]
         self._nodes.append(_Node("TopK", inputs, outputs, {"axis": 1, "largest": 0}))
@@ -160,7 +170,7 @@ class Writer:
         """Write each output from its tensor, and the nodes that it needs: the runtime would run all."""
         for output, tensor in outputs.items():
             self._nodes.append(_Node("Identity", [tensor], [output], {}))
-        needed = set(outputs)
+        needed = {*outputs, *self._left}
         kept = []
         for node in reversed(self._nodes):
             if needed.intersection(node.outputs):
