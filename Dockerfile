@@ -1,6 +1,7 @@
 # One image, one process: `skdeploy serve` on port 9696. Another target scores tables.
 #
 #   docker build -t skdeploy .                         BuildKit, the default since Docker 23
+#   docker build --target slim --build-arg MODEL=model.bin -t skdeploy-slim .    an exported model, and no scikit-learn
 #   docker build --target batch -t skdeploy-batch .    the batch door: batch.score and batch.schedule
 #   docker build --target streaming -t skdeploy-streaming .     the stream door: streaming.consume and streaming.replay
 #   docker build --target lambda -t skdeploy-lambda .  the same as an AWS Lambda function
@@ -38,7 +39,8 @@ COPY skdeploy /app/skdeploy
 # A checkout may be readable by its owner alone; the server is somebody else.
 RUN chmod -R a+rX,go-w /app && python3 -m compileall -q /app
 
-FROM ${BASE} AS web
+# What every image of the service has; nobody is root in the ones that follow.
+FROM ${BASE} AS runtime
 ARG BASE
 LABEL org.opencontainers.image.title="skdeploy" \
       org.opencontainers.image.description="A fitted scikit-learn pipeline, served over HTTP on port 9696" \
@@ -49,13 +51,50 @@ LABEL org.opencontainers.image.title="skdeploy" \
 RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /nonexistent \
     --shell /usr/sbin/nologin app \
     && install -d -o app -g app /var/cache/skdeploy
-ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONPATH=/app \
+ENV PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    SKDEPLOY_BIND_ADDRESS=0.0.0.0 \
-    MLFLOW_DISABLE_TELEMETRY=true
+    SKDEPLOY_BIND_ADDRESS=0.0.0.0
 WORKDIR /app
+EXPOSE 9696
+# http.client, because urllib would follow a proxy that the environment names.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python3", "-c", \
+    "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 9696), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
+# gunicorn drains on SIGTERM: give `docker stop -t` more seconds than SKDEPLOY_GRACEFUL_TIMEOUT.
+STOPSIGNAL SIGTERM
+# `docker run skdeploy doctor s3://...` and the other commands work as well.
+ENTRYPOINT ["python3", "-m", "skdeploy"]
+CMD ["serve"]
+
+# MODEL is a pickle, which is exported here, or an exported model: nothing in the image unpickles.
+FROM build AS build-slim
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    --mount=type=cache,target=/root/.cache/pip \
+    /opt/pipenv/bin/pipenv requirements --hash --categories slim > slim.txt \
+    && python3 -m venv --without-pip /opt/slim \
+    && /opt/venv/bin/pip --python /opt/slim/bin/python3 install --quiet --no-compile --only-binary=:all: --no-deps --require-hashes \
+    -r slim.txt \
+    && find /opt/slim -type d \( -name tests -o -name test \) -prune -exec rm -r {} + \
+    && /opt/slim/bin/python3 -m compileall -q -j 0 /opt/slim/lib
+ARG MODEL=model.bin
+COPY ${MODEL} model/
+RUN file=$(echo model/*) && case "$file" in \
+    *.skdeploy) cp "$file" /app/model.skdeploy ;; \
+    *) PYTHONPATH=/app /opt/venv/bin/python3 -m skdeploy export "$file" /app/model.skdeploy ;; \
+    esac && chmod a+r /app/model.skdeploy && rm /app/model.bin
+
+FROM runtime AS slim
+LABEL org.opencontainers.image.description="An exported model, served over HTTP on port 9696"
+ENV PATH=/opt/slim/bin:$PATH \
+    SKDEPLOY_MODEL_URI=/app/model.skdeploy
+COPY --from=build-slim /opt/slim /opt/slim
+COPY --from=build-slim /app /app
+RUN PYTHONDONTWRITEBYTECODE= GUNICORN_CMD_ARGS=--check-config python3 -m skdeploy serve
+USER 10001:10001
+
+FROM runtime AS web
+ENV PATH=/opt/venv/bin:$PATH \
+    MLFLOW_DISABLE_TELEMETRY=true
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 # The model is loaded and proved, or there is no image. It also leaves the bytecode of the standard
@@ -66,15 +105,6 @@ RUN PYTHONDONTWRITEBYTECODE= GUNICORN_CMD_ARGS=--check-config python3 -m skdeplo
 # writes to /dev/shm, /tmp and the model cache alone. A derived image installs with `USER root`, `RUN pip install ...`,
 # and returns to `USER 10001`.
 USER 10001:10001
-EXPOSE 9696
-# http.client, because urllib would follow a proxy that the environment names.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python3", "-c", \
-    "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 9696), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
-# gunicorn drains on SIGTERM: give `docker stop -t` more seconds than SKDEPLOY_GRACEFUL_TIMEOUT.
-STOPSIGNAL SIGTERM
-# `docker run skdeploy doctor s3://...` and the other commands work as well.
-ENTRYPOINT ["python3", "-m", "skdeploy"]
-CMD ["serve"]
 
 # Scores tables: what it needs beside the web service's packages lies apart, and adds to its layers.
 FROM build AS build-batch

@@ -26,8 +26,9 @@ import pandas as pd
 
 from skdeploy.engines.inputs import InputBuilder
 from skdeploy.engines.sklearn import SklearnEngine
-from skdeploy.errors import ProofFailed, SaveError
+from skdeploy.errors import ExportError, ProofFailed, SaveError
 from skdeploy.mlflow_variables import unless_set
+from skdeploy.model.exporting import export
 from skdeploy.model.proof import golden_table, prove
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
@@ -35,7 +36,9 @@ from skdeploy.passport.libraries import installed
 from skdeploy.redacting import redacted
 from skdeploy.schema import RecordReader, Table
 
-DIGEST_TAG = "skdeploy.sha256"
+DIGEST_TAG, EXPORTED_TAG = "skdeploy.sha256", "skdeploy.exported_sha256"
+# In the logged model's folder, where services look for it.
+EXPORTED_FILE = "model.skdeploy"
 Format = Literal["pickle", "cloudpickle", "skops"]
 
 # MLflow's own would try for many minutes. What the user has set stays.
@@ -59,6 +62,8 @@ class Logged:
     """Where a model went: its run, its registered version, the alias if it got one.
 
     sha256   of the model's file in the artifact store; the version's tag says it too
+    exported_sha256   of the exported model beside it; None if the pipeline cannot be exported
+    not_exported      why it cannot
     """
 
     run_id: str
@@ -66,6 +71,8 @@ class Logged:
     version: str
     sha256: str
     alias: str | None
+    exported_sha256: str | None = None
+    not_exported: str | None = None
 
     @property
     def uri(self) -> str:
@@ -92,9 +99,10 @@ def log_model(
 
     The active run, or one of its own, gets the pipeline's parameters, the passport's metrics,
     passport.json without golden records, and the model with signature and input example. The
-    model is then fetched back, loaded as anybody would, and proved on its golden records. Only
-    then is it registered, with the tag `skdeploy.sha256`, which a service compares before it
-    unpickles; and only then the alias is set.
+    model is then fetched back, loaded as anybody would, and proved on its golden records. Where the
+    pipeline compiles, the exported model is put beside it, for services without scikit-learn. Only
+    then is it registered, with the tags `skdeploy.sha256` and `skdeploy.exported_sha256`, which a
+    service compares before it loads; and only then the alias is set.
 
     path        a file of your own: it is unpickled
     name        the registered model's; default: the passport's name
@@ -121,11 +129,29 @@ def log_model(
             # MLflow would find them by predicting in another process, and would name its own as well.
             pip_requirements=_requirements(passport),
         )
-        sha256 = _proved(mlflow, info, passport)
-        version = mlflow.register_model(info.model_uri, name, tags={DIGEST_TAG: sha256}).version
+        content = _proved(mlflow, info, passport)
+        tags = {DIGEST_TAG: hashlib.sha256(content).hexdigest()}
+        not_exported = None
+        try:
+            exported, _ = export(
+                content, digest=tags[DIGEST_TAG], where=str(path), trusted=skops_trusted_types
+            )
+        except ExportError as error:
+            not_exported = str(error)
+        else:
+            tags[EXPORTED_TAG] = _put_beside(mlflow, info, exported)
+        version = mlflow.register_model(info.model_uri, name, tags=tags).version
         if alias:
             mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
-    return Logged(run.info.run_id, name, str(version), sha256, alias)
+    return Logged(
+        run_id=run.info.run_id,
+        name=name,
+        version=str(version),
+        sha256=tags[DIGEST_TAG],
+        alias=alias,
+        exported_sha256=tags.get(EXPORTED_TAG),
+        not_exported=not_exported,
+    )
 
 
 def _mlflow() -> ModuleType:
@@ -219,8 +245,8 @@ def _requirements(passport: Passport) -> list[str]:
     return [f"{name}=={passport.libraries[name]}" for name in libraries if name in passport.libraries]
 
 
-def _proved(mlflow: ModuleType, info: Any, passport: Passport) -> str:
-    """Fetch the model back, load it as anybody would, prove it; the SHA-256 of its file."""
+def _proved(mlflow: ModuleType, info: Any, passport: Passport) -> bytes:
+    """Fetch the model back, load it as anybody would, prove it; its file."""
     with tempfile.TemporaryDirectory() as folder:
         local = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
         content = Path(local, info.flavors["sklearn"]["pickled_model"]).read_bytes()
@@ -231,4 +257,18 @@ def _proved(mlflow: ModuleType, info: Any, passport: Passport) -> str:
         prove(passport, SklearnEngine(pipeline, passport.schema), installed())
     except ProofFailed as error:
         raise SaveError(f"The model came back from the artifact store as another one: {error}") from error
-    return hashlib.sha256(content).hexdigest()
+    return content
+
+
+def _put_beside(mlflow: ModuleType, info: Any, exported: bytes) -> str:
+    """Add the exported model to the artifacts of the logged one, and fetch it back; its SHA-256."""
+    client = mlflow.MlflowClient()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, EXPORTED_FILE).write_bytes(exported)
+        client.log_model_artifacts(info.model_id, folder)
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"{client.get_logged_model(info.model_id).artifact_location}/{EXPORTED_FILE}"
+        came_back = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)).read_bytes()
+    if came_back != exported:
+        raise SaveError("The exported model came back from the artifact store with other bytes.")
+    return hashlib.sha256(exported).hexdigest()

@@ -16,10 +16,10 @@ from skdeploy.mlflow_variables import unless_set
 from skdeploy.redacting import redacted
 from skdeploy.source import files, s3
 from skdeploy.source.place import RegisteredModel, RunModel, S3Object
-from skdeploy.source.target import MODEL_FILES, Target, quiet_transport, required
+from skdeploy.source.target import Target, model_files, quiet_transport, required, takes_exported
 
-# Of a model version: the digest of its model file, written by who promotes it.
-TAG = "skdeploy.sha256"
+# Of a model version, by `log_model`: the digests of its model file, and of the exported model beside it.
+TAG, EXPORTED_TAG = "skdeploy.sha256", "skdeploy.exported_sha256"
 
 _DENIED = ("CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED")
 _MISSING = ("ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
@@ -37,14 +37,15 @@ def resolve(place: RegisteredModel | RunModel, timeout: float) -> Target:
             return Target(location, where, name, lambda: _read(location, where, timeout))
         version = _version(client, place)
         location = client.get_model_version_download_uri(place.name, version.version)
-    digest, where = version.tags.get(TAG), f"models:/{place.name}/{version.version}"
+    tag = EXPORTED_TAG if takes_exported() and EXPORTED_TAG in version.tags else TAG
+    digest, where = version.tags.get(tag), f"models:/{place.name}/{version.version}"
     return Target(
         token=f"{version.version} {digest or version.last_updated_timestamp}",
         where=where,
         name=place.name,
         read=lambda: _read(location, where, timeout),
         digest=digest and digest.lower(),
-        authority=f"the version's tag {TAG}",
+        authority=f"the version's tag {tag}",
         version=str(version.version),
     )
 
@@ -127,8 +128,9 @@ def _read(location: str, where: str, timeout: float) -> bytes:
         return s3.resolve(S3Object(match[1], f"{match[2]}/"), timeout, _s3_endpoint()).read()
     if location.startswith(("/", "file:")):
         folder = Path(unquote(urlsplit(location).path))
-        present = [folder / file for file in MODEL_FILES if (folder / file).exists()]
-        return files.resolve(present[0] if present else folder / MODEL_FILES[0]).read()
+        names = model_files()
+        present = [folder / name for name in names if (folder / name).exists()]
+        return files.resolve(present[0] if present else folder / names[0]).read()
     with _client(timeout), tempfile.TemporaryDirectory() as folder_name:
         return Path(_download(location, where, folder_name)).read_bytes()
 
@@ -138,14 +140,14 @@ def _download(location: str, where: str, folder: str) -> str:
 
     found = mlflow.artifacts.list_artifacts(artifact_uri=location)
     names = [entry.path.rpartition("/")[2] for entry in found or ()]
-    for file in MODEL_FILES:
+    for file in model_files():
         if file in names:
             return str(
                 mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/{file}", dst_path=folder)
             )
     raise SourceError(
         "artifact",
-        f"{where} holds none of {', '.join(MODEL_FILES)} (it holds: {', '.join(names) or 'nothing'}).",
+        f"{where} holds none of {', '.join(model_files())} (it holds: {', '.join(names) or 'nothing'}).",
         "Log a scikit-learn model there (mlflow.sklearn.log_model), or correct SKDEPLOY_MODEL_URI.",
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from skdeploy.errors import SourceError, SourceUnreachable
 from skdeploy.redacting import redacted
 from skdeploy.source.place import S3Object
-from skdeploy.source.target import MODEL_FILES, Target, quiet_transport, required
+from skdeploy.source.target import Target, model_files, quiet_transport, required
 
 # Of the object: the digest of the file, as `aws s3 cp --metadata sha256=...` writes it.
 METADATA = "sha256"
@@ -38,7 +38,7 @@ def resolve(place: S3Object, timeout: float, endpoint: str | None = None) -> Tar
     Raises SourceError.
     """
     client = _client(timeout, endpoint)
-    keys = [place.key.rstrip("/"), *(f"{place.key.rstrip('/')}/{file}" for file in MODEL_FILES)]
+    keys = [place.key.rstrip("/"), *(f"{place.key.rstrip('/')}/{file}" for file in model_files())]
     for key in keys[place.key.endswith("/") :]:
         with _explained(place, client):
             try:
@@ -48,7 +48,7 @@ def resolve(place: S3Object, timeout: float, endpoint: str | None = None) -> Tar
     raise SourceError(
         "key",
         f"There is neither an object {place.key} in the bucket {place.bucket}, "
-        f"nor {' or '.join(MODEL_FILES)} in a folder of that name.",
+        f"nor {' or '.join(model_files())} in a folder of that name.",
         f"Look what is there (aws s3 ls s3://{place.bucket}/), and correct SKDEPLOY_MODEL_URI.",
     )
 
@@ -67,7 +67,7 @@ def _target(client: Any, bucket: str, key: str) -> Target:
     return Target(
         token=etag,
         where=f"s3://{bucket}/{key}",
-        name=path.parent.name if path.name in MODEL_FILES and path.parent.name else path.stem,
+        name=path.parent.name if path.name in model_files() and path.parent.name else path.stem,
         read=lambda: _read(client, S3Object(bucket, key), etag),
         digest=digest and digest.lower(),
         authority=f"the object's metadata {METADATA!r}",

@@ -6,12 +6,26 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from skdeploy.errors import SourceError
 
-# The file that holds the model in a folder that MLflow wrote, or the exported model that lies there instead.
-MODEL_FILES = ("model.pkl", "model.skops", "model.skdeploy")
+_PICKLED = ("model.pkl", "model.skops")
+_EXPORTED = ("model.skdeploy",)
+
+
+def takes_exported() -> bool:
+    """Whether a pickle could not be loaded here, for lack of scikit-learn."""
+    return find_spec("sklearn") is None
+
+
+def model_files() -> tuple[str, ...]:
+    """Names of the file that holds the model in a folder that MLflow wrote, the one to take first.
+
+    `log_model` puts the exported model beside the pickle.
+    """
+    return _EXPORTED + _PICKLED if takes_exported() else _PICKLED + _EXPORTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,15 @@ def image(docker: Docker, base: str) -> Generator[str]:
 
 
 @pytest.fixture(scope="session")
+def slim_image(docker: Docker, base: str, image: str) -> Generator[str]:
+    """The image of an exported model, made from model.bin; `image` has built most of it."""
+    tag = f"{image}-slim"
+    docker.build(tag, ROOT, f"--build-arg=BASE={base}", "--target=slim", "--build-arg=MODEL=model.bin")
+    yield tag
+    docker.run("rmi", "--force", tag)
+
+
+@pytest.fixture(scope="session")
 def expected() -> bytes:
     """The answer to GOOD, from the application itself."""
     app = create_app(skdeploy.load(ROOT / "model.bin"), WebSettings.from_env({}))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import joblib
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 
 import skdeploy
 from examples.servers.mlflow_server import MlflowServer, mlflow_server
@@ -78,6 +83,35 @@ def test_an_alias_a_version_and_a_run_are_models(mlflow: MlflowServer, promoted:
     assert skdeploy.load(run, promoted.sha256).digest == promoted.sha256
     with pytest.raises(UnverifiedModel, match="SKDEPLOY_ALLOW_UNVERIFIED"):
         skdeploy.load(run)
+
+
+WITHOUT_SKLEARN = """
+import sys
+for name in ("sklearn", "scipy", "joblib", "skl2onnx", "onnx"):
+    sys.modules[name] = None
+import skdeploy
+model = skdeploy.load(sys.argv[1])
+print(model.engine.name, model.digest, model.file_digest, model.origin.verified)
+"""
+
+
+def test_the_exported_model_lies_beside_the_pickle(mlflow: MlflowServer, promoted: Logged) -> None:
+    """One version holds both: where scikit-learn is missing the exported one is taken, by its own digest."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SKLEARN, promoted.uri], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["onnx", promoted.sha256, promoted.exported_sha256, "True"], done.stderr
+
+
+def test_what_cannot_be_exported_is_logged_alone(mlflow: MlflowServer, tmp_path: Path) -> None:
+    """The reason is told, and the version has one digest."""
+    texts = ["good", "bad", "good good", "bad bad"]
+    pipeline = make_pipeline(TfidfVectorizer(), LinearRegression()).fit(texts, [1.0, 0.0, 1.0, 0.0])
+    skdeploy.save(pipeline, texts, None, tmp_path / "model.bin", name="texts")
+    logged = skdeploy.log_model(tmp_path / "model.bin")
+    assert logged.exported_sha256 is None
+    assert "cannot be exported" in (logged.not_exported or "")
+    assert skdeploy.load(logged.uri).digest == logged.sha256
 
 
 def test_a_fixed_digest_and_a_moving_alias_do_not_go_together() -> None:
