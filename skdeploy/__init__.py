@@ -38,6 +38,6 @@ def __getattr__(name: str) -> Any:
         if (error.name or "").startswith("skdeploy"):
             raise
         raise ModuleNotFoundError(
-            f"{error.name} is not installed: run pip install 'skdeploy[pickle]'", name=error.name
+            f"{error.name} is not installed: run pip install 'skdeploy[serve]'", name=error.name
         ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -68,7 +68,7 @@ def test_a_wrong_command_line_ends_with_2(arguments: tuple[str, ...], said: str)
         (("serve", "model.bin"), "uvloop", "serve"),
         (("serve", "model.bin"), "flask", "serve"),
         (("serve", "model.bin"), "gunicorn", "serve"),
-        (("serve", "model.bin"), "joblib", "pickle"),
+        (("serve", "model.bin"), "joblib", "serve"),
         (("key", "backend"), "click", "serve"),
     ],
 )
@@ -94,7 +94,16 @@ def test_saving_names_what_is_missing() -> None:
     """Of the package alone, without the extras, `skdeploy.save` says what it needs."""
     code = "import sys; sys.modules['pandas'] = None; import skdeploy; skdeploy.save"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "pandas is not installed: run pip install 'skdeploy[pickle]'" in done.stderr
+    assert "pandas is not installed: run pip install 'skdeploy[serve]'" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "skl2onnx"])
+def test_the_reason_for_scikit_learn_names_what_is_missing(missing: str) -> None:
+    """Where a package of the compiled engine is missing, the fallback says how to install it."""
+    code = f"import sys; sys.modules[{missing!r}] = None; import skdeploy\n"
+    code += "print(skdeploy.load('model.bin').fallback)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{missing} is not installed: run pip install 'skdeploy[serve]'"
 
 
 def test_a_folder_of_one_model_names_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +74,9 @@ def compile_engine(
     pipeline: Any, passport: Passport, golden: Table, reference: SklearnEngine
 ) -> tuple[Engine, Graph]:
     """The compiled engine, proved equal to the reference, and its graph. Raises NotCompiled."""
+    for package in ("onnx", "onnxruntime", "skl2onnx"):
+        if find_spec(package) is None:
+            raise NotCompiled(f"{package} is not installed: run pip install 'skdeploy[serve]'")
     try:
         return _compiled(pipeline, passport, golden, reference)
     except _Unequal as error:

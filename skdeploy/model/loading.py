@@ -43,7 +43,7 @@ def load_model(
     except ModuleNotFoundError as error:
         raise UnreadableModel(
             f"{where} is a pickle, and {error.name} is not installed here: "
-            "run pip install 'skdeploy[pickle]', or export the model (skdeploy export)."
+            "run pip install 'skdeploy[serve]', or export the model (skdeploy export)."
         ) from error
     return load_pickled(
         content, digest=digest, name=name, where=where, engine=engine, trusted=trusted, isolated=isolated
