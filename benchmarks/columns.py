@@ -29,6 +29,6 @@ def make_model(count: int, path: Path) -> list[Record]:
     )
     target = frame.sum(axis="columns") + random.normal(size=_ROWS)
     pipeline = make_pipeline(StandardScaler(), Ridge()).fit(frame, target)
-    skdeploy.save(pipeline, frame, target, path, name=f"columns-{count}")
+    skdeploy.save(pipeline, frame, target, path, quiet=True, name=f"columns-{count}")
     records: list[Record] = json.loads(frame.head(_RECORDS).to_json(orient="records"))
     return records

@@ -7,6 +7,7 @@
     │   └── InvalidRecord         cells that do not fit the model's schema, all of them listed
     ├── SettingsError             a variable, its value, and what it should be
     ├── SaveError                 a pipeline cannot be saved as a model, and why
+    ├── NoJsonValue               a pipeline predicts what JSON does not have
     ├── ExportError               a model cannot do without scikit-learn, and why
     ├── ModelUnavailable          there is no model to predict with
     │   ├── SourceError           the place that it comes from does not give it; which part is wrong
@@ -31,6 +32,7 @@ A record that is valid and still cannot be scored is no exception but a result
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -164,6 +166,19 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def described(error: Exception) -> str:
+    """What a pipeline raised on training data, for a message that must not hold any of these data.
+
+    Errors on names and modules tell of code alone. Of others, what they say may be a value of a record: the
+    line that raised stands for it.
+    """
+    kind = type(error).__name__
+    if isinstance(error, (AttributeError, ImportError, NameError, SkdeployError)):
+        return f"{kind}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{kind} in {frames[-1].filename}, line {frames[-1].lineno}" if frames else kind
+
+
 def listed(names: Sequence[str], most: int = 20) -> str:
     """The first names, for a message: "a, b, c and 1,480 more"."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
@@ -178,6 +193,13 @@ class SettingsError(SkdeployError):
 
 class SaveError(SkdeployError):
     """The pipeline cannot be saved as a model; the message says what to change."""
+
+
+class NoJsonValue(SkdeployError):
+    """The pipeline predicts values that JSON does not have."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"its predictions are of the type {kind}, which JSON does not have")
 
 
 class ExportError(SkdeployError):

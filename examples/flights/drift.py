@@ -58,7 +58,7 @@ def fitted(X: pd.DataFrame, y: pd.Series) -> Model:
     pipeline = build_pipeline(13).fit(X[summer], y[summer])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "summer.bin")
-        skdeploy.save(pipeline, X[summer], y[summer], path, name="summer", columns=data.REQUIRED)
+        skdeploy.save(pipeline, X[summer], y[summer], path, quiet=True, name="summer", columns=data.REQUIRED)
         return skdeploy.load(path)
 
 

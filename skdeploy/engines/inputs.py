@@ -120,6 +120,13 @@ def _stacked(columns: Sequence[Column]) -> Build:
     return build
 
 
+def _sparse(columns: Sequence[Column]) -> Build:
+    from scipy.sparse import csr_matrix
+
+    stack = _stacked(columns)
+    return lambda table: csr_matrix(stack(table))
+
+
 def _series(columns: Sequence[Column]) -> Build:
     column, to_array = columns[0], _to_array(columns[0])
 
@@ -155,6 +162,7 @@ def _dicts(columns: Sequence[Column]) -> Build:
 _BUILDERS: dict[str, Callable[[Sequence[Column]], Build]] = {
     "frame": _frame,
     "array": _stacked,
+    "sparse": _sparse,
     "series": _series,
     "texts": _texts,
     "dicts": _dicts,

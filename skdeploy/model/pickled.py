@@ -11,7 +11,7 @@ from functools import partial
 from skdeploy.engines.graph import Graph
 from skdeploy.engines.onnx import import_runtime
 from skdeploy.engines.sklearn import SklearnEngine
-from skdeploy.errors import UnreadableModel, listed
+from skdeploy.errors import UnreadableModel, described, listed
 from skdeploy.model.choice import choose_engine
 from skdeploy.model.exported import WithoutReference, onnx_engine
 from skdeploy.model.isolated import in_child
@@ -117,7 +117,7 @@ def _bare_model(unpickled: Unpickled, digest: str, name: str, engine: str) -> tu
     except Exception as error:  # the pipeline may raise anything
         raise UnreadableModel(
             f"{name} has no passport, and a record made up from the fitted pipeline does not predict "
-            f"({type(error).__name__}: {error}). {_SAVE_IT}{other_versions(unpickled.saved)}"
+            f"({described(error)}). {_SAVE_IT}{other_versions(unpickled.saved)}"
         ) from error
     if unclear := taking_texts(pipeline, schema, sample, assumed):
         raise UnreadableModel(

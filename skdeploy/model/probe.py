@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from skdeploy.engines.sklearn import SklearnEngine
+from skdeploy.engines.sklearn import SklearnEngine, plain_labels
 from skdeploy.errors import SaveError
 from skdeploy.model.outputs import predicts
 from skdeploy.passport import Output
@@ -48,15 +48,15 @@ def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] 
     engine = SklearnEngine(pipeline, schema)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        predicted = np.asarray(engine.predict(sample))
+        predicted = engine.predict(sample)
         several = predicted.ndim == 2 and predicted.shape[1] > 1
-        classes = getattr(pipeline, "classes_", None)
-        probabilities = _has_probabilities(pipeline, engine, sample, several)
+        classes = _classes(pipeline, predicted) if hasattr(pipeline, "classes_") else None
+        probabilities = classes is not None and _has_probabilities(pipeline, engine, sample, several)
     kind = "classification" if is_classifier(pipeline) else "other"
     return Output(
         kind="regression" if is_regressor(pipeline) else kind,  # type: ignore[arg-type]
         names=_output_names(names, predicted.shape[1]) if several else None,
-        classes=None if classes is None else _plain_classes(classes),
+        classes=classes,
         probabilities=probabilities,
     )
 
@@ -70,17 +70,22 @@ def _output_names(names: list[str] | None, width: int) -> list[str]:
 
 
 def _has_probabilities(pipeline: Any, engine: SklearnEngine, sample: Table, several: bool) -> bool:
-    """Several outputs need an array of classes each; one array for all says less than it seems."""
-    if not hasattr(pipeline, "predict_proba") or not hasattr(pipeline, "classes_"):
+    """Several outputs need an array of probabilities each."""
+    if not hasattr(pipeline, "predict_proba"):
         return False
     return isinstance(engine.predict_proba(sample), list) == several
 
 
-def _plain_classes(classes: Any) -> list[Any]:
-    if isinstance(classes, list):
-        return [_plain_classes(output) for output in classes]
-    plain: list[Any] = np.asarray(classes).tolist()
-    return plain
+def _classes(pipeline: Any, predicted: Any) -> list[Any]:
+    """The labels; a list per output if there are several, of which a multi-label classifier has 0 and 1."""
+    classes = pipeline.classes_
+    if predicted.ndim < 2 or predicted.shape[1] < 2:
+        only = classes[0] if isinstance(classes, list) and len(classes) == 1 else classes
+        plain: list[Any] = plain_labels(only).tolist()
+        return plain
+    if isinstance(classes, list) and len(classes) == predicted.shape[1]:
+        return [plain_labels(output).tolist() for output in classes]
+    return [np.array([0, 1], dtype=predicted.dtype).tolist() for _ in range(predicted.shape[1])]
 
 
 def _probe_nulls(pipeline: Any, schema: Schema, sample: Table) -> Schema:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skdeploy.engines import Engine
-from skdeploy.errors import ProofFailed
+from skdeploy.errors import ProofFailed, described
 from skdeploy.model.outputs import plain_predictions
 from skdeploy.passport import Golden, Passport
 from skdeploy.passport.libraries import differences
@@ -38,8 +38,7 @@ def prove(passport: Passport, engine: Engine, libraries: dict[str, str] | None) 
         raise
     except Exception as error:  # the pipeline may raise anything
         raise ProofFailed(
-            f"The golden records do not predict ({type(error).__name__}: {error}). "
-            f"{_explain(made_differently)}"
+            f"The golden records do not predict ({described(error)}). {_explain(made_differently)}"
         ) from error
     return table
 
@@ -73,11 +72,11 @@ def golden_table(passport: Passport) -> Table:
     """The golden records as the engine takes them; raises ProofFailed if the schema refuses one."""
     names, golden = passport.schema.names, passport.golden
     records = [dict(zip(names, row, strict=True)) for row in zip(*golden.cells, strict=True)]
-    checked = RecordReader(passport.schema).read(records)
+    checked = RecordReader(passport.schema, reveal=False).read(records)
     for index, cells in checked.bad.items():
         raise ProofFailed(
             f"The model's own schema refuses its golden record {index}: column {cells[0].column!r} "
-            f"expects {cells[0].expected}. Save the model again, with columns={{...}} if a type is wrong."
+            f"expects {cells[0].expected}. Save the model again."
         )
     return checked.table
 

@@ -21,12 +21,22 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     names     the outputs' names if there are several, else None
     classes   the labels, in the order of `predict_proba`; a list per output if there are several
     probabilities   whether the pipeline has `predict_proba`
+    title, unit     what is predicted, and its unit, as `save` was told: "air time", "minutes"
     """
 
     kind: Literal["regression", "classification", "other"]
     names: list[str] | None = None
     classes: list[Any] | None = None
     probabilities: bool = False
+    title: str | None = None
+    unit: str | None = None
+
+    @property
+    def words(self) -> str:
+        """It in a few words: "air time in minutes (regression)"."""
+        unit = f" in {self.unit}" if self.unit else ""
+        kind = f"{self.kind} of {', '.join(self.names)}" if self.names else self.kind
+        return f"{self.title}{unit} ({kind})" if self.title else f"{kind}{unit}"
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):

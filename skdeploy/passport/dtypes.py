@@ -16,24 +16,14 @@ from skdeploy.schema import TYPES, Null
 _INFERRED = {word: name for name, kind in TYPES.items() for word in kind.inferred}
 
 
-def type_of(present: pd.Series) -> str:
-    """The type of a column's cells; `present` are its values without nulls.
-
-    Raises SaveError naming the column if no JSON type fits.
-    """
+def type_of(present: pd.Series) -> str | None:
+    """The type of a column's cells, or None. `present` are its values without nulls."""
     dtype: Any = present.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         dtype, present = dtype.categories.dtype, dtype.categories.to_series(name=present.name)
         if types.is_datetime64_any_dtype(dtype):
-            raise SaveError(f"The column {present.name!r} has dates for categories: make them texts.")
-    known = _of_dtype(dtype) or _INFERRED.get(types.infer_dtype(present, skipna=True))
-    if known is None:
-        raise SaveError(
-            f"The column {present.name!r} has the dtype {dtype} and holds "
-            f"{types.infer_dtype(present, skipna=True)} values, which no JSON type fits: convert them "
-            f'before the pipeline, or say what they are, columns={{{present.name!r}: "str"}}.'
-        )
-    return known
+            return None
+    return _of_dtype(dtype) or _INFERRED.get(types.infer_dtype(present, skipna=True))
 
 
 def parse_override(name: str, text: Any) -> tuple[str, bool]:

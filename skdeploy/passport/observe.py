@@ -6,17 +6,29 @@ at, and a mixture is refused rather than guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import pandas as pd
+from pandas.api import types
+from sklearn.base import clone
 
-from skdeploy.errors import SaveError
+from skdeploy.errors import SaveError, listed
 from skdeploy.passport.dtypes import dtype_for, null_of, parse_override, type_of
 from skdeploy.passport.training import ABSENT, plain
 from skdeploy.passport.walk import dict_categories, first_step, readers_of
 from skdeploy.schema import Column, Container, Schema
+
+# Conversions of columns that have no type, and how many rows a pipeline is fitted on to try one.
+_CONVERSIONS: list[tuple[str, Callable[[pd.Series], pd.Series]]] = [
+    ("pd.to_datetime({})", pd.to_datetime),
+    ("{}.dt.to_timestamp()", lambda column: column.dt.to_timestamp()),
+    ("{}.dt.total_seconds()", lambda column: column.dt.total_seconds()),
+    ("{}.str.decode('utf-8')", lambda column: column.str.decode("utf-8")),
+    ("{}.astype(str)", lambda column: column.astype(str)),
+]
+_FITTED_ROWS = 100
 
 
 def observe(
@@ -38,21 +50,22 @@ def observe(
     overrides, descriptions = dict(columns or {}), dict(descriptions or {})
     for name in [*overrides, *descriptions]:
         if name not in frame.columns:
-            raise SaveError(f"There is no column {name!r} in X; it has {', '.join(frame.columns)}.")
+            raise SaveError(f"There is no column {name!r} in X; it has {listed(list(frame.columns))}.")
     learned = _learned(pipeline, list(frame.columns), container)
-    described = [
-        msgspec.structs.replace(
-            _column(frame[name], container, learned.get(name), overrides.get(name)),
-            description=descriptions.get(name),
-        )
-        for name in frame.columns
-    ]
-    return Schema(container=container, columns=described)
+    observed = []
+    for name in frame.columns:
+        present = _present(frame[name], container)
+        kind = parse_override(name, overrides[name])[0] if name in overrides else type_of(present)
+        if kind is None:
+            raise SaveError(_of_no_type(frame, name, present, container, pipeline))
+        column = _column(frame[name], present, kind, container, learned.get(name))
+        observed.append(msgspec.structs.replace(column, description=descriptions.get(name)))
+    return Schema(container=container, columns=observed)
 
 
 def _learned(pipeline: Any, names: list[str], container: Container) -> dict[str, list[Any] | None]:
     """Column -> the categories that an encoder learned for it, nulls among them."""
-    if container in ("frame", "array"):
+    if container in ("frame", "array", "sparse"):
         return {name: reader.learned(name) for name, reader in readers_of(pipeline, names).items()}
     first = first_step(pipeline)
     if container == "dicts" and hasattr(first, "feature_names_"):
@@ -60,19 +73,46 @@ def _learned(pipeline: Any, names: list[str], container: Container) -> dict[str,
     return {}
 
 
+def _present(series: pd.Series, container: Container) -> pd.Series:
+    """The values that are there and no nulls."""
+    return (
+        series[series.map(lambda value: value is not ABSENT)] if container == "dicts" else series
+    ).dropna()
+
+
+def _of_no_type(
+    frame: pd.DataFrame, name: str, present: pd.Series, container: Container, pipeline: Any
+) -> str:
+    """What is wrong with a column, and a conversion, if the pipeline can be fitted on what it makes."""
+    kind = types.infer_dtype(present, skipna=True)
+    what = (
+        f"There is no type for the column {name!r} of the dtype {present.dtype}, which holds {kind} values."
+    )
+    if not len(present):
+        return f'The column {name!r} holds nulls alone. Say what it would hold: columns={{{name!r}: "str?"}}.'
+    for words, convert in _CONVERSIONS if container == "frame" else ():
+        try:
+            converted = frame[:_FITTED_ROWS].assign(**{name: convert(frame[name][:_FITTED_ROWS])})
+            if type_of(converted[name].dropna()) is None:
+                continue
+            targets = pipeline.predict(frame[:_FITTED_ROWS])
+            clone(pipeline).fit(converted, targets).predict(converted)
+        except Exception:  # noqa: S112 - the conversion or the pipeline may raise anything; then the next is tried
+            continue
+        return f"{what} Convert it, X[{name!r}] = {words.format(f'X[{name!r}]')}, and fit the pipeline again."
+    return f"{what} Make numbers, texts or date-times of it, and fit the pipeline again on those."
+
+
 def _column(
-    series: pd.Series, container: Container, learned: list[Any] | None, override: str | None
+    series: pd.Series, present: pd.Series, kind: str, container: Container, learned: list[Any] | None
 ) -> Column:
-    name = str(series.name)
-    absent = series.map(lambda value: value is ABSENT) if container == "dicts" else None
-    present = series.dropna() if absent is None else series[~absent].dropna()
-    kind = parse_override(name, override)[0] if override is not None else type_of(present)
+    name, absent = str(series.name), container == "dicts" and any(value is ABSENT for value in series)
     categories = _categories(learned, kind)
     return Column(
         name=name,
         type=kind,
         dtype=dtype_for(kind, series.dtype, name),
-        null="absent" if absent is not None and absent.any() else null_of(series),
+        null="absent" if absent else null_of(series),
         categories=categories,
         **_of_category_dtype(series.dtype),
         **_seen(present, kind, categories is not None),

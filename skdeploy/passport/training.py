@@ -11,6 +11,9 @@ import pandas as pd
 from skdeploy.errors import SaveError
 from skdeploy.schema import Container, as_json, is_null
 
+# More than records of a service have; a matrix of words has some hundred thousand.
+_MOST_SPARSE_COLUMNS = 10_000
+
 
 class _Absent:
     """A key that a mapping does not have. DictVectorizer tells that from a null."""
@@ -22,7 +25,8 @@ ABSENT = _Absent()
 def as_frame(X: Any) -> tuple[pd.DataFrame, Container]:
     """Training inputs as a DataFrame (one column per input), and what the pipeline takes them in.
 
-    X   DataFrame (n, columns), 2-D array (n, columns), list of n mappings, or n strings
+    X   DataFrame (n, columns) of pandas or polars, array or sparse matrix (n, columns), list of n mappings,
+        or n strings
 
     Raises SaveError.
     """
@@ -50,6 +54,16 @@ def _convert(X: Any) -> tuple[pd.DataFrame, Container]:
     if isinstance(X, pd.DataFrame):
         _require_names(list(X.columns))
         return X, "frame"
+    if type(X).__module__.partition(".")[0] == "polars" and hasattr(X, "get_columns"):
+        return _of_polars(X), "frame"
+    if hasattr(X, "toarray") and getattr(X, "ndim", 2) == 2:
+        if X.shape[1] > _MOST_SPARSE_COLUMNS:
+            raise SaveError(
+                f"X is a sparse matrix of {X.shape[1]:,} columns, and a record would have to have them all: "
+                "put "
+                "what made it, a vectorizer say, into the pipeline as its first step."
+            )
+        return pd.DataFrame(X.toarray(), columns=[f"x{i}" for i in range(X.shape[1])]), "sparse"
     if isinstance(X, np.ndarray) and X.ndim == 2:
         return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])]), "array"
     if isinstance(X, pd.Series):
@@ -61,8 +75,25 @@ def _convert(X: Any) -> tuple[pd.DataFrame, Container]:
             return pd.DataFrame({"text": pd.Series(list(X), dtype=object)}), "texts"
     raise SaveError(
         f"X is {type(X).__name__}, which is not understood: give what the pipeline was fitted on, "
-        "a DataFrame, a 2-D numpy array, a list of dicts or a sequence of strings."
+        "a DataFrame of pandas or polars, a 2-D numpy array, a sparse matrix, a list of dicts or a sequence "
+        "of strings."
     )
+
+
+def _of_polars(X: Any) -> pd.DataFrame:
+    """A frame in which scikit-learn finds what it finds in polars' own: texts are objects, None is null."""
+    made = {}
+    for name in X.columns:
+        column = X[name]
+        if column.dtype.is_numeric() and not column.dtype.is_decimal():
+            made[name] = pd.Series(column.to_numpy())
+        elif str(column.dtype) == "Boolean" and not column.null_count():
+            made[name] = pd.Series(column.to_list(), dtype=bool)
+        elif str(column.dtype).startswith("Datetime"):
+            made[name] = pd.Series(pd.to_datetime(column.to_list()), dtype=None)
+        else:
+            made[name] = pd.Series(column.to_list(), dtype=object)
+    return pd.DataFrame(made)
 
 
 def _require_names(names: list[Any]) -> None:

@@ -4,6 +4,7 @@ save.py       save(pipeline, X, y, path)
 examine.py    what trying the pipeline shows
 rows.py       which training rows become golden records
 pickling.py   refusing what no other process could load
+report.py     what was decided, as a table; what is being done
 mlflow.py     log_model(path): the saved file -> an MLflow run, a registered version with its digest
 """
 

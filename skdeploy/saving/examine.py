@@ -11,7 +11,7 @@ import pandas as pd
 
 from skdeploy.engines.inputs import cannot_hold_null
 from skdeploy.engines.sklearn import SklearnEngine
-from skdeploy.errors import CODES, SaveError
+from skdeploy.errors import CODES, SaveError, described
 from skdeploy.model.golden import proves_probabilities, synthetic_golden
 from skdeploy.model.outputs import plain_predictions
 from skdeploy.model.probe import probe_columns, probe_output
@@ -20,6 +20,15 @@ from skdeploy.passport.dtypes import parse_override
 from skdeploy.passport.training import plain_cells
 from skdeploy.saving.rows import golden_rows, predicted_rows, take
 from skdeploy.schema import Column, Schema, Table, Unfit, compile_check
+
+_GIVEN = {
+    "frame": "a DataFrame of pandas",
+    "array": "a numpy array",
+    "sparse": "a sparse matrix (CSR)",
+    "dicts": "a list of dicts",
+    "series": "a Series of pandas",
+    "texts": "a list of texts",
+}
 
 
 class Found(NamedTuple):
@@ -53,7 +62,16 @@ def examine(
     cells = plain_cells(frame.iloc[rows])
     table = Table([_engine_cells(*pair) for pair in zip(schema.columns, cells, strict=True)], len(rows))
     schema = _widen(pipeline, _probe(pipeline, schema, frame, table, overrides), table)
-    output = probe_output(pipeline, schema, _sample(table), _output_names(y))
+    try:
+        output = probe_output(pipeline, schema, _sample(table), _output_names(y))
+    except SaveError:
+        raise
+    except Exception as error:  # the pipeline may raise anything
+        raise SaveError(
+            "The pipeline predicts X, and raises on the same rows as the service gives them, "
+            f"{_GIVEN[schema.container]} "
+            f"({described(error)}): fit it on that."
+        ) from error
     if synthetic:
         return Found(schema, output, synthetic_golden(pipeline, schema, output))
     return Found(schema, output, _real(pipeline, X, rows, cells, predictions, output))
@@ -133,7 +151,7 @@ def _engine_cells(column: Column, values: list[Any]) -> list[Any]:
 
 
 def _output_names(y: Any) -> list[str] | None:
-    return [str(name) for name in y.columns] if isinstance(y, pd.DataFrame) else None
+    return [str(name) for name in y.columns] if hasattr(y, "columns") else None
 
 
 def _real(

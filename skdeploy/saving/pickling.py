@@ -45,7 +45,7 @@ def pickle_bare(pipeline: Any) -> bytes:
     Raises SaveError if it cannot be pickled, or could not be unpickled elsewhere.
     """
     bare = copy.copy(pipeline)
-    vars(bare).pop(ATTRIBUTE, None)
+    getattr(bare, "__dict__", {}).pop(ATTRIBUTE, None)
     buffer = io.BytesIO()
     pickler = _Pickler(buffer)
     try:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdeploy.errors import SaveError
+from skdeploy.engines.sklearn import plain_labels
+from skdeploy.errors import SaveError, described
 from skdeploy.model.outputs import not_finite
 
 GOLDEN_RECORDS = 200
@@ -23,11 +24,10 @@ def golden_rows(frame: pd.DataFrame) -> list[int]:
 def predicted_rows(pipeline: Any, X: Any, rows: list[int]) -> tuple[list[int], Any]:
     """Those of `rows` whose prediction is finite, and their predictions. Raises SaveError."""
     try:
-        predictions = np.asarray(pipeline.predict(take(X, rows)))
+        predictions = plain_labels(pipeline.predict(take(X, rows)))
     except Exception as error:  # the pipeline may raise anything
         raise SaveError(
-            f"The pipeline does not predict X ({type(error).__name__}: {error}). Is it fitted, and on "
-            "these columns?"
+            f"The pipeline does not predict X ({described(error)}). Is it fitted, and on these columns?"
         ) from error
     bad = set(not_finite(predictions))
     good = [place for place in range(len(rows)) if place not in bad]
@@ -40,4 +40,5 @@ def take(X: Any, rows: list[int]) -> Any:
     """The rows of X at these positions, in X's own kind."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]
-    return X[rows] if isinstance(X, np.ndarray) else [X[row] for row in rows]
+    # Of lists alone a list of rows is no index.
+    return [X[row] for row in rows] if isinstance(X, (list, tuple)) else X[rows]

@@ -7,6 +7,7 @@ import io
 import pickle
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import joblib
 import msgspec
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from skdeploy.errors import ModelUnavailable, SaveError
 from skdeploy.model.assembling import REMEDY, NotAPipeline, assemble
@@ -28,6 +30,7 @@ from skdeploy.passport.observe import observe
 from skdeploy.passport.training import as_frame
 from skdeploy.saving.examine import Found, examine
 from skdeploy.saving.pickling import pickle_bare
+from skdeploy.saving.report import Progress, Saved
 from skdeploy.saving.sketching import sketch_of
 from skdeploy.writing import write
 
@@ -42,41 +45,54 @@ def save(
     version: str | None = None,
     columns: Mapping[str, str] | None = None,
     descriptions: Mapping[str, str] | None = None,
+    output: str | None = None,
+    unit: str | None = None,
     metrics: Mapping[str, float] | None = None,
     data: str | None = None,
     golden: Literal["real", "synthetic"] = "real",
-) -> Passport:
+    quiet: bool = False,
+) -> Saved:
     """Write `pipeline` to `path` as a joblib pickle that carries its passport, and prove it.
 
     pipeline       a fitted scikit-learn Pipeline or estimator, or a tuple, list or dict of one and of the
                    transformers before it, which is saved as a Pipeline; it is not changed
-    X              what it was fitted on: DataFrame (n, columns), array (n, columns), n dicts or n texts
+    X              what it was fitted on: DataFrame (n, columns) of pandas or polars, array or sparse matrix
+                   (n, columns), n dicts or n texts
     y              the targets, (n,) or (n, outputs), for the outputs' names; None if there are none
     version        default: the first 12 hexadecimal digits of the pipeline's SHA-256
     columns        types that the dtypes do not tell: {"hour": "int?"}, ? for nullable
     descriptions   what the columns mean, with their units
+    output, unit   what is predicted, "air time", and its unit, "minutes"
     metrics        name -> number, shown with the model
     data           where the training data came from
     golden         "synthetic" keeps real rows out of the file
+    quiet          print neither what was decided nor, where it takes more than a second, what is being done
 
-    Returns the passport. Raises SaveError, also if the written model would not predict what the
-    pipeline does; then nothing is written.
+    Returns the passport with what was decided, and prints that as a table. Raises SaveError, also if the
+    written model would not predict what the pipeline does; then nothing is written.
     """
-    _require_options(name, version, golden, Path(path))
-    try:
-        pipeline, _ = assemble(pipeline)
-    except NotAPipeline as error:
-        raise SaveError(f"What should be a fitted pipeline is {error}. {REMEDY}") from None
-    pickled = pickle_bare(pipeline)
-    frame, container = as_frame(X)
-    schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)
-    found = examine(pipeline, X, y, frame, schema, columns or {}, synthetic=golden == "synthetic")
-    version = version or hashlib.sha256(pickled).hexdigest()[:12]
-    passport = _passport(found, name=name, version=version, metrics=metrics or {}, data=data)
-    sketch = sketch_of(pipeline, passport, frame)
-    passport = msgspec.structs.replace(passport, sketch=sketch)
-    _write(pickled, passport, Path(path), frame)
-    return passport
+    _require_options(name, version, golden, output, unit, Path(path))
+    with Progress.shown(quiet) as progress:
+        try:
+            pipeline, _ = assemble(pipeline)
+        except NotAPipeline as error:
+            raise SaveError(f"What should be a fitted pipeline is {error}. {REMEDY}") from None
+        pickled = pickle_bare(pipeline)
+        frame, container = as_frame(X)
+        schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)
+        progress.step = "trying the pipeline with nulls and unknown categories"
+        found = examine(pipeline, X, y, frame, schema, columns or {}, synthetic=golden == "synthetic")
+        version = version or hashlib.sha256(pickled).hexdigest()[:12]
+        passport = _passport(found, name=name, version=version, metrics=metrics or {}, data=data)
+        named = msgspec.structs.replace(passport.output, title=output, unit=unit)
+        progress.step = "making a sketch of X"
+        sketch = sketch_of(pipeline, passport, frame)
+        passport = msgspec.structs.replace(passport, sketch=sketch, output=named)
+        progress.step = "proving what was written, and compiling it"
+        saved = _write(pickled, passport, Path(path), frame)
+    if not quiet:
+        print(saved)
+    return saved
 
 
 def _passport(
@@ -96,33 +112,67 @@ def _passport(
     )
 
 
-def _require_options(name: Any, version: Any, golden: str, path: Path) -> None:
+def _require_options(name: Any, version: Any, golden: str, output: Any, unit: Any, path: Path) -> None:
     if not path.parent.is_dir():
         raise SaveError(f"There is no folder {path.parent.absolute()} to write {path.name} to.")
     if path.name.endswith(SUFFIX):
         raise SaveError(f"{path} is the name of an exported model, and save writes a pickle: model.bin, say.")
-    if not isinstance(name, str) or not isinstance(version, str | None):
-        raise SaveError(f"name and version must be strings: name={name!r}, version={version!r}.")
+    texts = {"name": name, "version": version, "output": output, "unit": unit}
+    for option, text in texts.items():
+        if not isinstance(text, str) and (text is not None or option == "name"):
+            raise SaveError(
+                f"{option} is {text!r}: it should be a string, {option}={_EXAMPLES[option]!r}, say."
+            )
     if golden not in ("real", "synthetic"):
         raise SaveError(f"golden is {golden!r}: it should be 'real' or 'synthetic'.")
 
 
-def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) -> None:
+_EXAMPLES = {"name": "flights", "version": "v7", "output": "air time", "unit": "minutes"}
+
+
+def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) -> Saved:
     """Dump, load what was dumped, prove it; only then does it take the place of what was there."""
-    carrier = pickle.loads(pickled)
-    setattr(carrier, ATTRIBUTE, passport.to_plain())
-    buffer = io.BytesIO()
-    joblib.dump(carrier, buffer)
-    content = zlib.compress(buffer.getvalue() + trailer(versions()), level=3)
+    notes: list[str] = []
+    unpacked = _carrying(pickle.loads(pickled), passport)
+    if ATTRIBUTE.encode() not in unpacked:
+        # Its own __getstate__ leaves out what it does not know.
+        estimator = pickle.loads(pickled)
+        step = type(estimator).__name__
+        unpacked = _carrying(Pipeline([(step.lower(), estimator)]), passport)
+        notes.append(
+            f"{step} drops other attributes when it is pickled: it was saved as a Pipeline of one step."
+        )
+    content = zlib.compress(unpacked + trailer(versions()), level=3)
     try:
         digest = hashlib.sha256(content).hexdigest()
-        load_pickled(content, digest=digest, name=path.stem, where=str(path))
+        model = load_pickled(content, digest=digest, name=path.stem, where=str(path), engine="auto")
     except ModelUnavailable as error:
         raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error
+    if model.passport != passport:
+        raise SaveError(
+            "The model would be loaded without its passport, or with another: its class changes it."
+        )
     try:
         write(path, content)
     except OSError as error:
         raise SaveError(f"{path} cannot be written: {error.strerror}.") from error
+    return Saved(
+        **{name: getattr(passport, name) for name in Passport.__struct_fields__},
+        path=str(path),
+        engine=model.engine.name,
+        fallback=model.fallback,
+        had_nulls=frame.isna().any().tolist(),
+        notes=notes,
+    )
+
+
+def _carrying(estimator: Any, passport: Passport) -> bytes:
+    """The pickle of an estimator with its passport."""
+    with suppress(AttributeError):  # of one that takes no other attributes; its pickle then shows that
+        setattr(estimator, ATTRIBUTE, passport.to_plain())
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()
 
 
 def _hint(frame: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -14,7 +15,7 @@ from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ProofFailed
 from skdeploy.model.model import Model
 from skdeploy.model.proof import golden_table
-from skdeploy.passport import Passport
+from skdeploy.passport import Golden, Passport
 from skdeploy.passport.training import plain_cells
 from skdeploy.schema import Schema, Table, Unfit, compile_check
 from skdeploy.scoring import Scorer
@@ -31,7 +32,7 @@ def sketch_of(pipeline: Any, passport: Passport, frame: pd.DataFrame) -> Sketch 
     Rows that every door would refuse are left out; None if there are no others.
     """
     try:
-        probe = golden_table(passport).rows([0])
+        probe = golden_table(_first_golden(passport))
     except ProofFailed:  # so the model cannot be loaded, and loading it says why
         return None
     table = _checked(passport.schema, frame.iloc[_rows(frame)])
@@ -45,6 +46,12 @@ def sketch_of(pipeline: Any, passport: Passport, frame: pd.DataFrame) -> Sketch 
     return learn(passport.schema.columns, table, outputs, names=output.names, classes=output.classes)
 
 
+def _first_golden(passport: Passport) -> Passport:
+    golden = passport.golden
+    first = Golden(cells=[cells[:1] for cells in golden.cells], predictions=golden.predictions[:1])
+    return msgspec.structs.replace(passport, golden=first)
+
+
 def _rows(frame: pd.DataFrame) -> Any:
     """By chance, and the same ones every time: evenly spaced ones could keep time with the data."""
     most = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_CELLS // len(frame.columns)))
@@ -55,8 +62,15 @@ def _rows(frame: pd.DataFrame) -> Any:
 
 def _checked(schema: Schema, frame: pd.DataFrame) -> Table:
     fits = np.ones(len(frame), dtype=bool)
-    columns = []
-    for column, values in zip(schema.columns, plain_cells(frame), strict=True):
+    columns: list[Any] = []
+    for column in schema.columns:
+        series = frame[column.name]
+        if series.dtype == np.float64 and column.type == "float" and not column.refuses_unknown(strict=False):
+            numbers = series.to_numpy()
+            fits &= np.isfinite(numbers) | (np.isnan(numbers) & column.nullable)
+            columns.append(numbers)
+            continue
+        (values,) = plain_cells(series.to_frame())
         check, cells = compile_check(column), []
         for row, value in enumerate(values):
             try:

@@ -11,7 +11,7 @@ from skdeploy.schema.strict_json import EXACT_FLOAT
 from skdeploy.schema.types import TYPES, ColumnType
 
 Null = Literal["nan", "none", "NA", "NaT", "absent"]
-Container = Literal["frame", "array", "dicts", "series", "texts"]
+Container = Literal["frame", "array", "sparse", "dicts", "series", "texts"]
 
 LARGEST = {"float32": 3.4028234663852886e38, "float16": 65504.0}
 # Of categories that JSON Schema lists: more help no reader, and every client would fetch them.
@@ -80,9 +80,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
     """The columns in the pipeline's order, and what the pipeline takes them in.
 
-    container   "frame" (a DataFrame), "array" (a 2-D array), "dicts" (a list of mappings, for
-                DictVectorizer), "series" or "texts" (a Series or a list of strings, for text
-                vectorizers)
+    container   "frame" (a DataFrame), "array" (a 2-D array), "sparse" (a CSR matrix), "dicts" (a list
+                of mappings, for DictVectorizer), "series" or "texts" (a Series or a list of strings, for
+                text vectorizers)
     """
 
     container: Container

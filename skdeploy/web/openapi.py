@@ -209,6 +209,13 @@ def _identifier() -> dict[str, Any]:
 
 
 def _prediction(output: dict[str, Any]) -> dict[str, Any]:
+    words = {"title": output["title"]} if output["title"] else {}
+    if output["unit"]:
+        words["description"] = f"In {output['unit']}"
+    return words | _type_of_prediction(output)
+
+
+def _type_of_prediction(output: dict[str, Any]) -> dict[str, Any]:
     if output["names"]:
         return {"type": "object", "required": output["names"]}
     if output["kind"] == "classification" and output["classes"]:

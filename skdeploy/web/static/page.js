@@ -4,6 +4,7 @@ const at = (id) => document.getElementById(id);
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 let fields = [];
 let query = '';
+let unit = '';
 
 function describeRange(property) {
   const seen = property['x-range-seen'];
@@ -121,7 +122,7 @@ function shown(value) {
 }
 
 function showAnswer(answer) {
-  const parts = [el('p', { class: 'value' }, shown(answer.prediction))];
+  const parts = [el('p', { class: 'value' }, shown(answer.prediction) + unit)];
   const probabilities = answer.probabilities;
   if (probabilities && Object.values(probabilities).every((one) => typeof one === 'number')) {
     const rows = Object.entries(probabilities).sort((a, b) => b[1] - a[1]).slice(0, 20);
@@ -156,6 +157,8 @@ function showAbout(about) {
   at('name').textContent = model.name;
   at('kind').textContent = output.kind === 'other' ? 'model' : output.kind;
   at('facts').textContent = [`Version ${model.version}`, model.created && `fitted ${model.created.slice(0, 10)}`, `${fields.length} columns`].filter(Boolean).join(' · ');
+  if (output.title) at('answer-title').textContent = output.title;
+  if (output.unit) unit = ` ${output.unit}`;
   const classes = output.classes ? JSON.stringify(output.classes.slice(0, 50)).slice(1, -1).replaceAll(',', ', ') : null;
   const rows = { Engine: about.engine, Classes: classes, Data: model.data, 'SHA-256': model.sha256, ...model.libraries };
   for (const [name, value] of Object.entries(rows)) {
