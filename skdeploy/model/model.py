@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from skdeploy.engines import Engine
+from skdeploy.errors import InvalidRecord
 from skdeploy.passport import Passport
-from skdeploy.schema import Schema, Table
+from skdeploy.schema import RecordReader, Schema, Table
+
+# Bad cells that an exception of `Model.predict` shows.
+_MOST_NOTES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,32 @@ class Model:
     def __repr__(self) -> str:
         # Not the fields: golden and probe records must not end up in a log.
         return f"Model({self.passport.name} {self.passport.version}, engine {self.engine.name})"
+
+    def predict(self, records: Any) -> Any:
+        """What the pipeline's own `predict` returns, an array (n,) or (n, outputs), of checked records.
+
+        records   a DataFrame of pandas or polars, a list of dicts, or one dict
+
+        Raises InvalidRecord where a record does not fit the schema, and what the pipeline raises.
+        """
+        if isinstance(records, Mapping):
+            records = [records]
+        elif not (isinstance(records, list) and all(isinstance(record, Mapping) for record in records)):
+            from skdeploy.passport.training import as_records
+
+            records = as_records(records)
+        checked = RecordReader(self.schema).read(records)
+        try:
+            checked.require_all_good()
+        except InvalidRecord as error:
+            for cell in error.cells[:_MOST_NOTES]:
+                expected, got = cell.words
+                error.add_note(
+                    f"record {cell.record}, column {cell.column!r}: expected {expected}, got {got}"
+                )
+            raise
+        predicted = np.asarray(self.engine.predict(checked.table))
+        return predicted if self.passport.output.names else predicted.reshape(checked.count)
 
     @property
     def file_digest(self) -> str:

@@ -36,6 +36,13 @@ def as_frame(X: Any) -> tuple[pd.DataFrame, Container]:
     return frame, container
 
 
+def as_records(X: Any) -> list[dict[str, Any]]:
+    """Inputs in any of the forms of training's as records, with plain cells. Raises SaveError."""
+    frame, _ = as_frame(X)
+    rows = zip(*plain_cells(frame), strict=True)
+    return [dict(zip(frame.columns, row, strict=True)) for row in rows]
+
+
 def plain(value: Any) -> Any:
     """A training value as JSON has it: None for every null, text for date-times."""
     if value is ABSENT or is_null(value):
