@@ -1,8 +1,9 @@
 """Which part of a fitted pipeline decides what an input column may hold.
 
 The walk follows columns as long as they stay themselves: through Pipelines, ColumnTransformers
-and estimators around others (grid search, voting), and through imputers that keep columns one to
-one. It ends where they are mixed (PCA, a model), and what it has not met by then is not known.
+and estimators around others (grid search, voting), through imputers that keep columns one to one, and
+through encoders that pass columns on. It ends where they are mixed (PCA, a model), and what it has not
+met by then is not known.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from skdeploy.learned import learned_values, passes_columns_on
 from skdeploy.schema import is_null
 
 
@@ -20,22 +22,26 @@ class Reader(NamedTuple):
     names: list[str]
 
     @property
-    def tells(self) -> bool:
-        """Whether it is an encoder or a text vectorizer, which tells what its columns hold."""
-        return any(hasattr(self.part, mark) for mark in ("categories_", "vocabulary_", "build_analyzer"))
-
-    @property
     def is_vectorizer(self) -> bool:
         """Whether it reads text word by word."""
         return hasattr(self.part, "vocabulary_") or hasattr(self.part, "build_analyzer")
 
+    @property
+    def encoded(self) -> list[str]:
+        """The columns of which it tells what they hold; not those that an encoder passes on."""
+        learned = learned_values(self.part)
+        if learned is None:
+            return self.names if self.is_vectorizer else []
+        if len(learned) != len(self.names):
+            return self.names
+        return [name for name, values in zip(self.names, learned, strict=True) if values is not None]
+
     def learned(self, name: str) -> list[Any] | None:
         """All categories that it learned for a column, nulls among them; None if not one to one."""
-        learned = getattr(self.part, "categories_", None)
+        learned = learned_values(self.part)
         if learned is None or len(learned) != len(self.names):
             return None
-        values: list[Any] = learned[self.names.index(name)].tolist()
-        return values
+        return learned[self.names.index(name)]
 
 
 def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:
@@ -45,9 +51,8 @@ def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:
     """
     found: dict[str, Reader] = {}
     for reader in _walk(estimator, list(names)):
-        if reader.tells:
-            for name in reader.names:
-                found.setdefault(name, reader)
+        for name in reader.encoded:
+            found.setdefault(name, reader)
     return found
 
 
@@ -138,14 +143,18 @@ def _walk_steps(steps: list[Any], names: list[str]) -> Iterator[Reader]:
         if step is None or step == "passthrough":
             continue
         yield from _walk(step, names)
-        if not _keeps_columns(step, names):
+        if (kept := _names_after(step, names)) is None:
             return
+        names = kept
 
 
-def _keeps_columns(step: Any, names: list[str]) -> bool:
-    """Whether the step's outputs are its inputs, filled in or scaled but in place."""
-    imputer = hasattr(step, "statistics_") and not getattr(step, "add_indicator", False)
-    return imputer and len(step.statistics_) == len(names)
+def _names_after(step: Any, names: list[str]) -> list[str] | None:
+    """The columns behind a step that leaves columns as they are, or fills them in; None behind any other."""
+    if hasattr(step, "statistics_") and not getattr(step, "add_indicator", False):
+        return names if len(step.statistics_) == len(names) else None
+    if passes_columns_on(step):
+        return [str(name) for name in step.get_feature_names_out()]
+    return None
 
 
 def _resolve(columns: Any, transformer: Any, names: list[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
     front.py     the first steps of the pipeline, and what is left for the graph
     cells.py     columns on their way through these steps, and calls of the steps
-    tables.py    encoders, imputers and vectorizers as tables
+    tables.py    encoders and vectorizers as tables
+    following.py  imputers, and encoders that pass columns on, followed column by column
     graph.py     the conversion of the rest, and what is mended after it
     trees.py     tree ensembles as ONNX's TreeEnsemble operator, exact to the last bit of a split
     converters/  models and transformers, what skl2onnx writes in single precision or not at all

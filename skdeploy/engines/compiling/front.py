@@ -16,7 +16,6 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.impute import SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
@@ -31,7 +30,8 @@ from sklearn.preprocessing import (
 
 from skdeploy.engines.compiling.cells import Cells, Probe
 from skdeploy.engines.compiling.errors import NotCompilable
-from skdeploy.engines.compiling.tables import count_words, encode, impute, vectorize
+from skdeploy.engines.compiling.following import follow, is_followed, packed
+from skdeploy.engines.compiling.tables import count_words, encode, vectorize
 from skdeploy.engines.graph import Feature, Lookup, Number
 from skdeploy.schema import Schema
 
@@ -50,18 +50,7 @@ def split(pipeline: Any, schema: Schema) -> tuple[Any, list[Feature]]:
     """
     items: Items = [Cells(index) for index in range(len(schema.columns))]
     rest, items = _Walk(schema).step(pipeline, items)
-    return rest, [_number(item, schema) if isinstance(item, Cells) else item for item in items]
-
-
-def _number(cells: Cells, schema: Schema) -> Feature:
-    column = schema.columns[cells.column]
-    if not column.kind.is_numeric:
-        raise NotCompilable(f"the column {column.name!r} is passed on as it is, and holds no numbers")
-    dtype = column.dtype.lower()
-    precision = dtype if dtype in ("float32", "float16") and not cells.imputed else "float64"
-    return Number(
-        cells.column, {cell: float(value) for cell, value in cells.changed.items()}, precision=precision
-    )
+    return rest, packed(items, Probe(schema))
 
 
 class _Walk:
@@ -140,8 +129,9 @@ class _Walk:
 
     def _members(self, part: Any, items: Items) -> tuple[Any, Items]:
         """Models side by side: each chooses its own among the columns that any of them is given."""
-        walked = [self.step(member, items) for member in part.estimators_]
-        passed: dict[str, tuple[int, Cells | Feature]] = {}
+        stepped = [self.step(member, items) for member in part.estimators_]
+        walked = [(rest, packed(given, self._probe)) for rest, given in stepped]
+        passed: dict[str, tuple[int, Feature]] = {}
         width = 0
         for item in (item for _, given in walked for item in given):
             if _key(item) not in passed:
@@ -169,14 +159,14 @@ class _Walk:
             if kind in (OneHotEncoder, OrdinalEncoder, TargetEncoder):
                 self._require_encoded(cells, part)
                 return None, list(encode(part, cells, self._probe))
-            if kind is SimpleImputer:
+            if is_followed(part):
                 self._require_encoded(cells, part)
-                return None, impute(part, cells, self._probe)
+                return None, list(follow(part, cells, self._probe))
             if kind in (CountVectorizer, TfidfVectorizer) and len(cells) == 1:
                 return None, [count_words(part, cells[0])]
             if kind is DictVectorizer:
                 return self._dicts(part, cells)
-        self._refuse((one for one in cells if not self._probe.column(one).kind.is_numeric), part)
+        self._refuse((one for one in cells if not self._probe.holds_numbers(one)), part)
         return part, items
 
     def _dicts(self, part: Any, cells: list[Cells]) -> tuple[Any, Items]:
@@ -206,16 +196,16 @@ class _Walk:
         listed: Any = [columns] if isinstance(columns, (str, int, np.integer)) else list(columns)
         if listed and all(isinstance(one, (bool, np.bool_)) for one in listed):
             listed = np.flatnonzero(listed).tolist()
-        return [self._find(one, fitted, items) for one in listed]
+        # By name where the columns are a frame's, which may come in any order.
+        cells = [item for item in items if isinstance(item, Cells)]
+        named = {self._probe.name(item): item for item in reversed(cells)} if len(cells) == len(items) else {}
+        return [self._find(one, fitted, items, named) for one in listed]
 
-    def _find(self, key: Any, fitted: list[str], items: Items) -> Cells | Feature:
-        """By name where the columns are still the schema's: a frame's columns may come in any order."""
-        plain = all(isinstance(item, Cells) for item in items)
-        name = key if isinstance(key, str) else fitted[key] if fitted and plain else None
-        if name is not None and plain:
-            names = [self._schema.columns[item.column].name for item in items]
-            if name in names:
-                return items[names.index(name)]
+    @staticmethod
+    def _find(key: Any, fitted: list[str], items: Items, named: dict[Any, Cells]) -> Cells | Feature:
+        name = key if isinstance(key, str) else fitted[key] if fitted and named else None
+        if name is not None and name in named:
+            return named[name]
         if any(item.width != 1 for item in items):
             raise NotCompilable("columns chosen among those that an encoder made")
         return items[fitted.index(key) if isinstance(key, str) else key]
@@ -265,4 +255,6 @@ def _key(item: Cells | Feature) -> str:
     """Equal for columns that hold the same numbers; numpy would leave out the middle of a long array."""
     if isinstance(item, Lookup):
         return f"{item.column} {item.codes} {item.rows.tobytes()!r} {item.apart.tobytes()!r}"
-    return repr(item) if isinstance(item, (Cells, Number)) else str(id(item))
+    if isinstance(item, Cells):
+        return f"{item.column} {id(item.source)} {item.place}"
+    return repr(item) if isinstance(item, Number) else str(id(item))
