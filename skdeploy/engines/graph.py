@@ -129,6 +129,7 @@ class Graph:
     largest     the largest number that the graph takes as scikit-learn does; None for any
     split_most  the column of the input that trees split on most; None if none does
     undecided   whether its last output is UNDECIDED_OUTPUT
+    widest      the most numbers that trees read of a record, which may be more than the input has
     """
 
     content: bytes
@@ -136,6 +137,7 @@ class Graph:
     largest: float | None = None
     split_most: int | None = None
     undecided: bool = False
+    widest: int = 0
 
     def leaves_records(self, schema: Schema) -> bool:
         """Whether the schema accepts records that the graph leaves to scikit-learn."""

@@ -21,7 +21,7 @@ from skdeploy.engines import Engine
 from skdeploy.engines.graph import UNDECIDED_OUTPUT, Feature, Graph, Lookup, Number, WideLookup, Words
 from skdeploy.schema import Coded, Table, as_list
 
-# Numbers of the packed records that are in memory at once: 16 MB.
+# Numbers of the packed records, or of what trees read of them, that are in memory at once: 16 MB.
 _MOST_AT_ONCE = 2**21
 # Fewer records are scored faster than they are sorted.
 _FEWEST_SORTED = 200
@@ -72,7 +72,7 @@ class OnnxEngine(Engine):
         self._input = self._session.get_inputs()[0].name
         self._packer = Packer(graph.features, graph.largest)
         self._split_most = graph.split_most
-        self._most = max(1, _MOST_AT_ONCE // self._packer.width)
+        self._most = max(1, _MOST_AT_ONCE // max(self._packer.width, graph.widest))
         self._others = others
         self._boolean_labels = boolean_labels
         self._ends = np.cumsum(widths or [])[:-1]

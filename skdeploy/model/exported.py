@@ -62,6 +62,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     largest         the largest number that the graph takes as scikit-learn does; None for any
     split_most      the column of the graph's input that trees split on most; None if none does
     undecided       whether the graph says which records it leaves to scikit-learn
+    widest          the most numbers that trees read of a record
     features        the columns of the graph's input, as `skdeploy.engines.features` writes them
     """
 
@@ -71,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     largest: float | None
     split_most: int | None
     undecided: bool = False
+    widest: int = 0
     features: list[Any]
 
 
@@ -94,6 +96,7 @@ class Exported:
             largest=self.graph.largest,
             split_most=self.graph.split_most,
             undecided=self.graph.undecided,
+            widest=self.graph.widest,
             features=to_plain(self.graph.features),
         )
         return _zipped(
@@ -127,7 +130,14 @@ class Exported:
         width = sum(feature.width for feature in features)
         if manifest.split_most is not None and not 0 <= manifest.split_most < width:
             raise UnreadableModel(f"{where} is damaged: split_most={manifest.split_most}. {_REMEDY}")
-        graph = Graph(members[_GRAPH], features, manifest.largest, manifest.split_most, manifest.undecided)
+        graph = Graph(
+            members[_GRAPH],
+            features,
+            manifest.largest,
+            manifest.split_most,
+            undecided=manifest.undecided,
+            widest=manifest.widest,
+        )
         return cls(passport, graph, manifest.exported_from, manifest.versions)
 
 

@@ -146,6 +146,10 @@ def _unseen_value(column: Column) -> Any:
         return None if column.example is None else not column.example
     if column.kind.is_numeric and not column.categories:
         return None
+    if column.dtype_categories:
+        # XGBoost says that it refuses an unseen category, and does so only behind the last of its own.
+        last = max(column.dtype_categories)
+        return f"{last}~" if isinstance(last, str) else last + 1
     return column.kind.unseen(column.categories or ())
 
 

@@ -107,14 +107,15 @@ def _column(
     series: pd.Series, present: pd.Series, kind: str, container: Container, learned: list[Any] | None
 ) -> Column:
     name, absent = str(series.name), container == "dicts" and any(value is ABSENT for value in series)
-    categories = _categories(learned, kind)
+    known = _of_category_dtype(series.dtype)
+    categories = _categories(learned, kind) or known.get("dtype_categories")
     return Column(
         name=name,
         type=kind,
         dtype=dtype_for(kind, series.dtype, name),
         null="absent" if absent else null_of(series),
         categories=categories,
-        **_of_category_dtype(series.dtype),
+        **known,
         **_seen(present, kind, categories is not None),
     )
 

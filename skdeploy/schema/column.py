@@ -25,7 +25,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dtype        the pandas dtype in training ("int64", "str", "category", ...)
     nullable     whether a null is accepted: the pipeline, tried with one, predicts
     null         how training data wrote a null; encoders tell NaN from None
-    categories   the values that an encoder of the pipeline knows, else None
+    categories   the values that an encoder of the pipeline knows, or the dtype "category"; else None
     unknown      "refuse" if the pipeline raises on any other category
     dtype_categories, ordered     for the dtype "category": the dtype's own, in their order
     minimum, maximum   the range seen in training

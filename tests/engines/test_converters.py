@@ -455,7 +455,10 @@ def test_a_neighbour_in_the_batch_changes_nothing() -> None:
         (SVR(kernel=lambda a, b: a @ b.T), "the kernel is a function"),
         (scaled(SVR(gamma=1e9)), "support vectors too far apart"),
         (SVC(probability=True), "libsvm iterates for SVC's probabilities"),
-        (HistGradientBoostingRegressor(categorical_features=[1]), "with categorical features"),
+        (
+            scaled(HistGradientBoostingRegressor(categorical_features=[1])),
+            "categories that another step calculates",
+        ),
         (GradientBoostingRegressor(init=Ridge(), n_estimators=2), "on top of another model"),
         (make_pipeline(FunctionTransformer(np.sin), Ridge()), "the function sin has no compiled form"),
         (make_pipeline(QuantileTransformer(output_distribution="normal"), Ridge()), "normal distribution"),

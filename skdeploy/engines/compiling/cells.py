@@ -123,6 +123,15 @@ class Probe:
         return made.iloc[:, places] if isinstance(made, pd.DataFrame) else made[:, places]
 
 
+def fitted_steps(pipeline: Any) -> list[tuple[str, Any]]:
+    """The steps of a pipeline that do anything when it predicts: imbalanced-learn's samplers do not."""
+    return [
+        (name, step)
+        for name, step in pipeline.steps
+        if step is not None and step != "passthrough" and not hasattr(step, "fit_resample")
+    ]
+
+
 def valid(column: Column) -> Any:
     """A cell that a step can be expected to take."""
     return {"str": "text", "bool": False}.get(column.type, 0)

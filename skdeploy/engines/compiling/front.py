@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.feature_extraction import DictVectorizer
@@ -28,10 +29,17 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from skdeploy.engines.compiling.cells import Cells, Probe
+from skdeploy.engines.compiling.cells import Cells, Probe, fitted_steps
+from skdeploy.engines.compiling.converters.boosters import categories_of
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.compiling.following import follow, is_followed, packed
-from skdeploy.engines.compiling.tables import count_words, encode, vectorize
+from skdeploy.engines.compiling.tables import (
+    count_words,
+    encode,
+    place_of_category,
+    place_of_code,
+    vectorize,
+)
 from skdeploy.engines.graph import Feature, Lookup, Number
 from skdeploy.schema import Schema
 
@@ -41,6 +49,13 @@ _SIDE_BY_SIDE = (
     *(VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor),
     *(MultiOutputClassifier, MultiOutputRegressor, OneVsRestClassifier),
 )
+
+# Models that give all they are given to one other: where they keep it.
+_AROUND_ONE = {
+    TransformedTargetRegressor: "regressor_",
+    TunedThresholdClassifierCV: "estimator_",
+    FixedThresholdClassifier: "estimator_",
+}
 
 
 def split(pipeline: Any, schema: Schema) -> tuple[Any, list[Feature]]:
@@ -77,29 +92,34 @@ class _Walk:
             return self._branches(chosen, None)
         if hasattr(part, "best_estimator_"):
             return self.step(part.best_estimator_, items)
-        if type(part) is TransformedTargetRegressor:
+        if (attribute := _AROUND_ONE.get(type(part))) is not None:
             left = copy.copy(part)
-            left.regressor_, items = self.step(part.regressor_, items)
-            return left, items
-        if type(part) in (FixedThresholdClassifier, TunedThresholdClassifierCV):
-            left = copy.copy(part)
-            left.estimator_, items = self.step(part.estimator_, items)
+            rest, items = self.step(getattr(part, attribute), items)
+            setattr(left, attribute, rest)
             return left, items
         # A final estimator that is given the columns as well must have them as they are.
         if type(part) in _SIDE_BY_SIDE and not getattr(part, "passthrough", False):
-            return self._members(part, items)
+            left = copy.copy(part)
+            left.estimators_, items = self._members(part.estimators_, items)
+            return left, items
+        if type(part) is CalibratedClassifierCV:
+            left, calibrated = copy.copy(part), [copy.copy(one) for one in part.calibrated_classifiers_]
+            members, items = self._members([one.estimator for one in calibrated], items)
+            for one, member in zip(calibrated, members, strict=True):
+                one.estimator = member
+            left.calibrated_classifiers_ = calibrated
+            return left, items
+        if getattr(part, "_preprocessor", None) is not None:
+            return self._histogram(part, items)
         return self._leaf(part, items)
 
     def _pipeline(self, part: Any, items: Items) -> tuple[Any, Items]:
-        for index, (name, step) in enumerate(part.steps):
+        steps = fitted_steps(part)
+        for index, (name, step) in enumerate(steps):
             rest, items = self.step(step, items)
             if rest is not None:
-                following = [(other, one) for other, one in part.steps[index + 1 :] if one is not None]
-                if not following:
-                    return rest, items
-                left = copy.copy(part)
-                left.steps = [(name, rest), *following]
-                return left, items
+                following = steps[index + 1 :]
+                return Pipeline([(name, rest), *following]) if following else rest, items
         return None, items
 
     def _branches(self, chosen: list[tuple[str, Any, Items]], weights: Any) -> tuple[Any, Items]:
@@ -127,9 +147,9 @@ class _Walk:
                 return _scaler([(rest, len(places)) for _, rest, places in rests]), items
         return _columns(rests, weights), items
 
-    def _members(self, part: Any, items: Items) -> tuple[Any, Items]:
+    def _members(self, members: list[Any], items: Items) -> tuple[list[Any], Items]:
         """Models side by side: each chooses its own among the columns that any of them is given."""
-        stepped = [self.step(member, items) for member in part.estimators_]
+        stepped = [self.step(member, items) for member in members]
         walked = [(rest, packed(given, self._probe)) for rest, given in stepped]
         passed: dict[str, tuple[int, Feature]] = {}
         width = 0
@@ -137,21 +157,59 @@ class _Walk:
             if _key(item) not in passed:
                 passed[_key(item)] = (width, item)
                 width += item.width
-        left = copy.copy(part)
-        left.estimators_ = []
+        left = []
         for rest, given in walked:
             starts = [passed[_key(item)][0] for item in given]
             places = [
                 start + one for start, item in zip(starts, given, strict=True) for one in range(item.width)
             ]
             chosen = _chosen(places, width)
-            left.estimators_.append(
-                rest if chosen is None else Pipeline([("columns", chosen), ("rest", rest)])
-            )
+            left.append(rest if chosen is None else Pipeline([("columns", chosen), ("rest", rest)]))
         return left, [item for _, item in passed.values()]
+
+    def _histogram(self, part: Any, items: Items) -> tuple[Any, Items]:
+        """HistGradientBoosting's own encoder, which puts categories before numbers."""
+        branches = {name: (step, columns) for name, step, columns in part._preprocessor.transformers_}
+        encoder, categorical = branches["encoder"]
+        numeric = branches["numerical"][1]
+        chosen = self._chosen(part._preprocessor, categorical, items)
+        encoded: Items = []
+        for item, categories in zip(chosen, encoder.categories_, strict=True):
+            if isinstance(item, Cells):
+                encoded.append(place_of_category(item, categories.tolist(), np.nan))
+            elif isinstance(item, Lookup):
+                encoded.append(place_of_code(item, categories.tolist()))
+            else:
+                raise NotCompilable("HistGradientBoosting with categories that another step calculates")
+        left = copy.copy(part)
+        left._preprocessor = None
+        return self._leaf(left, encoded + self._chosen(part._preprocessor, numeric, items))
+
+    def _booster(self, part: Any, items: Items) -> Items:
+        """With the places of pandas' categories in their stead, where they are a booster's affair."""
+        categorical = [item for item in items if isinstance(item, Cells) and self._is_category(item)]
+        learned = categories_of(part) if categorical else None
+        if not learned:
+            return items
+        if len(learned.columns) != len(categorical):
+            raise NotCompilable(f"{type(part).__name__} learned the categories of other columns")
+        columns = iter(learned.columns)
+        return [
+            place_of_category(item, next(columns), learned.other)
+            if isinstance(item, Cells) and self._is_category(item)
+            else item
+            for item in items
+        ]
+
+    def _is_category(self, cells: Cells) -> bool:
+        """Whether a booster can be given the column, and not as numbers."""
+        if cells.source is None:
+            return self._probe.column(cells).dtype == "category"
+        return not self._probe.holds_numbers(cells)
 
     def _leaf(self, part: Any, items: Items) -> tuple[Any, Items]:
         kind = type(part)
+        items = self._booster(part, items)
         cells = [item for item in items if isinstance(item, Cells)]
         if kind is FunctionTransformer and part.func is None:
             return None, items

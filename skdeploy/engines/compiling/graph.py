@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.graph import MOST_FEATURES, UNDECIDED_OUTPUT, Graph
-from skdeploy.schema import Schema
+from skdeploy.engines.inputs import InputBuilder
+from skdeploy.schema import Column, Schema, Table
 from skdeploy.schema.column import LARGEST
 
 _OPSET = {"": 21, "ai.onnx.ml": 3}
@@ -24,11 +28,15 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
     Raises NotCompilable with the reason.
     """
     from skdeploy.engines.compiling.front import split
+    from skdeploy.engines.compiling.sparse import with_zeros_missing
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            rest, features = split(pipeline, schema)
+            with_zeros = (
+                with_zeros_missing(pipeline, _example(schema)) if "xgboost" in sys.modules else pipeline
+            )
+            rest, features = split(with_zeros, schema)
             model = _convert(rest, sum(feature.width for feature in features))
     except NotCompilable:
         raise
@@ -38,12 +46,19 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
     _mend(model)
     undecided = _put_out_undecided(model.graph)
     single = any(node.op_type == "Cast" and _casts_to_single(node) for node in model.graph.node)
-    largest = LARGEST["float32"] if single else None
-    return Graph(model.SerializeToString(), features, largest, _split_most(model.graph), undecided)
+    largest = LARGEST["float32"] if single and not _takes_any_number(pipeline, schema) else None
+    return Graph(
+        model.SerializeToString(),
+        features,
+        largest,
+        _split_most(model.graph),
+        undecided=undecided,
+        widest=_widest(model.graph),
+    )
 
 
 def _casts_to_single(node: Any) -> bool:
-    """Whether a number beyond a single's range would become infinite here; scikit-learn raises."""
+    """Whether a number beyond a single's range becomes infinite here."""
     return any(attribute.name == "to" and attribute.i == _FLOAT for attribute in node.attribute)
 
 
@@ -63,6 +78,41 @@ def _put_out_undecided(graph: Any) -> bool:
     graph.node.append(helper.make_node("Identity", [total], [UNDECIDED_OUTPUT]))
     graph.output.append(helper.make_tensor_value_info(UNDECIDED_OUTPUT, TensorProto.BOOL, [None, 1]))
     return True
+
+
+def _takes_any_number(pipeline: Any, schema: Schema) -> bool:
+    """Whether the pipeline predicts with numbers beyond a single's range; scikit-learn raises."""
+    beyond = 10 * LARGEST["float32"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pipeline.predict(_example(schema, beyond))
+    except Exception:  # the pipeline may raise anything, and a column may have no example
+        return False
+    return True
+
+
+def _example(schema: Schema, number: float = np.inf) -> Any:
+    """A record like those of training as the pipeline takes it, with this number in columns that hold it."""
+    cells = [[number if column.bounds[1] > number else _example_of(column)] for column in schema.columns]
+    return InputBuilder(schema).build(Table(cells, 1))
+
+
+def _example_of(column: Column) -> Any:
+    return None if column.example is None else column.kind.converter()(column.example)
+
+
+def _widest(graph: Any) -> int:
+    """The most numbers of a record that trees read, columns of splits by category among them."""
+    return max(
+        (
+            max(attribute.ints, default=0) + 1
+            for node in graph.node
+            for attribute in node.attribute
+            if attribute.name == "nodes_featureids"
+        ),
+        default=0,
+    )
 
 
 def _split_most(graph: Any) -> int | None:
@@ -86,8 +136,9 @@ def _convert(pipeline: Any, width: int) -> Any:
     from skl2onnx.common.data_types import DoubleTensorType
     from sklearn.base import is_classifier
 
-    from skdeploy.engines.compiling.converters import CONVERTERS, PARSERS, SHAPES
+    from skdeploy.engines.compiling.converters import CONVERTERS, PARSERS, SHAPES, register_imported
 
+    register_imported()
     if not width:
         raise NotCompilable("it takes no column")
     if width > MOST_FEATURES:

@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from skdeploy.engines.compiling.cells import Cells, Probe, unseen, valid
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.graph import MOST_FEATURES, Analyzer, Feature, Lookup, Number, WideLookup, Words
-from skdeploy.schema import Column
+from skdeploy.schema import Column, is_null
 
 # Numbers that an encoder makes at once, and the width from which a row is not stored number by number.
 _AT_ONCE = 2**22
@@ -61,6 +61,40 @@ def told_apart(column: Column, learned: list[Any]) -> list[Any]:
     if cells and column.dtype.lower() in ("float32", "float16"):
         raise NotCompilable("categories of single precision")
     return cells
+
+
+def place_of_category(cells: Cells, categories: list[Any], other: float | None) -> Lookup:
+    """What a model makes of a column whose categories it knows: their places, and NaN of a null.
+
+    other   the place of any other category; None where the model raises
+    """
+    unlisted, null, strange, first = range(4)
+    numbers = [0.0, np.nan, np.nan if other is None else other, *range(len(categories))]
+    apart = [False, False, other is None] + [False] * len(categories)
+    known = {category: row for row, category in enumerate(categories, first) if not is_null(category)}
+
+    def row_of(value: Any) -> int:
+        return null if is_null(value) else known.get(value, strange)
+
+    codes = {None: null, **(known if cells.is_kept else {})}
+    numbers[unlisted], apart[unlisted] = numbers[strange], apart[strange]
+    if cells.source is not None:
+        answers = cells.source.answers[cells.column]
+        made = answers.rows[:, cells.place].tolist()
+        codes |= {cell: row_of(value) for cell, value in zip(answers.cells, made, strict=True)}
+        if not cells.is_kept and answers.others:
+            row = row_of(answers.others[0][0, cells.place])
+            numbers[unlisted], apart[unlisted] = numbers[row], apart[row]
+        elif not cells.is_kept:
+            apart[unlisted] = True
+    return Lookup(cells.column, codes, np.array(numbers)[:, None], np.array(apart))
+
+
+def place_of_code(codes: Lookup, categories: list[Any]) -> Lookup:
+    """The same of what an encoder makes of a column; NaN for any other number."""
+    places = {category: float(place) for place, category in enumerate(categories)}
+    rows = [[places.get(number, np.nan)] for number in codes.rows[:, 0].tolist()]
+    return Lookup(codes.column, codes.codes, np.array(rows), codes.apart)
 
 
 def _widths(encoder: Any) -> list[int]:

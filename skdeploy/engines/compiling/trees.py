@@ -4,8 +4,8 @@ skl2onnx writes an older operator whose splits are single precision: a value bes
 fall on the other side, and the prediction jumps a whole leaf. This one keeps splits and leaves as
 scikit-learn has them.
 
-Source: the specification of ai.onnx.ml.TreeEnsemble version 5; scikit-learn's `tree/_tree.pyx` and
-`ensemble/_hist_gradient_boosting/predictor.py` for what a node means.
+Source: the specification of ai.onnx.ml.TreeEnsemble version 5; scikit-learn's `tree/_tree.pyx`,
+`ensemble/_hist_gradient_boosting/predictor.py` and `_predictor.pyx` for what a node means.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ _AGGREGATE_SUM = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Codes:
+    """A split by category: whole numbers that go left or right. All others go the other way."""
+
+    codes: tuple[int, ...]
+    go_left: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tree:
     """One fitted tree; arrays by node.
 
@@ -29,6 +37,7 @@ class Tree:
     missing_left   where a NaN goes
     leaf           whether the node is a leaf
     values         (nodes, targets): what a leaf adds
+    categories     node -> how it splits by category, which no threshold says
     """
 
     left: Any
@@ -38,6 +47,7 @@ class Tree:
     missing_left: Any
     leaf: Any
     values: Any
+    categories: dict[int, Codes] = field(default_factory=dict)
 
 
 def of_sklearn(tree: Any, values: Any) -> Tree:
@@ -54,8 +64,9 @@ def of_sklearn(tree: Any, values: Any) -> Tree:
 
 
 def of_histogram(predictor: Any) -> Tree:
-    """From HistGradientBoosting's `TreePredictor` without categorical splits."""
+    """From HistGradientBoosting's `TreePredictor`; its encoder gives it known categories and NaN alone."""
     nodes = predictor.nodes
+    sets = predictor.raw_left_cat_bitsets
     return Tree(
         nodes["left"],
         nodes["right"],
@@ -64,7 +75,23 @@ def of_histogram(predictor: Any) -> Tree:
         nodes["missing_go_to_left"],
         nodes["is_leaf"].astype(bool),
         nodes["value"][:, None],
+        {
+            int(node): Codes(members(sets[nodes["bitset_idx"][node]]), go_left=True)
+            for node in np.flatnonzero(nodes["is_categorical"] & ~nodes["is_leaf"])
+        },
     )
+
+
+def members(words: Any) -> tuple[int, ...]:
+    """The numbers whose bits are set in a bitset of 32-bit words."""
+    bits = np.unpackbits(np.asarray(words, dtype="<u4").view(np.uint8), bitorder="little")
+    return tuple(np.flatnonzero(bits).tolist())
+
+
+def lone_leaf(value: float) -> Tree:
+    """A tree without a split."""
+    none = np.zeros(1, dtype=int)
+    return Tree(none, none, none, np.zeros(1), none, np.ones(1, dtype=bool), np.array([[value]]))
 
 
 @dataclass(slots=True)
@@ -114,8 +141,8 @@ class _Arrays:
         self.false_leafs.append(1)
 
 
-def ensemble_attributes(trees: list[tuple[Tree, int, int]], targets: int) -> dict[str, Any]:
-    """The operator's attributes for trees given as (tree, column of its values, target), summed."""
+def ensemble_attributes(trees: list[tuple[Tree, int, int]], targets: int, dtype: Any) -> dict[str, Any]:
+    """The operator's attributes for trees, (tree, column of its values, target), summed in `dtype`."""
     arrays = _Arrays()
     for tree, column, target in trees:
         arrays.add(tree, column, target)
@@ -124,7 +151,7 @@ def ensemble_attributes(trees: list[tuple[Tree, int, int]], targets: int) -> dic
         "aggregate_function": _AGGREGATE_SUM,
         "post_transform": 0,
         "tree_roots": arrays.roots,
-        "nodes_splits": numpy_helper.from_array(np.array(arrays.splits)),
+        "nodes_splits": numpy_helper.from_array(np.array(arrays.splits, dtype=dtype)),
         "nodes_modes": numpy_helper.from_array(np.full(len(arrays.splits), _BRANCH_LEQ, dtype=np.uint8)),
         "nodes_featureids": arrays.features,
         "nodes_missing_value_tracks_true": arrays.missing_left,
@@ -133,5 +160,5 @@ def ensemble_attributes(trees: list[tuple[Tree, int, int]], targets: int) -> dic
         "nodes_falsenodeids": arrays.false_nodes,
         "nodes_falseleafs": arrays.false_leafs,
         "leaf_targetids": arrays.targets,
-        "leaf_weights": numpy_helper.from_array(np.array(arrays.weights)),
+        "leaf_weights": numpy_helper.from_array(np.array(arrays.weights, dtype=dtype)),
     }

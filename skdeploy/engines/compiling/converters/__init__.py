@@ -2,6 +2,7 @@
 
     writer.py       what they write with, and the tables that nested models are looked up in
     linear.py  svm.py  neighbors.py  bayes.py  neural.py  forests.py    estimators
+    boosters.py     XGBoost, LightGBM, CatBoost
     ensembles.py    voting, stacking, bagging, AdaBoost
     wrappers.py     pipelines within models, searches, transformed targets, calibration
     scaling.py  features.py  functions.py  imputer.py   transformers of numbers
@@ -10,7 +11,7 @@
 skl2onnx's own converters are in single precision, or know less.
 """
 
-from skdeploy.engines.compiling.converters.adapting import CONVERTERS, PARSERS, SHAPES
+from skdeploy.engines.compiling.converters.adapting import CONVERTERS, PARSERS, SHAPES, register_imported
 from skdeploy.engines.compiling.converters.writer import TREE_DOMAIN, UNDECIDED
 
-__all__ = ["CONVERTERS", "PARSERS", "SHAPES", "TREE_DOMAIN", "UNDECIDED"]
+__all__ = ["CONVERTERS", "PARSERS", "SHAPES", "TREE_DOMAIN", "UNDECIDED", "register_imported"]

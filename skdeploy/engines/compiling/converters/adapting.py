@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from onnx import TensorProto
 from skl2onnx._parse import _parse_sklearn
 from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 from skl2onnx.operator_converters.common import concatenate_variables
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import KNNImputer
@@ -26,8 +27,10 @@ from sklearn.neighbors import (
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, PowerTransformer
 
+from skdeploy.engines.compiling.cells import fitted_steps
 from skdeploy.engines.compiling.converters import (
     bayes,
+    boosters,
     ensembles,
     features,
     forests,
@@ -61,7 +64,7 @@ TABLES = Tables(
     },
     transformers={
         kind: converter
-        for module in (scaling, features, functions, imputer, wrappers)
+        for module in (scaling, features, functions, imputer, wrappers, boosters)
         for kind, converter in module.TRANSFORMERS.items()
     },
 )
@@ -80,7 +83,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     elif len(outputs) == 2:
         label, second = _classified(write, model, x, bad)
         written = {outputs[0]: label, outputs[1]: second}
-    elif type(model) in TABLES.regressors and is_regressor(model):
+    elif type(model) in TABLES.regressors:
         predicted = write.regressor(model, x)
         if bad:
             refused = write.node("Unsqueeze", bad, np.array([1]))
@@ -118,8 +121,8 @@ def _guarded(scope: Any) -> bool:
 
 def _refused(write: Writer, model: Any, x: str) -> str | None:
     """The records, (n,), on whose numbers scikit-learn's model raises: infinite ones, often nulls too."""
-    takes_all = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
-    if isinstance(model, takes_all) or not hasattr(model, "predict"):
+    takes_all = {HistGradientBoostingClassifier, HistGradientBoostingRegressor, *_BOOSTERS}
+    if type(model) in takes_all or not hasattr(model, "predict"):
         return None
     if model.__sklearn_tags__().input_tags.allow_nan:
         infinite = write.node("Cast", write.node("IsInf", x), to=TensorProto.INT64)
@@ -150,9 +153,8 @@ def _parse_search(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any
 
 def _parse_pipeline(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
     """Like skl2onnx's, which knows no steps that are "passthrough"."""
-    for _, step in model.steps:
-        if step is not None and step != "passthrough":
-            inputs = _parse_sklearn(scope, step, inputs, custom_parsers=custom_parsers)
+    for _, step in fitted_steps(model):
+        inputs = _parse_sklearn(scope, step, inputs, custom_parsers=custom_parsers)
     return inputs
 
 
@@ -219,3 +221,23 @@ PARSERS: dict[type, Any] = {
     FeatureUnion: _parse_union,
     TransformedTargetRegressor: _parse_target,
 }
+_BOOSTERS: set[type] = set()
+
+
+def register_imported() -> None:
+    """Add the converters for classes of those other libraries that are imported by now; it imports none."""
+    _BOOSTERS.update(_imported(boosters.REGRESSORS), _imported(boosters.CLASSIFIERS))
+    CONVERTERS.update(dict.fromkeys(_BOOSTERS, _convert))
+    SHAPES.update(dict.fromkeys(_BOOSTERS, _shape))
+    PARSERS.update(dict.fromkeys(_BOOSTERS, _parse))
+    TABLES.regressors.update(_imported({**boosters.REGRESSORS, **wrappers.NAMED_REGRESSORS}))
+    TABLES.classifiers.update(_imported({**boosters.CLASSIFIERS, **wrappers.NAMED_CLASSIFIERS}))
+
+
+def _imported(named: dict[str, Any]) -> dict[type, Any]:
+    found = {}
+    for name, converter in named.items():
+        module, _, kind = name.rpartition(".")
+        if module in sys.modules:
+            found[getattr(sys.modules[module], kind)] = converter
+    return found

@@ -24,6 +24,7 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
+from skdeploy.engines.compiling.converters.categories import split_by_category
 from skdeploy.engines.compiling.converters.linear import linked
 from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Several, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
@@ -89,16 +90,14 @@ def _forest_of_several(write: Writer, model: Any, x: str) -> list[Scores]:
 
 
 def _histogram_raw(write: Writer, model: Any, x: str) -> str:
-    if model._preprocessor is not None or model.is_categorical_ is not None:
-        raise NotCompilable("HistGradientBoosting with categorical features")
-    width = len(model._predictors[0])
-    trees = [
-        (of_histogram(predictor), 0, target)
-        for stage in model._predictors
-        for target, predictor in enumerate(stage)
-    ]
-    baseline = np.asarray(model._baseline_prediction, dtype=float).reshape(1, width)
-    return write.node("Add", write.trees(x, trees, width, single=False), baseline)
+    if model._preprocessor is not None:
+        raise NotCompilable("HistGradientBoosting with categories that another step calculates")
+    targets = len(model._predictors[0])
+    trees = [of_histogram(predictor) for stage in model._predictors for predictor in stage]
+    x, trees = split_by_category(write, x, model._n_features, trees, above=-1.0)
+    placed = [(tree, 0, place % targets) for place, tree in enumerate(trees)]
+    baseline = np.asarray(model._baseline_prediction, dtype=float).reshape(1, targets)
+    return write.node("Add", write.trees(x, placed, targets, single=False), baseline)
 
 
 def _histogram_regressor(write: Writer, model: Any, x: str) -> str:

@@ -19,6 +19,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from skdeploy.engines.compiling.cells import fitted_steps
 from skdeploy.engines.compiling.converters.functions import inverse_target
 from skdeploy.engines.compiling.converters.linear import one_of_several
 from skdeploy.engines.compiling.converters.writer import (
@@ -32,22 +33,24 @@ from skdeploy.engines.compiling.converters.writer import (
 from skdeploy.engines.compiling.errors import NotCompilable
 
 
+def _pipeline_regressor(write: Writer, model: Any, x: str) -> str:
+    *steps, (_, last) = fitted_steps(model)
+    return write.regressor(last, _steps(write, steps, x))
+
+
+def _pipeline_classifier(write: Writer, model: Any, x: str) -> Scores:
+    *steps, (_, last) = fitted_steps(model)
+    return write.classifier(last, _steps(write, steps, x))
+
+
+def _pipeline_transformer(write: Writer, model: Any, x: str) -> str:
+    return _steps(write, fitted_steps(model), x)
+
+
 def _steps(write: Writer, steps: list[Any], x: str) -> str:
     for _, step in steps:
         x = write.transformer(step, x)
     return x
-
-
-def _pipeline_regressor(write: Writer, model: Any, x: str) -> str:
-    return write.regressor(model.steps[-1][1], _steps(write, model.steps[:-1], x))
-
-
-def _pipeline_classifier(write: Writer, model: Any, x: str) -> Scores:
-    return write.classifier(model.steps[-1][1], _steps(write, model.steps[:-1], x))
-
-
-def _pipeline_transformer(write: Writer, model: Any, x: str) -> str:
-    return _steps(write, model.steps, x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,9 @@ CLASSIFIERS: dict[type, Classifier] = {
     TunedThresholdClassifierCV: _tuned_threshold,
     FixedThresholdClassifier: _fixed_threshold,
 }
+# Of a library that is not imported here: imbalanced-learn's Pipeline is scikit-learn's when it predicts.
+NAMED_REGRESSORS: dict[str, Regressor] = {"imblearn.pipeline.Pipeline": _pipeline_regressor}
+NAMED_CLASSIFIERS: dict[str, Classifier] = {"imblearn.pipeline.Pipeline": _pipeline_classifier}
 SEVERAL: dict[type, Several] = {MultiOutputClassifier: _several_classifiers}
 TRANSFORMERS: dict[type, Transformer] = {
     Pipeline: _pipeline_transformer,

@@ -184,19 +184,28 @@ class Writer:
     def _name(self, kind: str) -> str:
         return str(self._scope.get_unique_variable_name(kind.lower()))
 
-    def trees(self, x: str, trees: list[Any], targets: int, *, single: bool) -> str:
-        """Sum trees given as (tree, column, target); `single`: they were grown on single precision."""
+    def trees(self, x: str, trees: list[Any], targets: int, *, single: bool, sums: Any = np.float64) -> str:
+        """Sum trees given as (tree, column, target), one after the other; (n, targets) doubles.
+
+        single   they were grown on single precision
+        sums     np.float32 where the sum itself is in single precision
+        """
         if single:
-            x = self.node("Cast", self.node("Cast", x, to=TensorProto.FLOAT), to=TensorProto.DOUBLE)
-        attributes = ensemble_attributes(trees, targets)
-        return self.node("TreeEnsemble", x, op_domain=TREE_DOMAIN, op_version=1, **attributes)
+            x = self.rounded(x) if sums is np.float64 else self.node("Cast", x, to=TensorProto.FLOAT)
+        attributes = ensemble_attributes(trees, targets, sums)
+        total = self.node("TreeEnsemble", x, op_domain=TREE_DOMAIN, op_version=1, **attributes)
+        return total if sums is np.float64 else self.double(total)
+
+    def rounded(self, tensor: str) -> str:
+        """Doubles to single precision, as doubles."""
+        return self.double(self.node("Cast", tensor, to=TensorProto.FLOAT))
 
     def columns(self, x: str, places: Any) -> str:
         """Choose columns."""
         return self.node("Gather", x, np.asarray(places, dtype=np.int64), axis=1)
 
     def double(self, tensor: str) -> str:
-        """Integers or truth values as doubles."""
+        """Integers, truth values or singles as doubles."""
         return self.node("Cast", tensor, to=TensorProto.DOUBLE)
 
     def unless(self, bad: str, best: str) -> str:

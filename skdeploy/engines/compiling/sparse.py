@@ -1,0 +1,59 @@
+"""XGBoost takes the numbers that a sparse matrix leaves out for missing. A graph reads dense rows: where the
+pipeline gives XGBoost a sparse matrix, a step before it makes zeros missing.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.pipeline import Pipeline
+
+from skdeploy.engines.compiling.cells import fitted_steps
+
+
+class ZerosMissing:
+    """A transformer that makes zeros NaN."""
+
+    def transform(self, X: Any) -> Any:
+        """NaN for 0."""
+        return np.where(X == 0, np.nan, X)
+
+
+def with_zeros_missing(part: Any, x: Any) -> Any:
+    """The fitted model with that step before each XGBoost that is given a sparse matrix; itself if none is.
+
+    x   a record as the model takes it, which says what its steps give each other
+    """
+    if hasattr(part, "get_booster"):
+        return Pipeline([("zeros", ZerosMissing()), ("model", part)]) if issparse(x) else part
+    if hasattr(part, "steps"):
+        *before, (name, last) = fitted_steps(part)
+        for _, step in before:
+            x = step.transform(x)
+        changed = with_zeros_missing(last, x)
+        return part if changed is last else Pipeline([*before, (name, changed)])
+    if isinstance(getattr(part, "estimators_", None), list):
+        return _replaced(part, "estimators_", [with_zeros_missing(one, x) for one in part.estimators_])
+    if hasattr(part, "calibrated_classifiers_"):
+        members = [
+            _replaced(one, "estimator", with_zeros_missing(one.estimator, x))
+            for one in part.calibrated_classifiers_
+        ]
+        return _replaced(part, "calibrated_classifiers_", members)
+    for attribute in ("best_estimator_", "regressor_", "estimator_"):
+        if hasattr(part, attribute):
+            return _replaced(part, attribute, with_zeros_missing(getattr(part, attribute), x))
+    return part
+
+
+def _replaced(part: Any, attribute: str, value: Any) -> Any:
+    old = getattr(part, attribute)
+    if all(map(operator.is_, old, value)) if isinstance(old, list) else old is value:
+        return part
+    changed = copy.copy(part)
+    setattr(changed, attribute, value)
+    return changed
