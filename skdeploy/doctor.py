@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from skdeploy.errors import DigestMismatch, ModelUnavailable, SettingsError, SourceError
 from skdeploy.model import Model, read_versions
-from skdeploy.source import Fetched, Source, Target, build, fetch, resolve
+from skdeploy.source import Fetched, Source, Target, build, fetch, resolve, s3
 from skdeploy.source.cache import Cache
 from skdeploy.source.place import LocalFile, RegisteredModel, S3Object
 
@@ -33,16 +33,17 @@ def examine(source: Source, engine: str = "auto") -> Iterator[Finding]:
 
     The cache does not stand in: this is about what is there now.
     """
-    for parts, step in _steps(source, _Visit(source, engine)):
+    visit = _Visit(source, engine)
+    for parts, step in _steps(source, visit):
         try:
             said = step()
         except ModelUnavailable as error:
             wrong = _wrong(error, parts)
             passed = parts[: parts.index(wrong.part)] if wrong.part in parts else ()
-            yield from (Finding(part, well=True) for part in passed)
+            yield from visit.passed(passed)
             yield wrong
             return
-        yield from (Finding(part, well=True) for part in parts[:-1])
+        yield from visit.passed(parts[:-1])
         yield Finding(parts[-1], well=True, what=said)
 
 
@@ -62,10 +63,18 @@ class _Visit:
         self._source = source
         self._uncached = dataclasses.replace(source, cache=None)
         self._engine = engine
+        # What there is to say of a part that is well, beside the last one of a step.
+        self.found: dict[str, str] = {}
         self._target: Target
         self._fetched: Fetched
 
+    def passed(self, parts: tuple[str, ...]) -> Iterator[Finding]:
+        """Parts that are well."""
+        return (Finding(part, well=True, what=self.found.get(part, "")) for part in parts)
+
     def resolve(self) -> str:
+        if isinstance(self._source.place, S3Object):
+            self.found["credentials"] = s3.credentials(self._source.timeout)
         self._target = resolve(self._uncached)
         return self._target.where
 

@@ -8,7 +8,7 @@ import http.server
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from examples.servers.process import ServerNotInstalled
 from examples.servers.s3 import S3, s3_server
 from tests.live import wait_until
 
+Answer = Callable[[http.server.BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes] | None]
 # What a developer's machine may hold must neither help nor hurt.
 FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "MLFLOW_TRACKING_TOKEN", "http_proxy")
 
@@ -123,6 +124,38 @@ def closed_server(status: int) -> Iterator[str]:
             """Keep quiet."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextlib.contextmanager
+def lying(answer: Answer) -> Iterator[str]:
+    """A server that gives what `answer` returns, or what it wrote itself if that is None; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            said = answer(self)
+            if said is None:
+                return
+            status, headers, body = said
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
+
+        do_POST = do_PUT = do_GET  # noqa: N815 - the names are http.server's
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

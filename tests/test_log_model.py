@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import joblib
@@ -18,7 +19,7 @@ import train
 from examples.flights import plots, tracking
 from skdeploy.errors import SaveError
 from skdeploy.saving.mlflow import require_server
-from tests.stores import enter, refusing_server, silent_server, within
+from tests.stores import enter, lying, refusing_server, silent_server, within
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,6 +85,38 @@ def test_a_pickle_without_passport_is_not_logged(tmp_path: Path) -> None:
     joblib.dump(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), tmp_path / "bare.bin")
     with pytest.raises(SaveError, match="has no passport"):
         skdeploy.log_model(tmp_path / "bare.bin")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"name": "flights/air"}, "cannot be called 'flights/air'"),
+        ({"name": " "}, "cannot be called ' '"),
+        ({"alias": "latest"}, "An alias cannot be 'latest'"),
+        ({"alias": "v3"}, "An alias cannot be 'v3'"),
+        ({"alias": "the champion"}, "An alias cannot be 'the champion'"),
+    ],
+)
+def test_names_that_mlflow_refuses_are_refused_first(
+    regressor_file: Path, names: dict[str, str], said: str
+) -> None:
+    """Before anything is asked of a server."""
+    with pytest.raises(SaveError, match=said):
+        skdeploy.log_model(regressor_file, **names)  # type: ignore[arg-type]
+
+
+def test_a_server_of_version_2_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no logged models."""
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        if "experiments/search" in request.path:
+            return 200, {}, b'{"experiments": []}'
+        return 404, {"Content-Type": "text/html"}, b"<html>404 Not Found</html>"
+
+    with lying(answer) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(SaveError, match="is a server of version 2"):
+            require_server()
 
 
 def test_decimals_are_doubles_to_mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -80,6 +80,10 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         columns = len(self.schema.columns)
         return f"Passport({self.name} {self.version}, {columns} columns, {self.golden!r})"
 
+    def is_same(self, other: Passport) -> bool:
+        """Whether both say the same. A metric that is NaN equals nothing, and is the same all the same."""
+        return msgspec.msgpack.encode(self.to_plain()) == msgspec.msgpack.encode(other.to_plain())
+
     def to_plain(self) -> dict[str, Any]:
         """The passport as nested dicts and lists of plain values."""
         plain: dict[str, Any] = msgspec.to_builtins(self)

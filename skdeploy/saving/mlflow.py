@@ -33,7 +33,7 @@ from skdeploy.model.proof import golden_table, prove
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
 from skdeploy.passport.libraries import installed
-from skdeploy.redacting import redacted
+from skdeploy.redacting import is_clear, redacted, shortened, shown
 from skdeploy.schema import RecordReader, Table
 
 DIGEST_TAG, EXPORTED_TAG = "skdeploy.sha256", "skdeploy.exported_sha256"
@@ -55,6 +55,8 @@ _IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIME
 # What MLflow takes in the name of a parameter or a metric, and how long a parameter may be.
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /:]")
 _LONGEST_PARAMETER = 6000
+_NOT_IN_A_MODELS_NAME = re.compile(r"[/:@?#%'\"\n]")
+_ALIAS = re.compile(r"(?!latest$|v\d+$)[\w-]{1,255}", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,25 @@ class Logged:
 
 
 def require_server() -> None:
-    """Raise SaveError within seconds if mlflow is not installed, or if its server does not answer."""
+    """Raise SaveError within seconds if mlflow is not installed, or if no server of version 3 answers."""
     mlflow = _mlflow()
+    from mlflow.exceptions import MlflowException
+
     with _bounded(_IMPATIENCE, mlflow, "cannot be used"):
-        mlflow.MlflowClient().search_experiments(max_results=1)
+        client = mlflow.MlflowClient()
+        experiments = client.search_experiments(max_results=1)
+        try:
+            client.search_logged_models(
+                experiment_ids=[each.experiment_id for each in experiments] or ["0"], max_results=1
+            )
+        except MlflowException as error:
+            if "404" not in str(error) and error.error_code != "ENDPOINT_NOT_FOUND":
+                raise
+            raise SaveError(
+                f"MLflow at MLFLOW_TRACKING_URI={shown(mlflow.get_tracking_uri())} is a server of version 2, "
+                "which "
+                "has no logged models: use one of version 3."
+            ) from error
 
 
 def log_model(
@@ -111,12 +128,15 @@ def log_model(
 
     Raises SaveError.
     """
+    _require_names(name, alias)
     mlflow = _mlflow()
     pipeline = joblib.load(path)
     if not hasattr(pipeline, ATTRIBUTE):
         raise SaveError(f"{path} has no passport: write it with skdeploy.save(pipeline, X, y, path).")
     passport = Passport.from_plain(getattr(pipeline, ATTRIBUTE))
     name = name or passport.name
+    _require_names(name, alias)
+    require_server()
     with _bounded(_PATIENCE, mlflow, "did not take the model"), _run(mlflow) as run:
         _describe(mlflow, pipeline, passport)
         info = mlflow.sklearn.log_model(
@@ -142,7 +162,7 @@ def log_model(
             tags[EXPORTED_TAG] = _put_beside(mlflow, info, exported)
         version = mlflow.register_model(info.model_uri, name, tags=tags).version
         if alias:
-            mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
+            _set_alias(mlflow.MlflowClient(), name, alias, version)
     return Logged(
         run_id=run.info.run_id,
         name=name,
@@ -152,6 +172,31 @@ def log_model(
         exported_sha256=tags.get(EXPORTED_TAG),
         not_exported=not_exported,
     )
+
+
+def _require_names(name: str | None, alias: str | None) -> None:
+    """Raise SaveError for a name or an alias that MLflow, or SKDEPLOY_MODEL_URI, cannot take."""
+    if name is not None and (not name.strip() or _NOT_IN_A_MODELS_NAME.search(name)):
+        raise SaveError(
+            f"A registered model cannot be called {name!r}: leave out / : @ ? # % and quotes, such as in "
+            "name='flight-air-time'."
+        )
+    if alias is not None and not _ALIAS.fullmatch(alias):
+        raise SaveError(
+            f"An alias cannot be {alias!r}: it has letters, digits, - and _, is not latest, and is not v "
+            "with a number, "
+            "such as alias='champion'."
+        )
+
+
+def _set_alias(client: Any, name: str, alias: str, version: Any) -> None:
+    """Set it, or leave no version that nobody asked for."""
+    try:
+        client.set_registered_model_alias(name, alias, version)
+    except Exception:
+        with contextlib.suppress(Exception):  # the server is as good as gone
+            client.delete_model_version(name, version)
+        raise
 
 
 def _mlflow() -> ModuleType:
@@ -175,10 +220,11 @@ def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterato
     except SaveError:
         raise
     except Exception as error:  # the server's, the store's, the network's, the pickle's
-        address = redacted(mlflow.get_tracking_uri())
+        address = mlflow.get_tracking_uri()
+        said = f": {shortened(redacted(str(error)))}" if is_clear(address) else ""
         raise SaveError(
-            f"MLflow at MLFLOW_TRACKING_URI={address} {what} ({type(error).__name__}: "
-            f"{redacted(str(error))[:1000]}). Is it running, and may you write to it?"
+            f"MLflow at MLFLOW_TRACKING_URI={shown(address)} {what} ({type(error).__name__}{said}). "
+            "Is it running, and may you write to it?"
         ) from error
 
 
@@ -251,7 +297,8 @@ def _proved(mlflow: ModuleType, info: Any, passport: Passport) -> bytes:
         local = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
         content = Path(local, info.flavors["sklearn"]["pickled_model"]).read_bytes()
         pipeline = mlflow.sklearn.load_model(local)
-    if getattr(pipeline, ATTRIBUTE, None) != passport.to_plain():
+    plain = getattr(pipeline, ATTRIBUTE, None)
+    if plain is None or not passport.is_same(Passport.from_plain(plain)):
         raise SaveError("The model came back from the artifact store without its passport, or with another.")
     try:
         prove(passport, SklearnEngine(pipeline, passport.schema), installed())

@@ -148,7 +148,7 @@ def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) 
         model = load_pickled(content, digest=digest, name=path.stem, where=str(path), engine="auto")
     except ModelUnavailable as error:
         raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error
-    if model.passport != passport:
+    if not model.passport.is_same(passport):
         raise SaveError(
             "The model would be loaded without its passport, or with another: its class changes it."
         )

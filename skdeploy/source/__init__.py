@@ -1,11 +1,13 @@
 """Where a model comes from: a URI -> a verified file's bytes -> a model.
 
 load.py       resolve, fetch, load: what everybody calls
-place.py      a URI's parts, and what goes with it; redaction
+place.py      a URI's parts, and what goes with it
 target.py     what a URI points to, and what came from there
 files.py      a path
 s3.py         an object in S3, or the model file of an MLflow folder there
 registry.py   an MLflow registry or run
+conditions.py   what an answer or a failure means: an answer or an outage, and the remedy
+download.py   a download that is bounded in time
 cache.py      the last good models, on disk
 
 boto3, mlflow and skops are imported where they are used: a path needs none of them.

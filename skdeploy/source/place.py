@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from skdeploy.config import ModelSettings
 from skdeploy.errors import SettingsError
-from skdeploy.redacting import CREDENTIALS, redacted
+from skdeploy.redacting import holds_credentials, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +93,68 @@ class Source:
         return _parse(self.uri)
 
 
+# What people give, and what it should be.
+_UNKNOWN = (
+    (
+        r"gs:/",
+        "is in Google Cloud Storage, which is no source of models: copy the file (gcloud storage cp URI "
+        "model.bin) or "
+        "mount the bucket, and name its path.",
+    ),
+    (
+        r"(wasbs?|abfss?|adl|az):/",
+        "is in Azure's storage, which is no source of models: copy the file (az storage blob download), and "
+        "name its "
+        "path.",
+    ),
+    (
+        r"(dbfs|hdfs|viewfs|ftp|sftp):/",
+        "is no source of models: copy the file to a path or to s3://, or register the model and name "
+        "models:/name@alias.",
+    ),
+    (
+        r"mlflow-artifacts:/",
+        "names an artifact of the tracking server, not a model: name the model by its run, "
+        "runs:/RUN_ID/model, or "
+        "register it and name models:/name@alias.",
+    ),
+    (
+        r"https?:/",
+        "is a web address, which is no source of models: download the file and name its path, or for a model "
+        "of an "
+        "MLflow server set MLFLOW_TRACKING_URI and name models:/name@alias.",
+    ),
+    (
+        r"s3:/+arn:|arn:",
+        "is an ARN: name the bucket, s3://bucket/key, or an access point by its alias, s3://alias-s3alias/key.",
+    ),
+    (
+        r"models:/m-[0-9a-f]+/?$",
+        "is a logged model, which has no digest to compare: name it by its run, runs:/RUN_ID/model, or "
+        "register it and "
+        "name models:/name@alias.",
+    ),
+    (
+        r"(?i)models:/[^/@]+/(production|staging|archived|none)/?$",
+        "names a stage, which MLflow 3 has no more: give the version an alias and name models:/name@alias.",
+    ),
+    (
+        r"(?i)models:/[^/@]+/latest/?$|models:/[^/@]+@latest$",
+        "names the latest version, whatever it is: give one an alias and name models:/name@alias.",
+    ),
+)
+
+
 def _parse(uri: str) -> Place:
-    if CREDENTIALS.search(uri):
+    if "://" in uri and holds_credentials(uri):
         raise SettingsError(
-            f"SKDEPLOY_MODEL_URI={redacted(uri)!r} was given with credentials, which would end up in logs: "
+            f"SKDEPLOY_MODEL_URI={shown(uri)!r} was given with credentials, which would end up in logs: "
             "give them "
             "in the environment, as AWS_ACCESS_KEY_ID or MLFLOW_TRACKING_USERNAME and their like."
         )
-    if match := re.fullmatch(r"s3://([^/?#]+)/(.+)", uri):
+    if match := re.fullmatch(r"s3://(?!arn:)([^/?#]+)/(.+)", uri):
         return S3Object(match[1], match[2])
-    if match := re.fullmatch(r"models:/([^/@]+)@([^/@]+)", uri):
+    if match := re.fullmatch(r"models:/([^/@]+)@(?!latest$)([^/@]+)", uri):
         return RegisteredModel(match[1], alias=match[2])
     if match := re.fullmatch(r"models:/([^/@]+)/(\d+)", uri):
         return RegisteredModel(match[1], version=match[2])
@@ -110,14 +162,12 @@ def _parse(uri: str) -> Place:
         return RunModel(match[1], match[2].rstrip("/"))
     if uri.startswith("file:"):
         return LocalFile(Path(unquote(urlsplit(uri).path)))
-    if uri.startswith("gs://"):
-        raise SettingsError(
-            f"SKDEPLOY_MODEL_URI={uri!r} is in Google Cloud Storage, which is no source of models: copy the "
-            "file (gcloud storage cp URI model.bin) or mount the bucket, and name its path."
-        )
+    for sign, why in _UNKNOWN:
+        if re.match(sign, uri):
+            raise SettingsError(f"SKDEPLOY_MODEL_URI={shown(uri)!r} {why}")
     if "://" in uri or uri.startswith(("models:", "runs:", "s3:")):
         raise SettingsError(
-            f"SKDEPLOY_MODEL_URI={redacted(uri)!r} is not a path, file://..., s3://bucket/key, "
+            f"SKDEPLOY_MODEL_URI={shown(uri)!r} is not a path, file://..., s3://bucket/key, "
             "models:/name@alias, "
             "models:/name/version or runs:/id/model."
         )

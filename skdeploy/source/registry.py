@@ -13,16 +13,17 @@ from urllib.parse import unquote, urlsplit
 
 from skdeploy.errors import SourceError, SourceUnreachable
 from skdeploy.mlflow_variables import unless_set
-from skdeploy.redacting import redacted
-from skdeploy.source import files, s3
+from skdeploy.redacting import is_clear, shown
+from skdeploy.source import conditions, files, s3
+from skdeploy.source.download import Download
 from skdeploy.source.place import RegisteredModel, RunModel, S3Object
-from skdeploy.source.target import Target, model_files, quiet_transport, required, takes_exported
+from skdeploy.source.target import Target, model_files, quiet_transport, required, sha256_of, takes_exported
 
 # Of a model version, by `log_model`: the digests of its model file, and of the exported model beside it.
 TAG, EXPORTED_TAG = "skdeploy.sha256", "skdeploy.exported_sha256"
 
-_DENIED = ("CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED")
-_MISSING = ("ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
+# What the registry itself says of a name, an alias, a version or a run that it does not have.
+_MISSING = ("INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
 
 
 def resolve(place: RegisteredModel | RunModel, timeout: float) -> Target:
@@ -38,13 +39,14 @@ def resolve(place: RegisteredModel | RunModel, timeout: float) -> Target:
         version = _version(client, place)
         location = client.get_model_version_download_uri(place.name, version.version)
     tag = EXPORTED_TAG if takes_exported() and EXPORTED_TAG in version.tags else TAG
-    digest, where = version.tags.get(tag), f"models:/{place.name}/{version.version}"
+    where = f"models:/{place.name}/{version.version}"
+    digest = sha256_of(version.tags.get(tag), f"the tag {tag} of {where}")
     return Target(
         token=f"{version.version} {digest or version.last_updated_timestamp}",
         where=where,
         name=place.name,
         read=lambda: _read(location, where, timeout),
-        digest=digest and digest.lower(),
+        digest=digest,
         authority=f"the version's tag {tag}",
         version=str(version.version),
     )
@@ -54,9 +56,7 @@ def server() -> str:
     """Which tracking server, registry and workspace answer here, without credentials. Raises SourceError."""
     mlflow = required("mlflow", "mlflow-skinny")
     workspace = required("mlflow.environment_variables", "mlflow-skinny").MLFLOW_WORKSPACE.get()
-    tracking, registry = (
-        redacted(uri).rstrip("/") for uri in (mlflow.get_tracking_uri(), mlflow.get_registry_uri())
-    )
+    tracking, registry = (shown(uri) for uri in (mlflow.get_tracking_uri(), mlflow.get_registry_uri()))
     return " ".join(
         [tracking, *([registry] if registry != tracking else []), *([workspace] if workspace else [])]
     )
@@ -67,8 +67,12 @@ def _version(client: Any, place: RegisteredModel) -> Any:
 
     try:
         if place.alias:
-            return client.get_model_version_by_alias(place.name, place.alias)
-        return client.get_model_version(place.name, place.version)
+            version = client.get_model_version_by_alias(place.name, place.alias)
+        else:
+            version = client.get_model_version(place.name, place.version)
+        if version.name != place.name or not str(version.version).isdigit():
+            raise _NotARegistry("an answer without the registered version")
+        return version
     except RestException as error:
         if error.error_code not in _MISSING:
             raise
@@ -115,11 +119,18 @@ def _location(client: Any, place: RunModel) -> str:
         raise SourceError(
             "run", f"There is no run {place.run} at {_tracking_uri()}.", "Correct SKDEPLOY_MODEL_URI."
         ) from None
+    found = []
     for output in run.outputs.model_outputs if run.outputs else ():
-        model = client.get_logged_model(output.model_id)
-        if model.name == place.path:
-            return str(model.artifact_location)
-    return f"{run.info.artifact_uri}/{place.path}"
+        try:
+            model = client.get_logged_model(output.model_id)
+        except RestException as error:
+            if error.error_code not in _MISSING:
+                raise
+            continue  # it was deleted
+        if model.name == place.path and model.status != "DELETED":
+            found.append((output.step, model.creation_timestamp, str(model.artifact_location)))
+    # Of several with one name the last, as MLflow takes it.
+    return max(found)[-1] if found else f"{run.info.artifact_uri}/{place.path}"
 
 
 def _read(location: str, where: str, timeout: float) -> bytes:
@@ -128,11 +139,20 @@ def _read(location: str, where: str, timeout: float) -> bytes:
         return s3.resolve(S3Object(match[1], f"{match[2]}/"), timeout, _s3_endpoint()).read()
     if location.startswith(("/", "file:")):
         folder = Path(unquote(urlsplit(location).path))
-        names = model_files()
-        present = [folder / name for name in names if (folder / name).exists()]
-        return files.resolve(present[0] if present else folder / names[0]).read()
-    with _client(timeout), tempfile.TemporaryDirectory() as folder_name:
-        return Path(_download(location, where, folder_name)).read_bytes()
+        present = [folder / name for name in model_files() if (folder / name).exists()]
+        if not present:
+            raise SourceUnreachable(
+                "artifact",
+                f"The artifacts of {where} are in {folder}, on the tracking server's own disk, and no model "
+                "is there "
+                "on this machine.",
+                "Start the server with --serve-artifacts, or with artifacts in S3, and log the model again; "
+                "or mount "
+                "that folder here.",
+            )
+        return files.resolve(present[0]).read()
+    with _client(timeout), tempfile.TemporaryDirectory() as name:
+        return Download(where).into(Path(name), lambda: _download(location, where, name))
 
 
 def _download(location: str, where: str, folder: str) -> str:
@@ -161,16 +181,17 @@ def _s3_endpoint() -> str | None:
 def _tracking_uri() -> str:
     from mlflow import get_tracking_uri
 
-    return redacted(get_tracking_uri())
+    return shown(get_tracking_uri())
+
+
+class _NotARegistry(Exception):
+    """An answer that no MLflow server gives."""
 
 
 @contextlib.contextmanager
 def _client(timeout: float) -> Iterator[Any]:
     """A client that gives up soon, and whose errors become SourceErrors that say which part is wrong."""
     mlflow = required("mlflow", "mlflow-skinny")
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-
     if not mlflow.is_tracking_uri_set() or not mlflow.get_tracking_uri().startswith(("http:", "https:")):
         raise SourceError(
             "tracking URI",
@@ -181,7 +202,9 @@ def _client(timeout: float) -> Iterator[Any]:
     with unless_set(_patience(timeout)):
         try:
             yield mlflow.MlflowClient()
-        except (MlflowException, RequestException) as error:
+        except SourceError:
+            raise
+        except Exception as error:  # answers of other servers, and clients of stores, end in any exception
             raise _explained(error) from None
 
 
@@ -197,29 +220,11 @@ def _patience(timeout: float) -> dict[str, object]:
     }
 
 
-def _explained(error: Any) -> SourceError:
-    """What MLflow's errors mean; their texts hold URLs, whose credentials are taken out."""
-    server, code = _tracking_uri(), getattr(error, "error_code", "")
-    text = redacted(str(error))
-    if code in _DENIED or re.search(r"error code 40[13]|40[13] Client Error", text):
-        return SourceUnreachable(
-            "credentials",
-            f"The tracking server at {server} does not let us in.",
-            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
-        )
-    if code in _MISSING or "404 Client Error" in text:
-        return SourceError(
-            "tracking server",
-            f"The tracking server at {server} says: {text.splitlines()[0]}",
-            "Correct SKDEPLOY_MODEL_URI, or check that MLFLOW_TRACKING_URI is an MLflow 3 server.",
-        )
-    return SourceUnreachable(
-        "tracking server",
-        f"The tracking server at {server} did not answer, or could not ({_short(text)}).",
-        "Check MLFLOW_TRACKING_URI and the network, and look into the server's log.",
-    )
+def _explained(error: Exception) -> SourceError:
+    """What an exception of MLflow's, or below it, means."""
+    from mlflow import get_tracking_uri
 
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else f"{line[:200]}..."
+    # Of a password that is not escaped, parts may stand anywhere in a text.
+    text = f": {getattr(error, 'error_code', '')} {error}" if is_clear(get_tracking_uri()) else ""
+    said = f"{type(error).__name__.lstrip('_')}{text}"
+    return conditions.error_of(conditions.MLFLOW, said, f"The tracking server at {_tracking_uri()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -74,6 +75,23 @@ class Fetched:
     verified: bool
     from_cache: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def sha256_of(text: str | None, where: str) -> str | None:
+    """The digest in a tag, as people and sha256sum write it; None if there is none.
+
+    Raises SourceError if it holds something else.
+    """
+    if text is None or not text.strip():
+        return None
+    match = re.fullmatch(r"(?:sha256[:=])?([0-9a-f]{64})(?:\s+\*?\S.*)?", text.strip().lower())
+    if match is None:
+        raise SourceError(
+            "digest",
+            f"{where[0].upper()}{where[1:]} is no SHA-256.",
+            "Write the 64 hexadecimal digits that sha256sum prints.",
+        )
+    return match[1]
 
 
 def quiet_transport() -> None:

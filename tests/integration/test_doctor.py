@@ -75,6 +75,7 @@ def test_a_good_object_is_well(s3: S3, doctor: Doctor) -> None:
         *("boto3", "endpoint", "credentials", "region", "bucket", "permission", "key"),
         *("download", "digest", "model"),
     ]
+    assert lines[2] == "ok    credentials: env has some"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_an_unreachable_store_is_named(doctor: Doctor) -> None:
     with stores.refusing_server() as endpoint, stores.within(20):
         code, lines = doctor("s3://bucket/m.bin", {**keys, "AWS_ENDPOINT_URL_S3": endpoint})
     assert code == 3
-    assert lines[1].startswith(f"WRONG endpoint: S3 at {endpoint} did not answer")
+    assert lines[1].startswith(f"WRONG endpoint: S3 at {endpoint}: it did not answer")
 
 
 def test_a_promoted_model_is_well(mlflow: MlflowServer, doctor: Doctor) -> None:
@@ -159,7 +160,7 @@ def test_an_unreachable_registry_is_named(doctor: Doctor) -> None:
         there = address.replace("//", "//anna:geheim-xyz@")
         code, lines = doctor("models:/tree@champion", {"MLFLOW_TRACKING_URI": there})
     assert code == 3
-    assert lines[2].startswith(f"WRONG tracking server: The tracking server at {address} did not answer")
+    assert lines[2].startswith(f"WRONG tracking server: The tracking server at {address}: it did not answer")
 
 
 @pytest.mark.parametrize("status", [401, 403])

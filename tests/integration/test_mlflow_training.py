@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
 import skdeploy
@@ -247,6 +249,38 @@ def test_what_comes_back_as_another_model_is_not_registered(
     with pytest.raises(SaveError, match="came back from the artifact store as another one: Golden record 0"):
         skdeploy.log_model(tmp_path / "model.bin")
     assert client().search_registered_models("name = 'drifting'") == []
+
+
+def test_a_metric_that_is_nan_is_logged_and_read_back(server: MlflowServer, tmp_path: Path) -> None:
+    """It equals nothing, and stands in no way of the version."""
+    X = pd.DataFrame({"a": [float(each) for each in range(50)]})
+    skdeploy.save(
+        LinearRegression().fit(X, X["a"]),
+        X,
+        X["a"],
+        tmp_path / "nan.bin",
+        name="nan",
+        metrics={"auc": math.nan},
+    )
+    logged = skdeploy.log_model(tmp_path / "nan.bin", alias="champion")
+    assert math.isnan(client().get_run(logged.run_id).data.metrics["auc"])
+    assert math.isnan(source.load(logged.uri).passport.metrics["auc"])
+
+
+def test_an_alias_that_cannot_be_set_leaves_no_version(
+    server: MlflowServer, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that nobody asked for would be taken for one that was promoted."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def refuse(*_: Any) -> None:
+        raise MlflowException("the server ends here")
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", refuse)
+    with pytest.raises(SaveError, match="the server ends here"):
+        skdeploy.log_model(trained.path, name="half", alias="champion")
+    assert client().search_model_versions("name = 'half'") == []
 
 
 def test_a_run_of_ones_own_is_written_to_and_stays_open(server: MlflowServer, trained: Trained) -> None:

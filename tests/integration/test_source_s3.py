@@ -249,7 +249,7 @@ def test_a_service_starts_without_its_store(s3: S3, model_file: bytes, tmp_path:
         with stores.within(10), started(tmp_path, **settings | {"SKDEPLOY_MODEL_CACHE": ""}) as service:
             assert service.wait() != 0
             third = service.log()
-        assert f"The service does not start: S3 at {s3.endpoint} did not answer" in third
+        assert f"The service does not start: S3 at {s3.endpoint}: it did not answer" in third
     finally:
         stores.restart(s3)
     for shown in (first, second, third, json.dumps(page)):
