@@ -1,4 +1,4 @@
-"""Which pipelines the onnx engine serves, and how fast: estimators behind preprocessing mixes.
+"""Which pipelines the onnx engine serves, and how fast: estimators behind preprocessing mixes, and real data.
 
 `python -m tests.engines.coverage` (make coverage-table) writes the tables of docs/engines.md.
 """
@@ -78,6 +78,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 import skdeploy
 from skdeploy.model import Model
 from skdeploy.passport.libraries import installed
+from tests.engines.pipelines import PIPELINES, Tried, tolerance, tried
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "engines.md"
 ROWS = 240
@@ -230,7 +231,7 @@ def loaded(estimator: Any, mix: str, folder: Path) -> Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # how well it fits is not looked at
         pipeline = make_pipeline(*before(), clone(estimator)).fit(X, y)
-        skdeploy.save(pipeline, X, y, folder / "model.bin")
+        skdeploy.save(pipeline, X, y, folder / "model.bin", quiet=True)
         return skdeploy.load(folder / "model.bin", engine="auto")
 
 
@@ -321,6 +322,34 @@ def speeds_table() -> str:
     return "\n".join([*lines, "", f"Measured with {here}, onnxruntime {version('onnxruntime')}."])
 
 
+def pipelines_table() -> str:
+    """Markdown: a row for each pipeline on real data. Raises AssertionError where one differs from itself."""
+    lines = ["| data | pipeline | engine | largest difference | times as fast |", "|---|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as folder:
+        for key in PIPELINES:
+            found = tried(key, Path(folder), timed=True)
+            rest = "- | -"
+            if found.difference is not None:
+                assert found.difference <= tolerance(key), key
+                difference = f"{found.difference:.0e}" if found.difference else "0"
+                rest = f"{difference} | {found.ratio:.0f}"
+            lines.append(f"| {key[0]} | {key[1]} | {engine_of(found)} | {rest} |")
+    return "\n".join(lines)
+
+
+def engine_of(found: Tried) -> str:
+    """The table's third cell: the engine, and why it is scikit-learn."""
+    return ONNX if found.fallback is None else f"sklearn: {reason(found.fallback)}"
+
+
+def read_pipelines(document: str) -> dict[tuple[str, str], str]:
+    """What `pipelines_table` wrote into the document: data and pipeline -> engine."""
+    rows = [
+        line.strip("| ").split(" | ") for line in _between(document, "pipelines").splitlines() if "|" in line
+    ]
+    return {(row[0], row[1]): row[2] for row in rows[2:]}
+
+
 def _between(document: str, part: str) -> str:
     """What stands between a part's comments."""
     begin, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->"
@@ -338,5 +367,6 @@ def write_part(part: str, table: str) -> None:
 
 
 if __name__ == "__main__":
+    write_part("pipelines", pipelines_table())
     write_part("marks", marks_table(marks(everything())))
     write_part("speeds", speeds_table())

@@ -1,13 +1,18 @@
-"""The coverage table of docs/engines.md is what loading those pipelines gives."""
+"""The coverage tables of docs/engines.md are what loading those pipelines gives."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from tests.engines import coverage
+from tests.engines.pipelines import PIPELINES, tolerance, tried
 
 # Of the table's cells `make test` looks at every twelfth: at least one for each estimator and each mix.
 EVERY = 12
+# Of the pipelines on real data.
+EVERY_PIPELINE = 20
 
 
 def documented() -> dict[tuple[str, str], str]:
@@ -41,3 +46,24 @@ def test_some_cells_of_the_document_are_true() -> None:
 def test_every_cell_of_the_document_is_true() -> None:
     """Engine and reason are those of the document, everywhere."""
     assert coverage.marks(coverage.everything()) == documented()
+
+
+def test_the_document_has_every_pipeline() -> None:
+    """A row for each, at least 60 in all."""
+    rows = coverage.read_pipelines(coverage.DOCUMENT.read_text())
+    assert list(rows) == list(PIPELINES)
+    assert len(rows) >= 60
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(key, marks=() if place % EVERY_PIPELINE == 9 else pytest.mark.nightly, id=": ".join(key))
+        for place, key in enumerate(PIPELINES)
+    ],
+)
+def test_pipelines_on_real_data(key: tuple[str, str], tmp_path: Path) -> None:
+    """The engine is that of the document, and its answers to 2,000 records are the library's own."""
+    found = tried(key, tmp_path)
+    assert coverage.engine_of(found) == coverage.read_pipelines(coverage.DOCUMENT.read_text())[key]
+    assert found.difference is None or found.difference <= tolerance(key)

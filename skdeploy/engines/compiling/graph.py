@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections import Counter
@@ -27,6 +28,8 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
 
     Raises NotCompilable with the reason.
     """
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+
     from skdeploy.engines.compiling.front import split
     from skdeploy.engines.compiling.sparse import with_zeros_missing
 
@@ -40,6 +43,9 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
             model = _convert(rest, sum(feature.width for feature in features))
     except NotCompilable:
         raise
+    except (MissingConverter, MissingShapeCalculator) as error:
+        unknown = re.search(r"<class '(?:\w+\.)*(\w+)'>", str(error))
+        raise NotCompilable(f"{unknown[1] if unknown else 'a step'} has no compiled form") from error
     except Exception as error:  # converters raise anything on what they do not know
         reason = str(error).strip().splitlines()
         raise NotCompilable(f"{type(error).__name__}: {reason[0] if reason else ''}") from error
