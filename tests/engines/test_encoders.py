@@ -10,6 +10,7 @@ from typing import Any
 
 import category_encoders as ce
 import joblib
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +26,7 @@ from sklearn.tree import DecisionTreeRegressor
 import skdeploy
 from skdeploy.engines.compiling.front import split
 from skdeploy.engines.inputs import InputBuilder
+from skdeploy.engines.onnx import Packer
 from skdeploy.model import Model
 from skdeploy.schema import Schema, Table
 from tests.engines import test_front as encoders
@@ -65,7 +67,7 @@ def saved(
 ) -> Model:
     """The pipeline, fitted, saved and loaded."""
     X, y = planes[[*TEXTS, *NUMBERS]], planes[target]
-    skdeploy.save(pipeline.fit(X, y), X, y, path)
+    skdeploy.save(pipeline.fit(X, y), X, y, path, quiet=True)
     return skdeploy.load(path, engine=engine)
 
 
@@ -253,6 +255,25 @@ def test_a_classifiers_probabilities_are_equal(planes: pd.DataFrame, tmp_path: P
     table = Table([list(cells) for cells in zip(*rows, strict=True)], len(rows))
     frame = InputBuilder(model.passport.schema).build(table)
     np.testing.assert_allclose(model.engine.predict_proba(table), pipeline.predict_proba(frame), atol=1e-12)
+
+
+def test_a_category_on_which_an_imputer_raises_is_left_to_it(planes: pd.DataFrame, schema: Schema) -> None:
+    """feature-engine adds its own category to pandas' ones, and raises where a record has it already."""
+    typed = planes.astype(dict.fromkeys(TEXTS, "category"))[[*TEXTS, *NUMBERS]]
+    texts = [
+        msgspec.structs.replace(
+            column, dtype="category", dtype_categories=typed[column.name].cat.categories.tolist()
+        )
+        for column in schema.columns[:3]
+    ]
+    schema = Schema(container="frame", columns=[*texts, *schema.columns[3:]])
+    step = make_pipeline(imputation.CategoricalImputer(), encoding.OneHotEncoder())
+    model = HistGradientBoostingRegressor(max_iter=1).fit(step.fit_transform(typed), planes["seats"])
+    _, features = split(make_pipeline(step, model), schema)
+    usual = records(schema, planes)
+    own = [*usual[0][:2], "Missing", *usual[0][3:]]
+    assert Packer(features).pack_one([[cell] for cell in own])[1] == [0]
+    encoders.assert_same(step, schema, features, [*usual, own])
 
 
 REFUSED = {

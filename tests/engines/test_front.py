@@ -465,6 +465,15 @@ def test_what_the_pipeline_sees_in_single_precision_is_packed_so(tmp_path: Path)
     assert packed.tolist() == [[float(np.float32(0.1)), 0.1]]
 
 
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_imputers_of_single_precision(names: list[str], tmp_path: Path) -> None:
+    """What is filled in is rounded only where the array is in single precision as a whole."""
+    X = pd.DataFrame({"a": np.linspace(0, 1, ROWS, dtype=np.float32), "b": np.linspace(0, 1, ROWS)})[names]
+    X.loc[::7, "a"] = np.nan
+    transformer, schema, features = front_of(SimpleImputer(), X, tmp_path)
+    assert_same(transformer, schema, features, [[0.25, 0.1][: len(names)], [None, 1 / 3][: len(names)]])
+
+
 def test_texts_that_nothing_encodes_are_named(tmp_path: Path) -> None:
     """A step of the graph takes numbers: the reason names the step and the column."""
     texts_as_numbers = pd.DataFrame({"digits": ["1", "2"] * 30, "n": range(ROWS)})

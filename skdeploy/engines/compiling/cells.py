@@ -18,6 +18,7 @@ class Answers:
     """What a step makes of the cells of one column of the schema: numbers as floats, every null as NaN.
 
     domain   the cells that this step, or one before it, tells apart, the null aside
+    refused  those among them on which a step raises; they are not in `domain`
     cells    all cells that it was asked for, first those of `domain` or, if there are none, a usual one
     rows     (cells, outputs)
     null     (1, outputs) for a null; None if the step raises, or the column takes none
@@ -26,6 +27,7 @@ class Answers:
     """
 
     domain: list[Any]
+    refused: list[Any]
     cells: list[Any]
     rows: Any
     null: Any
@@ -92,7 +94,10 @@ class Probe:
 
     def told_apart(self, cells: Cells) -> list[Any]:
         """The schema's cells that the steps so far tell apart, the null aside."""
-        return [] if cells.source is None else cells.source.answers[cells.column].domain
+        if cells.source is None:
+            return []
+        answers = cells.source.answers[cells.column]
+        return [*answers.domain, *answers.refused]
 
     def transform(self, step: Any, columns: list[Cells], rows: list[list[Any]]) -> Any:
         """What the step makes of records with these cells, a frame, an array or a sparse matrix (n, outputs).

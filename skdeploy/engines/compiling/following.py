@@ -82,7 +82,17 @@ def _ask_alone(name: str, ask: Ask, domains: list[list[Any]], schema: list[Colum
         for domain, column in zip(domains, schema, strict=True)
     ]
     calls = Calls(ask, [cells[0] for cells in usual])
-    known = np.concatenate([*calls.side_by_side(usual, 1)])
+    refused: list[list[Any]] = [[] for _ in usual]
+    try:
+        known = np.concatenate([*calls.side_by_side(usual, 1)])
+    except NotCompilable:
+        raise
+    except Exception:  # the step, or one before it, raises on a cell that another step knows
+        refused = _refused(calls, usual)
+        usual = [
+            [cell for cell in cells if cell not in none] for cells, none in zip(usual, refused, strict=True)
+        ]
+        known = np.concatenate([*calls.side_by_side(usual, 1)])
     nulls = calls.one_by_one([[None] if column.nullable else [] for column in schema])
     strange = [_strange(column, cells) for column, cells in zip(schema, usual, strict=True)]
     turns = [
@@ -92,17 +102,18 @@ def _ask_alone(name: str, ask: Ask, domains: list[list[Any]], schema: list[Colum
     answers = []
     for place, (domain, cells, null) in enumerate(zip(domains, usual, nulls, strict=True)):
         others = [turn[place] for turn in turns[: len(strange[place])]]
-        refused = [other is None for other in others]
-        if any(refused) and not all(refused):
+        raises = [other is None for other in others]
+        if any(raises) and not all(raises):
             raise NotCompilable(f"{name} takes some values that it has not learned, and raises on others")
-        others = [] if any(refused) else others
+        others = [] if any(raises) else others
         rows = known[: len(cells)]
         kept = np.zeros(rows.shape[1], dtype=bool)
-        if not any(refused):
+        if not any(raises):
             kept = _kept(strange[place], np.concatenate(others)) if others else _kept(cells, rows)
         answers.append(
             Answers(
-                domain=domain,
+                domain=[cell for cell in domain if cell not in refused[place]],
+                refused=refused[place],
                 cells=[*cells, *([] if null is None else [None]), *strange[place][: len(others)]],
                 rows=np.concatenate([rows, *([] if null is None else [null]), *others]),
                 null=null,
@@ -111,6 +122,17 @@ def _ask_alone(name: str, ask: Ask, domains: list[list[Any]], schema: list[Colum
             )
         )
     return answers
+
+
+def _refused(calls: Calls, usual: list[list[Any]]) -> list[list[Any]]:
+    """Per column the cells among those told apart on which the step raises all the same."""
+    refused: list[list[Any]] = [[] for _ in usual]
+    for turn in range(max(map(len, usual))):
+        made = calls.one_by_one([cells[turn : turn + 1] for cells in usual])
+        for place, cells in enumerate(usual):
+            if made[place] is None:
+                refused[place] += cells[turn : turn + 1]
+    return refused
 
 
 def _strange(column: Column, known: list[Any]) -> list[Any]:
@@ -122,6 +144,8 @@ def _strange(column: Column, known: list[Any]) -> list[Any]:
         low, high = column.minimum or 0, column.maximum or 0
         found += [*unseen(column, [*known, *found]), low, high, 2 * low - high - 9, 2 * high - low + 9]
         found = [cell for cell in found if column.bounds[0] <= cell <= column.bounds[1]]
+        if (precision := _precision(column)) != "float64":
+            found = [float(np.dtype(precision).type(cell)) for cell in found]
     return [cell for cell in dict.fromkeys(found) if cell not in known]
 
 
@@ -193,12 +217,11 @@ def _number(cells: Cells, probe: Probe) -> Feature:
     column = probe.column(cells)
     _require_numbers(cells, probe)
     changed: dict[Any, float] = {}
-    dtype = column.dtype.lower()
-    precision = dtype if dtype in ("float32", "float16") else "float64"
+    precision = _precision(column)
     if cells.source is not None:
         answers = cells.source.answers[cells.column]
-        if column.nullable and answers.null is None:
-            raise NotCompilable(f"an imputer raises on a null of the column {column.name!r}")
+        if answers.refused or (column.nullable and answers.null is None):
+            raise NotCompilable(f"an imputer raises on a value of the column {column.name!r}")
         changed = {
             cell: made
             for cell, made in zip(answers.cells, answers.rows[:, cells.place], strict=True)
@@ -222,10 +245,17 @@ def _table(first: Cells, source: Source, places: list[int], probe: Probe) -> Fea
     answers = source.answers[first.column]
     special = [
         None if row is None else sparse.csr_array(row[:, places].astype(float))
-        for row in (answers.others[0] if answers.others else None, answers.null)
+        for row in (answers.others[0] if answers.others else None, answers.null, None)
     ]
     rows = sparse.csr_array(answers.rows[: len(answers.domain), places].astype(float))
-    return lookup(first.column, answers.domain, special, rows, list(range(len(places))))
+    table = lookup(first.column, answers.domain, special, rows, list(range(len(places))))
+    table.codes.update(dict.fromkeys(answers.refused, len(special) - 1))
+    return table
+
+
+def _precision(column: Column) -> str:
+    dtype = column.dtype.lower()
+    return dtype if dtype in ("float32", "float16") else "float64"
 
 
 def _plain(made: Any) -> Any:

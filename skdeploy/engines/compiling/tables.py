@@ -154,8 +154,13 @@ def _sparse(step: Any, columns: list[Cells], probe: Probe) -> Callable[[list[lis
     return ask
 
 
-def lookup(column: int, domain: list[Any], special: list[Any], known: Any, outputs: list[int]) -> Feature:
-    """A table of `outputs` for the cells of `domain`; `special` has those of any other and of the null."""
+def lookup(
+    column: int, domain: list[Any], special: list[Any], known: Any, outputs: list[int]
+) -> Lookup | WideLookup:
+    """A table of `outputs` for the cells of `domain`.
+
+    special   those of any other and of the null come first; None where the step raises
+    """
     blank = sparse.csr_array((1, len(outputs)))
     rows = sparse.vstack(
         [
