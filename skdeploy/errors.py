@@ -250,7 +250,14 @@ class UnreadableModel(ModelUnavailable):
 
 
 class ProofFailed(ModelUnavailable):
-    """A golden record's prediction differs from the passport's, or its schema refuses it."""
+    """A golden record's prediction differs from the passport's, or its schema refuses it.
+
+    what   a sentence that says which
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        self.what = what
+        super().__init__(f"{what} {remedy}".rstrip())
 
 
 class ExplainingFailed(SkdeployError):

@@ -71,8 +71,6 @@ def test_an_exported_model_predicts_without_pandas(saved: tuple[Pipeline, Path],
     record, exported = FRAME[1:2].to_dict("records")[0], str(tmp_path / "model.skdeploy")
     code = (
         "import sys; sys.modules['pandas'] = sys.modules['sklearn'] = None; import skdeploy; "
-        ""
-        ""
         f"print(skdeploy.load({exported!r}).predict({record!r})[0])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -4,6 +4,7 @@ model.py     Model: passport, engine, where it came from
 loading.py   bytes -> a proved model; exported.py reads an exported model's file, pickled.py a pickle or skops
 exporting.py a pickle -> an exported model's file
 unpickling.py   bytes -> the fitted pipeline in them; assembling.py makes one of a tuple of fitted parts
+carried.py   modules that travel in a pickle as source
 packed.py    a pickle's compression, and the versions behind it
 proof.py     what "equal" means, and the start-up proof
 probe.py     trying a pipeline with nulls and unseen categories

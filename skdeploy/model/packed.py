@@ -25,6 +25,8 @@ _MOST_UNPACKED = 2**28
 _MOST_TIMES = 100
 
 _MARK = b"SKDEPLOY"
+# Stands among the versions where a pickle holds functions by value: the minor version of Python for it.
+BYTECODE = "bytecode"
 _LONGEST_TRAILER = 10_000
 # What scikit-learn's estimators write before their version, and how pickle writes a short text.
 _OF_ESTIMATOR = re.compile(rb"_sklearn_version[^.]{0,12}?([0-9]+\.[0-9]+[0-9a-z.+]*)", re.DOTALL)

@@ -12,6 +12,7 @@ from skdeploy.engines.graph import Graph
 from skdeploy.engines.onnx import import_runtime
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import UnreadableModel, described, listed
+from skdeploy.memory import release
 from skdeploy.model.choice import choose_engine
 from skdeploy.model.exported import WithoutReference, onnx_engine
 from skdeploy.model.isolated import in_child
@@ -64,6 +65,7 @@ def load_pickled(
             content, digest=digest, name=name, where=where, engine=engine, trusted=trusted
         )[0]
     unpickled = unpickle(content, digest, where, trusted)
+    release()
     prove_it = partial(_proved, unpickled, digest, name, engine)
     meanwhile = _prepare_runtime if engine != "sklearn" else None
     model, graph = in_child(lambda: _told(*prove_it()), unpickled.pipeline, meanwhile)

@@ -13,13 +13,13 @@ from skdeploy.engines import Engine
 from skdeploy.errors import ProofFailed, described
 from skdeploy.model.outputs import plain_predictions
 from skdeploy.passport import Golden, Passport
-from skdeploy.passport.libraries import differences
+from skdeploy.passport.libraries import ways_out
 from skdeploy.schema import RecordReader, Table
 
 SAME_MAKE = 1e-9  # same library versions and processor: the same arithmetic, almost always
 OTHER_MAKE = 1e-5
-# Stands in the list of what was made differently.
-_EXPORTED = "exported"
+_EXPORTED = "The exported model is not the pipeline that was saved. Export it again."
+_DAMAGED = "The file does not hold the pipeline that was saved. Save the model again."
 
 
 def prove(passport: Passport, engine: Engine, libraries: dict[str, str] | None) -> Table:
@@ -30,7 +30,8 @@ def prove(passport: Passport, engine: Engine, libraries: dict[str, str] | None) 
     Two numbers are equal if |a - b| <= rtol * |b| + rtol * std(golden predictions). Labels must
     be the same, unless the two most probable classes are closer together than rtol.
     """
-    made_differently = [_EXPORTED] if libraries is None else differences(passport.libraries, libraries)
+    # In sentences, with the remedy; empty where the same versions on the same processor predict.
+    made_differently = _EXPORTED if libraries is None else ways_out(passport.libraries, libraries)
     try:
         table = golden_table(passport)
         _compare(passport, engine, table, made_differently)
@@ -38,12 +39,12 @@ def prove(passport: Passport, engine: Engine, libraries: dict[str, str] | None) 
         raise
     except Exception as error:  # the pipeline may raise anything
         raise ProofFailed(
-            f"The golden records do not predict ({described(error)}). {_explain(made_differently)}"
+            f"The golden records do not predict ({described(error)}).", made_differently or _DAMAGED
         ) from error
     return table
 
 
-def _compare(passport: Passport, engine: Engine, table: Table, made_differently: list[str]) -> None:
+def _compare(passport: Passport, engine: Engine, table: Table, made_differently: str) -> None:
     golden = passport.golden
     raw = np.asarray(engine.predict(table))
     rtol = _rtol(raw, made_differently)
@@ -57,12 +58,13 @@ def _compare(passport: Passport, engine: Engine, table: Table, made_differently:
             continue
         raise ProofFailed(
             f"Golden record {index} predicts {value!r}, but the passport says {expected!r} "
-            f"(tolerance {rtol:g}). {_explain(made_differently)}"
+            f"(tolerance {rtol:g}).",
+            made_differently or _DAMAGED,
         )
     _prove_probabilities(golden, engine, table, made_differently)
 
 
-def _rtol(raw: Any, made_differently: list[str]) -> float:
+def _rtol(raw: Any, made_differently: str) -> float:
     """In single precision the number of BLAS threads alone moves the sixth digit."""
     single_precision = raw.dtype.kind == "f" and raw.dtype.itemsize < 8
     return OTHER_MAKE if made_differently or single_precision else SAME_MAKE
@@ -76,12 +78,13 @@ def golden_table(passport: Passport) -> Table:
     for index, cells in checked.bad.items():
         raise ProofFailed(
             f"The model's own schema refuses its golden record {index}: column {cells[0].column!r} "
-            f"expects {cells[0].expected}. Save the model again."
+            f"expects {cells[0].expected}.",
+            "Save the model again.",
         )
     return checked.table
 
 
-def _prove_probabilities(golden: Golden, engine: Engine, table: Table, made_differently: list[str]) -> None:
+def _prove_probabilities(golden: Golden, engine: Engine, table: Table, made_differently: str) -> None:
     if golden.probabilities is None:
         return
     raw = np.asarray(engine.predict_proba(table))
@@ -91,7 +94,8 @@ def _prove_probabilities(golden: Golden, engine: Engine, table: Table, made_diff
             if abs(a - b) > rtol:
                 raise ProofFailed(
                     f"Golden record {index} has the probability {a!r}, but the passport says {b!r} "
-                    f"(tolerance {rtol:g}). {_explain(made_differently)}"
+                    f"(tolerance {rtol:g}).",
+                    made_differently or _DAMAGED,
                 )
 
 
@@ -123,11 +127,3 @@ def _is_toss_up(passport: Passport, index: int, labels: list[Any], rtol: float) 
     return row[first] - row[second] <= rtol and all(
         label in (classes[first], classes[second]) for label in labels
     )
-
-
-def _explain(made_differently: list[str]) -> str:
-    if made_differently == [_EXPORTED]:
-        return "The exported model is not the pipeline that was saved. Export it again."
-    if made_differently:
-        return f"It was made with other versions: {', '.join(made_differently)}. Train it again here."
-    return "The file does not hold the pipeline that was saved. Save the model again."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import platform
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ import joblib
 
 from skdeploy.errors import DigestMismatch, UnreadableModel
 from skdeploy.model.assembling import REMEDY, NotAPipeline, assemble
-from skdeploy.model.packed import most_unpacked, unpack, versions_in
-from skdeploy.passport.libraries import differences, installed
+from skdeploy.model.packed import BYTECODE, most_unpacked, unpack, versions_in
+from skdeploy.passport.libraries import installed, ways_out
 
 # A skops file is a zip archive; no pickle begins so.
 _ZIP = b"PK\x03\x04"
 # Of the versions behind a pickle, those by which no unpickling fails.
-_HARMLESS = ("skdeploy", "processor")
+_HARMLESS = ("skdeploy", "processor", BYTECODE)
 # Packages, and what their distributions are called.
 _LIBRARIES = {
     "sklearn": "scikit-learn",
@@ -30,6 +31,12 @@ _LIBRARIES = {
     "scipy": "scipy",
     "joblib": "joblib",
 }
+_CLOUDPICKLE = b"cloudpickle.cloudpickle"
+_UNKNOWN_BYTECODE = (
+    "It was written with cloudpickle, and functions that it holds by value are bytecode of the Python that "
+    "wrote it, "
+    "which the file does not name: another minor version may fail at random."
+)
 _UNKNOWN_VERSION = (
     " The file does not say which version it was saved with. Either serve it with that one, or train it "
     "again "
@@ -60,6 +67,7 @@ def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = (
     if (got := hashlib.sha256(content).hexdigest()) != digest:
         raise DigestMismatch(where, digest, got, "the digest that it was given with")
     saved: Mapping[str, str] = {}
+    pickled = b""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -68,6 +76,7 @@ def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = (
             else:
                 pickled = unpack(content)
                 saved = versions_in(pickled)
+                _require_same_bytecode(saved, where)
                 held = joblib.load(io.BytesIO(pickled))
         pipeline, assembled = assemble(held)
     except UnreadableModel:
@@ -88,26 +97,29 @@ def unpickle(content: bytes, digest: str, where: str, trusted: Sequence[str] = (
             f"skops file, or damaged.{other_versions(saved)}"
         ) from error
     warned = [f"On loading: {str(warning.message).splitlines()[0]}" for warning in caught]
-    return Unpickled(pipeline, saved, [*([assembled] if assembled else []), *warned])
+    notes = [assembled] if assembled else []
+    if _CLOUDPICKLE in pickled and BYTECODE not in saved:
+        notes.append(_UNKNOWN_BYTECODE)
+    return Unpickled(pipeline, saved, [*notes, *warned])
+
+
+def _require_same_bytecode(saved: Mapping[str, str], where: str) -> None:
+    """Raise UnreadableModel if functions that were stored by value are of another Python: it would crash."""
+    here = ".".join(platform.python_version_tuple()[:2])
+    if saved.get(BYTECODE, here) != here:
+        raise UnreadableModel(
+            f"{where} holds functions or classes by value, as bytecode of Python {saved[BYTECODE]}, and this "
+            "is "
+            f"Python {here}; nothing of it was unpickled. Serve it with Python {saved[BYTECODE]}, or save it "
+            "with "
+            'code=["module.py"], which puts the source of modules into the file.'
+        )
 
 
 def other_versions(saved: Mapping[str, str]) -> str:
     """What the file was saved with and is another version here, and the two ways out; "" if nothing is."""
-    here = installed()
-    other = {
-        name: version
-        for name, version in saved.items()
-        if name not in _HARMLESS and here.get(name) != version
-    }
-    if not other:
-        return ""
-    pins = " ".join(f"'{name}=={version}'" for name, version in other.items() if name != "python")
-    python = f"Python {other['python']}" if "python" in other else ""
-    there = " and ".join(part for part in (python, f"pip install {pins}" if pins else "") if part)
-    return (
-        f" It was saved with other versions: {', '.join(differences(other, here))}. Either serve it with its "
-        f"own, in an environment with {there}, or train it again with those that are here."
-    )
+    ways = ways_out({name: version for name, version in saved.items() if name not in _HARMLESS}, installed())
+    return f" {ways}" if ways else ""
 
 
 def _missing(module: str, saved: Mapping[str, str]) -> str:

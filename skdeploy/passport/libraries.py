@@ -37,6 +37,21 @@ def differences(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[st
     ]
 
 
+def ways_out(recorded: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """What was made with other versions, and what to do: sentences; "" if nothing was."""
+    other = {name: version for name, version in recorded.items() if here.get(name) != version}
+    if not other:
+        return ""
+    pins = " ".join(f"'{name}=={other[name]}'" for name in _PACKAGES if name in other)
+    wanted = [f"Python {other['python']}"] if "python" in other else []
+    wanted += [f"pip install {pins}"] if pins else []
+    what = f"It was made with other versions: {', '.join(differences(other, here))}."
+    if not wanted:
+        return f"{what} Train it again here."
+    there = f"an environment with {' and '.join(wanted)}"
+    return f"{what} Either serve it with its own, in {there}, or train it again with those that are here."
+
+
 def _processor() -> str:
     """The processor's model: vector units of different width round differently."""
     cpuinfo = Path("/proc/cpuinfo")

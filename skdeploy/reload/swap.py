@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import threading
 from collections.abc import Callable
 
+from skdeploy.memory import settle
 from skdeploy.model import Model
 from skdeploy.reload.published import PublishedState, Worker
 from skdeploy.source import Source, distrust, originating, recalled
@@ -85,9 +85,7 @@ class ModelSwap:
         model = originating(loaded, self._source, recalled(record, b""))
         self._apply(model)
         self._model = model
-        # As at the start: no later collection walks the new model's objects.
-        gc.collect()
-        gc.freeze()
+        settle()
         _log.info("Now serving %s %s", model.passport.name, model.passport.version)
 
     def _report(self, failure: str | None) -> None:

@@ -28,7 +28,9 @@ from skdeploy.engines.inputs import InputBuilder
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ExportError, ProofFailed, SaveError
 from skdeploy.mlflow_variables import unless_set
+from skdeploy.model import carried
 from skdeploy.model.exporting import export
+from skdeploy.model.packed import BYTECODE, unpack, versions_in
 from skdeploy.model.proof import golden_table, prove
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
@@ -133,6 +135,13 @@ def log_model(
     pipeline = joblib.load(path)
     if not hasattr(pipeline, ATTRIBUTE):
         raise SaveError(f"{path} has no passport: write it with skdeploy.save(pipeline, X, y, path).")
+    unpacked = unpack(Path(path).read_bytes())
+    if BYTECODE in versions_in(unpacked) or carried.__name__.encode() in unpacked:
+        raise SaveError(
+            f"{path} holds code of your own, which MLflow's pickles would leave behind: put the file into S3 "
+            "and "
+            "serve it from there, or save it with that code in an installed module, without code=[...]."
+        )
     passport = Passport.from_plain(getattr(pipeline, ATTRIBUTE))
     name = name or passport.name
     _require_names(name, alias)

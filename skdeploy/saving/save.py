@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import msgspec
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from skdeploy.errors import ModelUnavailable, SaveError
+from skdeploy.errors import ModelUnavailable, ProofFailed, SaveError
 from skdeploy.model.assembling import REMEDY, NotAPipeline, assemble
 from skdeploy.model.exported import SUFFIX
 from skdeploy.model.packed import trailer
@@ -29,7 +26,7 @@ from skdeploy.passport.libraries import installed, versions
 from skdeploy.passport.observe import observe
 from skdeploy.passport.training import as_frame
 from skdeploy.saving.examine import Found, examine
-from skdeploy.saving.pickling import pickle_bare
+from skdeploy.saving.pickling import Pickled, sources_of, without_passport
 from skdeploy.saving.report import Progress, Saved
 from skdeploy.saving.sketching import sketch_of
 from skdeploy.writing import write
@@ -50,6 +47,7 @@ def save(
     metrics: Mapping[str, float] | None = None,
     data: str | None = None,
     golden: Literal["real", "synthetic"] = "real",
+    code: Sequence[str | Path] = (),
     quiet: bool = False,
 ) -> Saved:
     """Write `pipeline` to `path` as a joblib pickle that carries its passport, and prove it.
@@ -66,6 +64,9 @@ def save(
     metrics        name -> number, shown with the model
     data           where the training data came from
     golden         "synthetic" keeps real rows out of the file
+    code           files of modules of your own that the pipeline uses, ["features.py"]: they travel in the
+                   file as source. What it uses of the script or notebook itself travels as bytecode, which
+                   only the same minor version of Python loads
     quiet          print neither what was decided nor, where it takes more than a second, what is being done
 
     Returns the passport with what was decided, and prints that as a table. Raises SaveError, also if the
@@ -77,19 +78,23 @@ def save(
             pipeline, _ = assemble(pipeline)
         except NotAPipeline as error:
             raise SaveError(f"What should be a fitted pipeline is {error}. {REMEDY}") from None
-        pickled = pickle_bare(pipeline)
+        sources = sources_of(code)
+        pipeline = without_passport(pipeline)
+        # What cannot be pickled is refused before anything else is done.
+        digest = hashlib.sha256(Pickled(pipeline, sources).content).hexdigest()
         frame, container = as_frame(X)
         schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)
         progress.step = "trying the pipeline with nulls and unknown categories"
         found = examine(pipeline, X, y, frame, schema, columns or {}, synthetic=golden == "synthetic")
-        version = version or hashlib.sha256(pickled).hexdigest()[:12]
-        passport = _passport(found, name=name, version=version, metrics=metrics or {}, data=data)
+        passport = _passport(
+            found, name=name, version=version or digest[:12], metrics=metrics or {}, data=data
+        )
         named = msgspec.structs.replace(passport.output, title=output, unit=unit)
         progress.step = "making a sketch of X"
         sketch = sketch_of(pipeline, passport, frame)
         passport = msgspec.structs.replace(passport, sketch=sketch, output=named)
         progress.step = "proving what was written, and compiling it"
-        saved = _write(pickled, passport, Path(path), frame)
+        saved = _write(pipeline, sources, passport, Path(path), frame)
     if not quiet:
         print(saved)
     return saved
@@ -130,22 +135,35 @@ def _require_options(name: Any, version: Any, golden: str, output: Any, unit: An
 _EXAMPLES = {"name": "flights", "version": "v7", "output": "air time", "unit": "minutes"}
 
 
-def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) -> Saved:
-    """Dump, load what was dumped, prove it; only then does it take the place of what was there."""
-    notes: list[str] = []
-    unpacked = _carrying(pickle.loads(pickled), passport)
-    if ATTRIBUTE.encode() not in unpacked:
+def _write(
+    pipeline: Any, sources: Mapping[str, str], passport: Passport, path: Path, frame: pd.DataFrame
+) -> Saved:
+    """Dump, load what was dumped, prove it; only then does it take the place of what was there.
+
+    pipeline   a copy, which gets the passport
+    """
+    with suppress(AttributeError):  # of one that takes no other attributes; its pickle then shows that
+        setattr(pipeline, ATTRIBUTE, passport.to_plain())
+    pickled, notes = Pickled(pipeline, sources), []
+    if ATTRIBUTE.encode() not in pickled.content:
         # Its own __getstate__ leaves out what it does not know.
-        estimator = pickle.loads(pickled)
-        step = type(estimator).__name__
-        unpacked = _carrying(Pipeline([(step.lower(), estimator)]), passport)
+        step = type(pipeline).__name__
+        carrier = Pipeline([(step.lower(), pipeline)])
+        setattr(carrier, ATTRIBUTE, passport.to_plain())
+        pickled = Pickled(carrier, sources)
         notes.append(
             f"{step} drops other attributes when it is pickled: it was saved as a Pipeline of one step."
         )
-    content = zlib.compress(unpacked + trailer(versions()), level=3)
+    content = zlib.compress(pickled.content + trailer(versions() | pickled.versions), level=3)
     try:
         digest = hashlib.sha256(content).hexdigest()
         model = load_pickled(content, digest=digest, name=path.stem, where=str(path), engine="auto")
+    except ProofFailed as error:
+        raise SaveError(
+            f"Written and loaded again, the pipeline does not do what it did: {error.what} Do its "
+            "predictions "
+            f"depend on chance, or on the clock?{_hint(frame)}"
+        ) from error
     except ModelUnavailable as error:
         raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error
     if not model.passport.is_same(passport):
@@ -162,17 +180,12 @@ def _write(pickled: bytes, passport: Passport, path: Path, frame: pd.DataFrame) 
         engine=model.engine.name,
         fallback=model.fallback,
         had_nulls=frame.isna().any().tolist(),
-        notes=notes,
+        notes=[
+            *notes,
+            *pickled.notes,
+            *([f"In the file as source: {', '.join(sources)}."] if sources else []),
+        ],
     )
-
-
-def _carrying(estimator: Any, passport: Passport) -> bytes:
-    """The pickle of an estimator with its passport."""
-    with suppress(AttributeError):  # of one that takes no other attributes; its pickle then shows that
-        setattr(estimator, ATTRIBUTE, passport.to_plain())
-    buffer = io.BytesIO()
-    joblib.dump(estimator, buffer)
-    return buffer.getvalue()
 
 
 def _hint(frame: pd.DataFrame) -> str:

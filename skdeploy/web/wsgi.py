@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -13,6 +12,7 @@ import sys
 from skdeploy import source
 from skdeploy.config import WebSettings
 from skdeploy.errors import SettingsError, SkdeployError
+from skdeploy.memory import settle
 from skdeploy.reload import Control, follows_source
 from skdeploy.web import create_app, logs, metrics, tracing
 
@@ -50,5 +50,4 @@ for note in model.notes:
 
 # The libraries' many objects live for ever: without this every collection walks them all, which is
 # the longest pause that a request meets, and unshares the memory of forked workers.
-gc.collect()
-gc.freeze()
+settle()

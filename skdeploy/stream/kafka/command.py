@@ -12,6 +12,7 @@ from functools import partial
 from skdeploy import command_line, source
 from skdeploy.config import KafkaSettings
 from skdeploy.errors import SettingsError
+from skdeploy.memory import settle
 from skdeploy.model import Model
 from skdeploy.stream.kafka import properties
 from skdeploy.stream.kafka.brokers import Brokers
@@ -65,8 +66,7 @@ def consume(stream: KafkaSettings, stop: Stop) -> None:
     for note in model.notes:
         _log.warning("%s: %s", model.passport.name, note)
     # The libraries' many objects live for ever: else collections walk them while events wait.
-    gc.collect()
-    gc.freeze()
+    settle()
     # A poll makes tens of thousands of tuples, none of them in a cycle.
     gc.set_threshold(200_000, 20, 100)
     metrics = Metrics(stream.drift_window)
