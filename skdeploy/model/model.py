@@ -26,6 +26,7 @@ class Origin:
     fetched      when it came from there, RFC 3339
     from_cache   why it came from the cache although its source may have another; else None
     verified     whether the file's digest was known before: SKDEPLOY_MODEL_SHA256, or the source, says it
+    stale        whether it came from the cache: the source may have another by now
     """
 
     uri: str
@@ -33,6 +34,7 @@ class Origin:
     fetched: str
     from_cache: str | None
     verified: bool
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,7 @@ def originating(model: Model, source: Source, fetched: Fetched) -> Model:
         version=fetched.version,
         fetched=fetched.fetched,
         from_cache=fetched.from_cache,
+        stale=fetched.from_cache is not None,
         # A path verifies nothing, though it needs no digest.
         verified=source.sha256 is not None or (fetched.verified and not isinstance(source.place, LocalFile)),
     )

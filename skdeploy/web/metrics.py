@@ -6,6 +6,7 @@
     skdeploy_records_total{result}                  predicted, rejected, unscorable, unanswered
     skdeploy_rejected_cells_total{column,reason}    reasons: skdeploy.errors.CELL_CODES
     skdeploy_model_info{model,version,sha256,engine}    1: a worker serves it; 0: it did
+    skdeploy_model_stale                            1: a worker serves the cache's copy, its source being down
     skdeploy_model_reloads_total{result}            ok, failed; of each worker
     skdeploy_reload_failing                        1: the last poll of the source failed
     skdeploy_requests_in_flight                     the mean of the last second, waiting included
@@ -180,6 +181,7 @@ class Metrics:
 
     def _tell_model(self) -> None:
         model = self._slot.current.model
+        self._families.stale.set(float(model.origin is not None and model.origin.stale))
         labels = labels_of(model)
         if labels != self._model:
             if self._model is not None:
@@ -291,6 +293,11 @@ class _Families:
             "1: the model that is served; 0: one that was.",
             "mostrecent",
             *MODEL_LABELS,
+        )
+        self.stale = gauge(
+            "model_stale",
+            "1: the model is the last good one, from the cache: its source was down.",
+            "livemax",
         )
         self.reloads = counter("model_reloads", "Other models that a worker took, or could not.", "result")
         self.in_flight = gauge(

@@ -237,13 +237,16 @@ def test_a_service_starts_without_its_store(s3: S3, model_file: bytes, tmp_path:
     with served(tmp_path, **settings) as service:
         page = json.loads(service.get("/")[1])
         assert page["source"]["from_cache"] is None
+        assert page["source"]["stale"] is False
         first = service.log()
     s3.process.kill()
     try:
         with served(tmp_path, **settings) as service:
             page = json.loads(service.get("/")[1])
+            assert b"skdeploy_model_stale 1.0" in service.get("/metrics")[1]
             second = service.log()
         assert s3.endpoint in page["source"]["from_cache"]
+        assert page["source"]["stale"] is True
         assert page["model"]["sha256"] == stores.sha256(model_file)
         assert "It comes from the cache" in second
         with stores.within(10), started(tmp_path, **settings | {"SKDEPLOY_MODEL_CACHE": ""}) as service:

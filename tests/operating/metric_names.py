@@ -11,6 +11,7 @@ WEB = {
     "skdeploy_records_total": {"result"},
     "skdeploy_rejected_cells_total": {"column", "reason"},
     "skdeploy_model_info": {"model", "version", "sha256", "engine"},
+    "skdeploy_model_stale": set[str](),
     "skdeploy_model_reloads_total": {"result"},
     "skdeploy_reload_failing": set[str](),
     "skdeploy_requests_in_flight": set[str](),
