@@ -24,7 +24,7 @@ from imblearn.ensemble import BalancedRandomForestClassifier
 from imblearn.over_sampling import SMOTE
 from imblearn.pipeline import make_pipeline as make_sampled
 from imblearn.under_sampling import RandomUnderSampler
-from lightgbm import LGBMClassifier, LGBMRegressor
+from lightgbm import LGBMClassifier, LGBMRanker, LGBMRegressor
 from sklearn import datasets
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
@@ -57,7 +57,7 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 from sklearn.svm import SVC, SVR
-from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier, XGBRFRegressor
+from xgboost import XGBClassifier, XGBRanker, XGBRegressor, XGBRFClassifier, XGBRFRegressor
 
 import skdeploy
 from examples.flights.data import load_flights
@@ -78,10 +78,14 @@ _NUMBERS = ["month", "weekday", "hour", "distance", "temp", "dewp", "humid", "pr
 
 
 class Data(NamedTuple):
-    """Records to fit to, (n, columns), and what is to be predicted of them, (n,) or (n, outputs)."""
+    """Records to fit to, (n, columns), and what is to be predicted of them, (n,) or (n, outputs).
+
+    groups   for a ranker, how many neighbouring records are compared with each other
+    """
 
     X: pd.DataFrame
     y: Any
+    groups: list[int] | None = None
 
 
 @cache
@@ -100,6 +104,12 @@ def _bundled(name: str) -> Data:
     return Data(found.data, np.asarray(names)[found.target] if named else found.target.to_numpy())
 
 
+def _ranked(data: Data) -> Data:
+    """Groups of 34, in which records are to be put into an order of five grades."""
+    grades = np.minimum(data.y // 60, 4).astype(int)
+    return Data(data.X, grades, [34] * (len(grades) // 34))
+
+
 def _long(data: Data) -> Data:
     return Data(data.X, (data.y > np.median(data.y)).astype(int))
 
@@ -110,6 +120,7 @@ DATA: dict[str, Callable[[], Data]] = {
         _bundled("diabetes").X,
         pd.DataFrame({"y": _bundled("diabetes").y}).assign(root=lambda y: y["y"] ** 0.5),
     ),
+    "diabetes, ranked": lambda: _ranked(_bundled("diabetes")),
     "iris": partial(_bundled, "iris"),
     "wine": partial(_bundled, "wine"),
     "breast cancer": partial(_bundled, "breast_cancer"),
@@ -219,6 +230,8 @@ PIPELINES: dict[tuple[str, str], Callable[[], Any]] = {
     ("diabetes, two outputs", "XGBRegressor, multi_output_tree"): lambda: XGBRegressor(
         **_XGB, multi_strategy="multi_output_tree"
     ),
+    ("diabetes, ranked", "XGBRanker"): lambda: XGBRanker(**_XGB),
+    ("diabetes, ranked", "LGBMRanker"): lambda: LGBMRanker(**_LGBM),
     ("iris", "LogisticRegression"): lambda: make_pipeline(StandardScaler(), LogisticRegression()),
     ("iris", "LinearDiscriminantAnalysis"): LinearDiscriminantAnalysis,
     ("iris", "GaussianNB"): GaussianNB,
@@ -358,7 +371,8 @@ def tried(key: tuple[str, str], folder: Path, *, timed: bool = False) -> Tried:
     data = DATA[key[0]]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipeline = PIPELINES[key]().fit(data.X, data.y)
+        options = {"group": data.groups} if data.groups else {}
+        pipeline = PIPELINES[key]().fit(data.X, data.y, **options)
         skdeploy.save(pipeline, data.X, data.y, folder / "model.bin", quiet=True)
         model = skdeploy.load(folder / "model.bin", engine="auto")
         if model.fallback is not None:
