@@ -32,6 +32,7 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
@@ -208,17 +209,19 @@ def records(graph: Graph) -> pd.DataFrame:
             found = onnx.numpy_helper.to_array(values["nodes_splits"].t).astype(float).tolist()
             for feature, split in zip(values["nodes_featureids"].ints, found, strict=True):
                 splits[feature % len(splits)].append(split)
-    largest = float(np.finfo(np.float32).max)
     random = np.random.default_rng(2)
     rows = X.to_numpy()[random.integers(0, ROWS, RECORDS)]
-    for row in rows[RECORDS // 4 :]:
-        for column in np.flatnonzero(random.random(len(row)) < 0.7):
-            split = np.clip(random.choice(splits[column]), -largest / 2, largest / 2)
-            single = np.float32(split)
-            above, below = (float(np.nextafter(single, np.float32(way))) for way in (np.inf, -np.inf))
-            beside = [np.nextafter(split, np.inf), np.nextafter(split, -np.inf), (above + split) / 2]
-            other = [np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e300, -1e300, np.nextafter(above, -np.inf)]
-            row[column] = random.choice([split, above, below, *beside, random.choice(other)])
+    for column, known in enumerate(splits):
+        split = random.choice(np.clip(known, -1e38, 1e38), RECORDS)
+        above, below = (np.nextafter(split.astype(np.float32), np.float32(way)) for way in (np.inf, -np.inf))
+        candidates = [
+            *(split, np.nextafter(split, np.inf), np.nextafter(split, -np.inf)),
+            *(above, below, (above + split) / 2, np.nextafter(above, -np.inf, dtype=float)),
+            random.choice([np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e300, -1e300], RECORDS),
+        ]
+        chosen = np.choose(random.integers(0, len(candidates), RECORDS), candidates)
+        change = (random.random(RECORDS) < 0.7) & (np.arange(RECORDS) >= RECORDS // 4)
+        rows[:, column] = np.where(change, chosen, rows[:, column])
     return pd.DataFrame(rows, columns=X.columns)
 
 
@@ -263,7 +266,7 @@ def test_numbers_can_be_categories() -> None:
     random = np.random.default_rng(3)
     kinds = random.integers(0, 12, ROWS)
     numbers = pd.DataFrame({"kind": kinds, "x": random.normal(size=ROWS)})
-    y = numbers["x"] + np.isin(kinds, [1, 4, 5, 11]) * 3
+    y = numbers["x"] + np.isin(kinds, [0, 4, 5, 11]) * 3
     odd = [None, -1.0, -0.5, -0.0, 0.5, 4.999999999999, 11.0, 11.5, 12.0, 1e9, 1e300, -1e300]
     given = Table([[*odd, *map(float, range(13))], [0.1] * (len(odd) + 13)], len(odd) + 13)
     array = Schema(
@@ -282,6 +285,19 @@ def test_numbers_can_be_categories() -> None:
         got = OnnxEngine(compile_graph(model, array), None).predict(given).ravel()
         assert got == pytest.approx(reference.predict(given), rel=SINGLE), type(model).__name__
         assert len(set(got.tolist())) > 1
+
+
+def test_numbers_beside_zero_are_zero_to_lightgbm() -> None:
+    """So its splits beside zero, at 1e-35, do not take what is equal to them for less."""
+    signs = np.repeat([-1.0, 0.0, 1.0], 40)[:, None]
+    model = LGBMRegressor(**LGBM).fit(signs, signs[:, 0])
+    edge = float(np.float32(1e-35))
+    near = [sign * size for size in (edge, np.nextafter(edge, 1), 1e-36, 0.5, 0.0) for sign in (-1, 1)]
+    one = Schema(container="array", columns=[Column(name="x0", type="float", dtype="float64")])
+    given = Table([near], len(near))
+    got = OnnxEngine(compile_graph(model, one), None).predict(given).ravel().tolist()
+    assert got == SklearnEngine(model, one).predict(given).tolist()
+    assert len(set(got)) == 3
 
 
 NOT_COMPILED: dict[str, tuple[Callable[[], Any], str]] = {
@@ -438,7 +454,7 @@ PIPELINES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def saved(pipeline: Any, frame: pd.DataFrame, y: Any, path: Path) -> tuple[Any, Any]:
+def saved(pipeline: Any, frame: Any, y: Any, path: Path) -> tuple[Any, Any]:
     """The pipeline, fitted, and the model as it loads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -480,6 +496,14 @@ def test_pipelines_with_boosters_are_compiled(case: str, tmp_path: Path) -> None
     pipeline, y = PIPELINES[case]
     pipeline, model = saved(pipeline, TRADES, y, tmp_path / "model.bin")
     require_equal(model, pipeline, tried(model, TRADES))
+
+
+@pytest.mark.parametrize("booster", [XGBRegressor(**XGB), LGBMRegressor(**LGBM)], ids=["xgboost", "lightgbm"])
+def test_zeros_that_a_vectorizer_stores_are_numbers(booster: Any, tmp_path: Path) -> None:
+    """DictVectorizer's matrix holds the zeros of numbers, and leaves out those of texts."""
+    dicts = TRADES.drop(columns="gaps").to_dict("records")
+    pipeline, model = saved(make_pipeline(DictVectorizer(), booster), dicts, PRICE, tmp_path / "model.bin")
+    require_equal(model, pipeline, tried(model, TRADES.drop(columns="gaps")))
 
 
 CATEGORIES = TRADES.assign(

@@ -8,8 +8,6 @@ import warnings
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from skdeploy.engines.compiling.errors import NotCompilable
 from skdeploy.engines.graph import MOST_FEATURES, UNDECIDED_OUTPUT, Graph
 from skdeploy.engines.inputs import InputBuilder
@@ -31,15 +29,11 @@ def compile_graph(pipeline: Any, schema: Schema) -> Graph:
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
     from skdeploy.engines.compiling.front import split
-    from skdeploy.engines.compiling.sparse import with_zeros_missing
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with_zeros = (
-                with_zeros_missing(pipeline, _example(schema)) if "xgboost" in sys.modules else pipeline
-            )
-            rest, features = split(with_zeros, schema)
+            rest, features = split(_dense(pipeline, schema), schema)
             model = _convert(rest, sum(feature.width for feature in features))
     except NotCompilable:
         raise
@@ -86,25 +80,40 @@ def _put_out_undecided(graph: Any) -> bool:
     return True
 
 
+def _dense(pipeline: Any, schema: Schema) -> Any:
+    """The pipeline as it answers where no step makes a sparse matrix, which XGBoost alone takes otherwise."""
+    from skdeploy.engines.compiling.sparse import with_zeros_missing
+
+    if "xgboost" not in sys.modules:
+        return pipeline
+    try:
+        return with_zeros_missing(pipeline, _example(schema, 0.0))
+    except Exception:  # a step may refuse zeros, and then stores none
+        return with_zeros_missing(pipeline, _example(schema))
+
+
 def _takes_any_number(pipeline: Any, schema: Schema) -> bool:
     """Whether the pipeline predicts with numbers beyond a single's range; scikit-learn raises."""
-    beyond = 10 * LARGEST["float32"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pipeline.predict(_example(schema, beyond))
+            pipeline.predict(_example(schema, 10 * LARGEST["float32"]))
     except Exception:  # the pipeline may raise anything, and a column may have no example
         return False
     return True
 
 
-def _example(schema: Schema, number: float = np.inf) -> Any:
-    """A record like those of training as the pipeline takes it, with this number in columns that hold it."""
-    cells = [[number if column.bounds[1] > number else _example_of(column)] for column in schema.columns]
+def _example(schema: Schema, number: float | None = None) -> Any:
+    """A record like those of training as the pipeline takes it, with this number wherever it can be."""
+    cells = [[_cell(column, number)] for column in schema.columns]
     return InputBuilder(schema).build(Table(cells, 1))
 
 
-def _example_of(column: Column) -> Any:
+def _cell(column: Column, number: float | None) -> Any:
+    low, high = column.bounds
+    is_measured = column.type in ("int", "float") and not column.categories
+    if number is not None and is_measured and low <= number <= high:
+        return number
     return None if column.example is None else column.kind.converter()(column.example)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,31 @@ from sklearn.pipeline import Pipeline
 from skdeploy.engines.compiling.cells import fitted_steps
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class ZerosMissing:
-    """A transformer that makes zeros NaN."""
+    """A transformer that makes numbers NaN which are equal to `zeros`, (columns,).
+
+    NaN stands there for a column whose zeros a sparse matrix holds; it is equal to nothing.
+    """
+
+    zeros: Any
 
     def transform(self, X: Any) -> Any:
         """NaN for 0."""
-        return np.where(X == 0, np.nan, X)
+        return np.where(self.zeros == X, np.nan, X)
 
 
 def with_zeros_missing(part: Any, x: Any) -> Any:
     """The fitted model with that step before each XGBoost that is given a sparse matrix; itself if none is.
 
-    x   a record as the model takes it, which says what its steps give each other
+    x   a record as the model takes it, of zeros if it can be, which says what its steps give each other
     """
     if hasattr(part, "get_booster"):
-        return Pipeline([("zeros", ZerosMissing()), ("model", part)]) if issparse(x) else part
+        if not issparse(x):
+            return part
+        zeros, stored = np.zeros(x.shape[1]), x.tocoo()
+        zeros[stored.col[stored.data == 0]] = np.nan
+        return Pipeline([("zeros", ZerosMissing(zeros)), ("model", part)])
     if hasattr(part, "steps"):
         *before, (name, last) = fitted_steps(part)
         for _, step in before:

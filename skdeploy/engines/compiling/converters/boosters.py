@@ -48,8 +48,8 @@ def categories_of(model: Any) -> Categories | None:
     return None
 
 
-def _zeros_missing(write: Writer, _model: ZerosMissing, x: str) -> str:
-    return write.node("Where", write.node("Equal", x, 0.0), np.nan, x)
+def _zeros_missing(write: Writer, model: ZerosMissing, x: str) -> str:
+    return write.node("Where", write.node("Equal", x, model.zeros[None, :]), np.nan, x)
 
 
 # --- XGBoost: single precision throughout, sums included; x < threshold goes left.
@@ -81,7 +81,7 @@ def _xgboost_value(write: Writer, model: Any, x: str) -> tuple[str, int]:
 
     Each step is rounded as there: a calibrator behind it can make much of a last bit.
     """
-    learner = json.loads(bytes(model.get_booster().save_raw("json")))["learner"]
+    learner = _xgboost_learner(model)
     margin, targets = _xgboost_margin(write, learner, model.missing, x)
     objective = learner["objective"]["name"]
     if objective in _XGBOOST_IDENTITY:
@@ -98,6 +98,11 @@ def _xgboost_value(write: Writer, model: Any, x: str) -> tuple[str, int]:
     if objective == "binary:hinge":
         return write.double(write.node("Greater", margin, 0.0)), targets
     raise NotCompilable(f"XGBoost with the objective {objective}")
+
+
+def _xgboost_learner(model: Any) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads(bytes(model.get_booster().save_raw("json")))["learner"]
+    return written
 
 
 def _xgboost_margin(write: Writer, learner: dict[str, Any], missing: float, x: str) -> tuple[str, int]:
@@ -125,8 +130,7 @@ def _xgboost_margin(write: Writer, learner: dict[str, Any], missing: float, x: s
 
 
 def _xgboost_categories(model: Any) -> list[list[Any]]:
-    learner = json.loads(bytes(model.get_booster().save_raw("json")))["learner"]
-    booster = learner["gradient_booster"]
+    booster = _xgboost_learner(model)["gradient_booster"]
     columns = []
     for learned in booster.get("gbtree", booster)["model"].get("cats", {}).get("enc", []):
         values, ends = learned["values"], learned.get("offsets")
@@ -293,17 +297,14 @@ def _whole(text: str) -> Any:
 
 # --- CatBoost: single precision for the input, double for sums; x > border goes right.
 
-_CATBOOST_EXPONENT = ("Poisson", "Tweedie")
-_CATBOOST_OTHERS = ("RMSEWithUncertainty",)
-
 
 def _catboost_regressor(write: Writer, model: Any, x: str) -> str:
     written = _catboost_model(model)
     loss = _catboost_loss(written)
-    if loss in _CATBOOST_OTHERS:
+    if loss == "RMSEWithUncertainty":
         raise NotCompilable(f"CatBoost with the loss {loss}")
     raw = _catboost_raw(write, written, x)
-    return write.node("Exp", raw) if loss in _CATBOOST_EXPONENT else raw
+    return write.node("Exp", raw) if loss in ("Poisson", "Tweedie") else raw
 
 
 def _catboost_classifier(write: Writer, model: Any, x: str) -> Scores:
