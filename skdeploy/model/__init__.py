@@ -8,7 +8,7 @@ carried.py   modules that travel in a pickle as source
 packed.py    a pickle's compression, and the versions behind it
 proof.py     what "equal" means, and the start-up proof
 probe.py     trying a pipeline with nulls and unseen categories
-choice.py    which engine serves; edges.py makes the records that two engines are compared on
+choice.py    which engine serves; boundaries.py makes the records that two engines are compared on
 isolated.py  work that predicts, in a forked child; one_thread.py keeps calls to one thread
 measuring.py what calls cost, and whether records may share one
 golden.py    golden records made up from the schema

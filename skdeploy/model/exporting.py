@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -79,9 +80,11 @@ def _compiled(pipeline: Any, passport: Passport, where: str) -> Graph:
     reference = SklearnEngine(pipeline, passport.schema)
     golden = prove(passport, reference, installed())
     try:
-        return compile_engine(pipeline, passport, golden, reference)[1]
+        graph = compile_engine(pipeline, passport, golden, reference, seconds=math.inf).graph
     except NotCompiled as error:
         raise ExportError(f"{where} cannot be exported: {error}. {_REMEDY}") from error
+    assert graph is not None  # noqa: S101 - what is compiled has one
+    return graph
 
 
 def _synthetic(pipeline: Any, passport: Passport, where: str) -> Golden:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import SaveError
-from skdeploy.model.outputs import plain_predictions, predicts
+from skdeploy.model.outputs import plain_predictions, predicted
 from skdeploy.passport import Golden, Output
 from skdeploy.schema import Column, RecordReader, Schema
 
@@ -32,9 +32,7 @@ def synthetic_golden(pipeline: Any, schema: Schema, output: Output) -> Golden:
     engine = SklearnEngine(pipeline, schema)
     records = [dict(zip(schema.names, row, strict=True)) for row in zip(*cells, strict=True)]
     table = RecordReader(schema).read(records).table
-    good = list(range(table.count))
-    if not predicts(engine, table):
-        good = [index for index in good if predicts(engine, table.rows([index]))]
+    good = predicted(engine, table)[0]
     if not good:
         raise SaveError(
             "No record made up from the schema predicts: give real golden records, golden='real'."

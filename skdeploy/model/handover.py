@@ -20,7 +20,7 @@ from skdeploy.errors import DigestMismatch, SkdeployError
 from skdeploy.model.exported import Exported, is_exported, load_exported
 from skdeploy.model.loading import load_model
 from skdeploy.model.measuring import measured
-from skdeploy.model.model import Model
+from skdeploy.model.model import Compared, Model
 from skdeploy.passport.libraries import versions
 
 
@@ -36,6 +36,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     pickled: bool
     engine: str
     fallback: str | None
+    compared: Compared | None
     notes: tuple[str, ...]
     cost: tuple[float, float] | None
     together: bool
@@ -92,7 +93,12 @@ class Handover:
         else:
             model = self._load_exported(self.exported, where, trusted)
         return replace(
-            model, fallback=facts.fallback, notes=facts.notes, cost=facts.cost, together=facts.together
+            model,
+            fallback=facts.fallback,
+            compared=facts.compared,
+            notes=facts.notes,
+            cost=facts.cost,
+            together=facts.together,
         )
 
     def _load_exported(self, content: bytes, where: str, trusted: Sequence[str]) -> Model:
@@ -126,6 +132,7 @@ def _facts(model: Model, exported: str | None, *, pickled: bool) -> Facts:
         pickled=pickled,
         engine=model.engine.name,
         fallback=model.fallback,
+        compared=model.compared,
         notes=model.notes,
         cost=model.cost,
         together=model.together,

@@ -38,6 +38,18 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """How a compiled pipeline was compared with scikit-learn.
+
+    records   how many records both predicted
+    share     of the boundary cases that were made, how many there was time for, 0 to 1
+    """
+
+    records: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A proved model. Safe to call from several threads.
 
@@ -45,6 +57,8 @@ class Model:
     digest   SHA-256 of the pickle that it came from, by which every door names it
     notes    what could not be known or proved, for the log and for `GET /`
     fallback   why scikit-learn serves although a compiled engine was wanted; None if it was not
+    compared how the compiled engine was compared with scikit-learn; None if scikit-learn serves, or the
+             model was loaded from an export
     origin   where it came from; None if nobody says
     cost     seconds of a call with one record, and seconds per further record; None if nobody measured it
     together whether records may share a call: golden records predict alone what they do together
@@ -58,6 +72,7 @@ class Model:
     digest: str
     notes: tuple[str, ...] = ()
     fallback: str | None = None
+    compared: Compared | None = None
     origin: Origin | None = None
     cost: tuple[float, float] | None = None
     together: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,32 @@ def predicts(engine: Engine, table: Table) -> bool:
             return not not_finite(engine.predict(table))
     except Exception:  # the pipeline may raise anything
         return False
+
+
+def predicted(
+    engine: Engine, table: Table, enough: Callable[[], bool] = lambda: False
+) -> tuple[list[int], Any]:
+    """The records that have a finite prediction, and an array of these; if a call raises, halves are tried.
+
+    enough   whether to stop halving: what is left then counts as without a prediction
+    """
+    if not table.count:
+        return [], np.empty(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            raw = np.asarray(engine.predict(table))
+    except Exception:  # the pipeline may raise anything
+        if table.count == 1 or enough():
+            return [], np.empty(0)
+    else:
+        rows = sorted({*range(table.count)}.difference(not_finite(raw)))
+        return rows, raw[rows]
+    half = table.count // 2
+    left, made = predicted(engine, table.rows(range(half)), enough)
+    right, others = predicted(engine, table.rows(range(half, table.count)), enough)
+    parts = [part for part, rows in ((made, left), (others, right)) if rows]
+    return [*left, *(half + row for row in right)], np.concatenate(parts) if parts else made
 
 
 def class_key(label: Any) -> str:

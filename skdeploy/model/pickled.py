@@ -19,7 +19,7 @@ from skdeploy.model.isolated import in_child
 from skdeploy.model.measuring import measured
 from skdeploy.model.model import Model
 from skdeploy.model.one_thread import one_thread
-from skdeploy.model.probe import probe_columns, probe_output, taking_texts
+from skdeploy.model.probe import probe_columns, probe_output, taking_texts, telling_whole_numbers
 from skdeploy.model.proof import prove
 from skdeploy.model.unpickling import Unpickled, other_versions, unpickle
 from skdeploy.passport import Golden, Passport
@@ -107,7 +107,8 @@ def _proved(unpickled: Unpickled, digest: str, name: str, engine: str) -> tuple[
             _log.info("Made with other versions, and proved equal: %s", difference)
         chosen = choose_engine(pipeline, passport, golden, engine)
     notes = () if passport.sketch else (_NO_SKETCH,)
-    return Model(passport, chosen.engine, golden.rows([0]), digest, notes, chosen.fallback), chosen.graph
+    model = Model(passport, chosen.engine, golden.rows([0]), digest, notes, chosen.fallback, chosen.compared)
+    return model, chosen.graph
 
 
 def _bare_model(unpickled: Unpickled, digest: str, name: str, engine: str) -> tuple[Model, Graph | None]:
@@ -128,6 +129,11 @@ def _bare_model(unpickled: Unpickled, digest: str, name: str, engine: str) -> tu
             f"booleans or dates, since it drops them or takes any of these: {listed(unclear)}. {_SAVE_IT} "
             "Or leave out of X what is not used, and fit again."
         )
+    if unclear := telling_whole_numbers(pipeline, schema, assumed):
+        raise UnreadableModel(
+            f"{name} has no passport, and its pipeline predicts another thing for 1 than for 1.0 in these "
+            f"columns, without telling which of them they hold: {listed(unclear)}. {_SAVE_IT}"
+        )
     schema = probe_columns(pipeline, schema, sample)
     passport = Passport(
         name=name,
@@ -144,7 +150,8 @@ def _bare_model(unpickled: Unpickled, digest: str, name: str, engine: str) -> tu
         *unpickled.notes,
     )
     chosen = choose_engine(pipeline, passport, sample, engine)
-    return Model(passport, chosen.engine, sample, digest, all_notes, chosen.fallback), chosen.graph
+    model = Model(passport, chosen.engine, sample, digest, all_notes, chosen.fallback, chosen.compared)
+    return model, chosen.graph
 
 
 def _require_consistent(schema: Schema, sample: Table, name: str) -> None:

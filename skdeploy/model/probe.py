@@ -11,12 +11,14 @@ import numpy as np
 
 from skdeploy.engines.sklearn import SklearnEngine, plain_labels
 from skdeploy.errors import SaveError
-from skdeploy.model.outputs import predicts
+from skdeploy.model.outputs import predicted, predicts
 from skdeploy.passport import Output
 from skdeploy.passport.walk import read_alike
 from skdeploy.schema import Column, Null, Schema, Table
 
 Distinct = Callable[[str], list[Any]]
+# Numbers as columns have them that somebody turns into texts: counts, codes, parts of dates.
+_WHOLE = (*range(100), *range(1990, 2040))
 # A column as it would be, and a cell of it.
 Trial = tuple[Column, Any]
 
@@ -41,6 +43,38 @@ def taking_texts(pipeline: Any, schema: Schema, sample: Table, names: Collection
     return [schema.names[place] for place in sorted(_taken(pipeline, schema, sample, trials))]
 
 
+def telling_whole_numbers(pipeline: Any, schema: Schema, names: Collection[str]) -> list[str]:
+    """Those of the columns `names` of numbers in which the pipeline makes another thing of 1 than of 1.0.
+
+    A function that writes numbers as texts does, whatever step of the pipeline has it.
+    """
+    places = [place for place, column in enumerate(schema.columns) if column.name in names]
+    cells = [
+        list(_WHOLE) if place in places else [column.example] * len(_WHOLE)
+        for place, column in enumerate(schema.columns)
+    ]
+    table = Table(cells, len(_WHOLE))
+    _, expected = predicted(SklearnEngine(pipeline, schema), table)
+
+    def tells(chosen: list[int]) -> bool:
+        columns = list(schema.columns)
+        for place in chosen:
+            columns[place] = msgspec.structs.replace(columns[place], type="int", dtype="int64")
+        whole = Schema(container=schema.container, columns=columns)
+        _, got = predicted(SklearnEngine(pipeline, whole), table)
+        if got.shape != expected.shape or expected.dtype.kind != "f":
+            return not np.array_equal(got, expected)
+        return not np.allclose(got, expected, rtol=1e-9, atol=0.0)
+
+    def found(chosen: list[int]) -> list[int]:
+        if not chosen or not tells(chosen):
+            return []
+        middle = len(chosen) // 2
+        return chosen if not middle else [*found(chosen[:middle]), *found(chosen[middle:])]
+
+    return [schema.names[place] for place in found(places)]
+
+
 def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] | None) -> Output:
     """What the pipeline predicts; `names` are the columns of y if it has several."""
     from sklearn.base import is_classifier, is_regressor
@@ -48,14 +82,14 @@ def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] 
     engine = SklearnEngine(pipeline, schema)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        predicted = engine.predict(sample)
-        several = predicted.ndim == 2 and predicted.shape[1] > 1
-        classes = _classes(pipeline, predicted) if hasattr(pipeline, "classes_") else None
+        made = engine.predict(sample)
+        several = made.ndim == 2 and made.shape[1] > 1
+        classes = _classes(pipeline, made) if hasattr(pipeline, "classes_") else None
         probabilities = classes is not None and _has_probabilities(pipeline, engine, sample, several)
     kind = "classification" if is_classifier(pipeline) else "other"
     return Output(
         kind="regression" if is_regressor(pipeline) else kind,  # type: ignore[arg-type]
-        names=_output_names(names, predicted.shape[1]) if several else None,
+        names=_output_names(names, made.shape[1]) if several else None,
         classes=classes,
         probabilities=probabilities,
     )

@@ -59,6 +59,7 @@ def about(model: Model, settings: WebSettings, id_field: str | None) -> dict[str
         "source": model.origin,
         "engine": model.engine.name,
         "engine_fallback": model.fallback,
+        "engine_compared": model.compared,
         "schema": schema,
         "id_field": id_field,
         "output": passport.output,

@@ -111,7 +111,7 @@ def test_two_thousand_odd_records_have_the_same_bytes(
         model.fallback,
         model.notes,
     )
-    assert (loaded.cost, loaded.together) == (proved.cost, proved.together)
+    assert (loaded.cost, loaded.together, loaded.compared) == (proved.cost, proved.together, proved.compared)
 
 
 def test_the_serving_process_loads_a_graph_alone(tmp_path: Path) -> None:

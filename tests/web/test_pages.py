@@ -24,6 +24,8 @@ def test_the_index_says_what_this_is(regressor: Model) -> None:
     assert page["model"]["sha256"] == regressor.digest
     assert page["engine"] == "onnx"
     assert page["engine_fallback"] is None
+    assert page["engine_compared"]["records"] > len(regressor.passport.golden.predictions)
+    assert page["engine_compared"]["share"] == 1.0
     assert list(page["schema"]["properties"]) == ["size", "kind", "age"]
     assert page["output"]["kind"] == "regression"
     assert page["links"]["predict"] == "/predict"
