@@ -168,11 +168,12 @@ def _dropping() -> Any:
     return make_pipeline(kept, Ridge()).fit(FRAME, FRAME["a"])
 
 
+def _in_words(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.map("{} months".format)
+
+
 def _as_texts() -> Any:
-    encode = make_pipeline(
-        FunctionTransformer(pd.DataFrame.astype, kw_args={"dtype": str}),
-        OneHotEncoder(handle_unknown="ignore"),
-    )
+    encode = make_pipeline(FunctionTransformer(_in_words), OneHotEncoder(handle_unknown="ignore"))
     parts = ColumnTransformer([("m", encode, ["month"])], remainder="passthrough")
     months = pd.DataFrame({"month": np.arange(60) % 12, "n": FRAME["a"]})
     return make_pipeline(parts, Ridge()).fit(months, FRAME["a"])

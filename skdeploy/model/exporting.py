@@ -14,11 +14,12 @@ from skdeploy.engines.graph import Graph
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ExportError, SaveError
 from skdeploy.model.choice import NotCompiled, compile_engine
-from skdeploy.model.exported import Exported, is_exported, load_exported
+from skdeploy.model.exported import Exported, WithoutReference, is_exported, load_exported, onnx_engine
 from skdeploy.model.golden import synthetic_golden
 from skdeploy.model.model import Model
 from skdeploy.model.one_thread import one_thread
-from skdeploy.model.proof import prove
+from skdeploy.model.outputs import predicted
+from skdeploy.model.proof import golden_table, prove
 from skdeploy.model.unpickling import unpickle
 from skdeploy.passport import Golden, Passport
 from skdeploy.passport.document import ATTRIBUTE
@@ -66,6 +67,9 @@ def export(
         graph = _compiled(pipeline, passport, where)
         if golden == "synthetic" and not passport.golden.synthetic:
             passport = msgspec.structs.replace(passport, golden=_synthetic(pipeline, passport, where))
+    # Of neighbours that are equally far the exported model takes none.
+    answered, _ = predicted(onnx_engine(graph, passport.output, WithoutReference()), golden_table(passport))
+    passport = msgspec.structs.replace(passport, golden=passport.golden.rows(answered))
     try:
         exported = Exported(passport, graph, exported_from=digest, versions=versions()).to_bytes()
     except (NotPlain, ValueError) as error:

@@ -121,14 +121,8 @@ def _dependence(passport: Passport, engine: Engine, table: Table) -> str | None:
 def few_golden(passport: Passport) -> Passport:
     """The passport with a few of its golden records, spread over all of them."""
     golden = passport.golden
-    step = -(-len(golden.predictions) // _ALONE)
-    probabilities = golden.probabilities
-    few = Golden(
-        cells=[cells[::step] for cells in golden.cells],
-        predictions=golden.predictions[::step],
-        probabilities=None if probabilities is None else probabilities[::step],
-    )
-    return msgspec.structs.replace(passport, golden=few)
+    count = len(golden.predictions)
+    return msgspec.structs.replace(passport, golden=golden.rows(range(0, count, -(-count // _ALONE))))
 
 
 class OneByOne(Engine):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+
 from skdeploy.errors import UnreadableModel, listed
-from skdeploy.passport.walk import Reader, dict_categories, first_step, readers_of
-from skdeploy.schema import Column, Container, Schema, is_null
+from skdeploy.passport.walk import Reader, dict_categories, first_step, readers_behind_functions, readers_of
+from skdeploy.schema import Column, Container, Null, Schema, is_null
 
 
 class Derived(NamedTuple):
@@ -57,14 +61,58 @@ def _derived(container: Container, columns: list[Column], assumed: list[str], no
 
 
 def _from_names(pipeline: Any, names: list[str]) -> Derived:
-    readers = readers_of(pipeline, names)
-    columns = [_read_column(name, readers.get(name)) for name in names]
-    return _derived("frame", columns, [name for name in names if name not in readers], [])
+    readers, behind = readers_of(pipeline, names), readers_behind_functions(pipeline, names)
+    known = {name: _read_column(name, reader) for name, reader in readers.items()}
+    for name, reader in behind.items():
+        if name not in known and (column := _explained(name, reader)) is not None:
+            known[name] = column
+    columns = [known.get(name) or _number(name) for name in names]
+    return _derived("frame", columns, [name for name in names if name not in known], [])
 
 
-def _read_column(name: str, reader: Reader | None) -> Column:
-    if reader is None:
-        return _number(name)
+def _explained(name: str, reader: Reader) -> Column | None:
+    """The column of the type that explains what an encoder behind functions learned, if one does.
+
+    A function that turned 1 into the text "1" makes "1.0" of 1.0, and of the two only 1 is what was learned.
+    """
+    learned = reader.learned(name)
+    if not learned:
+        return None
+    for kind, dtype, read in _TYPES:
+        try:
+            cells = [read(value) for value in learned]
+            made = _through(reader, name, cells, dtype)
+        except Exception:  # noqa: S112 - a function of somebody's own may raise anything
+            continue
+        known = [cell for cell in cells if not is_null(cell)]
+        same = all(a == b or (is_null(a) and is_null(b)) for a, b in zip(made, learned, strict=True))
+        if known and same:
+            null: Null = next((null for text, null in _NULLS if text in learned), "nan")
+            return Column(name=name, type=kind, dtype=dtype, null=null, categories=known, example=known[0])
+    return None
+
+
+def _through(reader: Reader, name: str, cells: list[Any], dtype: str) -> list[Any]:
+    """What the functions before the encoder make of the cells of a column; the others' cells are the same."""
+    made: Any = pd.DataFrame({other: pd.Series(cells, dtype=dtype) for other in reader.names})
+    for function in reader.before:
+        made = function.transform(made)
+    column: list[Any] = np.asarray(made)[:, reader.names.index(name)].tolist()
+    return column
+
+
+# The types that a column may have had, and how a category becomes a cell; those that explain less come first.
+_TYPES: list[tuple[str, str, Callable[[Any], Any]]] = [
+    ("int", "int64", int),
+    ("float", "float64", float),
+    ("bool", "bool", {"True": True, "False": False, True: True, False: False}.__getitem__),
+    ("str", "object", str),
+]
+# How nulls are written by what makes a text of them.
+_NULLS: list[tuple[str, Null]] = [("None", "none"), ("<NA>", "NA"), ("nan", "nan")]
+
+
+def _read_column(name: str, reader: Reader) -> Column:
     learned = reader.learned(name)
     if learned is None:
         return Column(name=name, type="str", dtype="object", example="text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -55,6 +56,15 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Golden({len(self.predictions)} records)"
+
+    def rows(self, indices: Sequence[int]) -> Golden:
+        """Some of the records."""
+        return Golden(
+            cells=[[cells[index] for index in indices] for cells in self.cells],
+            predictions=[self.predictions[index] for index in indices],
+            probabilities=self.probabilities and [self.probabilities[index] for index in indices],
+            synthetic=self.synthetic,
+        )
 
 
 class Passport(msgspec.Struct, frozen=True, kw_only=True):

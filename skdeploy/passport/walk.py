@@ -8,7 +8,7 @@ met by then is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from skdeploy.learned import learned_values, passes_columns_on
@@ -16,10 +16,14 @@ from skdeploy.schema import is_null
 
 
 class Reader(NamedTuple):
-    """A part of a pipeline and the input columns that it is given, in order."""
+    """A part of a pipeline and the input columns that it is given, in order.
+
+    before   functions of somebody's own that change these columns before, all of them at once
+    """
 
     part: Any
     names: list[str]
+    before: tuple[Any, ...] = ()
 
     @property
     def is_vectorizer(self) -> bool:
@@ -49,8 +53,17 @@ def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:
 
     `names` are the columns that `estimator` is given, in order.
     """
+    return _by_column(reader for reader in _walk(estimator, list(names)) if not reader.before)
+
+
+def readers_behind_functions(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:
+    """Input column -> the first encoder that reads it once functions have changed it."""
+    return _by_column(reader for reader in _walk(estimator, list(names)) if reader.before)
+
+
+def _by_column(readers: Iterable[Reader]) -> dict[str, Reader]:
     found: dict[str, Reader] = {}
-    for reader in _walk(estimator, list(names)):
+    for reader in readers:
         for name in reader.encoded:
             found.setdefault(name, reader)
     return found
@@ -65,6 +78,8 @@ def read_alike(estimator: Any, names: Sequence[str]) -> list[tuple[list[str], bo
     parts: dict[str, list[Any]] = {name: [] for name in names}
     keys: dict[str, list[Any]] = {name: [] for name in names}
     for reader in _walk(estimator, list(names)):
+        if reader.before:
+            continue
         for name in parts.keys() & set(reader.names):
             parts[name].append(reader.part)
             keys[name].append((id(reader.part), any(map(is_null, reader.learned(name) or ()))))
@@ -139,13 +154,22 @@ def _wrapped(estimator: Any) -> list[Any]:
 
 
 def _walk_steps(steps: list[Any], names: list[str]) -> Iterator[Reader]:
+    before: list[Any] = []
     for step in steps:
         if step is None or step == "passthrough":
             continue
-        yield from _walk(step, names)
-        if (kept := _names_after(step, names)) is None:
+        for reader in _walk(step, names):
+            if not before:
+                yield reader
+            elif reader.names == names:
+                yield reader._replace(before=(*before, *reader.before))
+        kept = _names_after(step, names)
+        if kept is not None and not before:
+            names = kept
+        elif kept == names or not _treats_alike(step):
+            before.append(step)
+        else:
             return
-        names = kept
 
 
 def _names_after(step: Any, names: list[str]) -> list[str] | None:

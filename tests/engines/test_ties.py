@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import BaggingRegressor, VotingClassifier, VotingRegressor
 from sklearn.impute import KNNImputer
@@ -21,10 +24,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+import skdeploy
 from skdeploy.engines.compiling import NotCompilable, compile_graph
 from skdeploy.engines.onnx import OnnxEngine
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.model.exported import WithoutReference
+from skdeploy.model.exporting import export
 from skdeploy.schema import Column, Schema, Table
 
 SCHEMA = Schema(
@@ -94,6 +99,17 @@ def test_without_scikit_learn_equally_far_neighbours_have_no_answer() -> None:
     assert engine.predict(table(np.array([[0.5, 0, 0]]))).ravel().tolist() == [1.0]
     with pytest.raises(Exception, match="only scikit-learn"):
         engine.predict(table(np.array([[0.5, 0, 0], [1.0, 0, 0]])))
+
+
+def test_an_export_is_proved_on_the_records_that_it_answers(tmp_path: Path) -> None:
+    """Golden records with neighbours that are equally far are left out of it."""
+    cells = np.round(np.random.default_rng(0).uniform(0, 10, (300, 2)), 1)
+    frame = pd.DataFrame(cells, columns=["a", "b"])
+    skdeploy.save(KNeighborsRegressor(3).fit(frame, NUMBERS), frame, NUMBERS, tmp_path / "m.bin")
+    content = (tmp_path / "m.bin").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    _, exported = export(content, digest=digest, where="m.bin", golden="real")
+    assert 150 < len(exported.passport.golden.predictions) < 200
 
 
 def test_the_nearest_of_two_equal_centroids() -> None:

@@ -200,36 +200,32 @@ def test_records_on_which_the_pipeline_raises_are_found_by_halving(tmp_path: Pat
     assert reference.calls < 200
 
 
-def around(model: Any, X: Any, y: Any) -> dict[int, set[float]]:
-    """By column, the numbers that the compiled model compares it with, to ten digits."""
+def around(model: Any, X: Any, y: Any) -> list[list[float]]:
+    """By column, in ascending order, the numbers that the compiled model compares it with."""
     schema = Schema(
         container="array",
         columns=[Column(name=f"x{place}", type="float", dtype="float64") for place in range(3)],
     )
-    found: dict[int, set[float]] = {}
+    found: list[list[float]] = [[], [], []]
     for column, values in decisions(compile_graph(model.fit(X, y), schema)).around:
-        found.setdefault(column, set()).add(float(f"{values[0]:.7g}"))
-    return found
+        found[column].append(float(np.mean(values)))
+    return [sorted(values) for values in found]
 
 
 def test_what_a_model_compares_columns_with() -> None:
     """Splits of trees behind a scaler, edges of bins, and training records of neighbours, in raw numbers."""
-    X = numbers().to_numpy()
-    y = target(numbers())
+    X, y = numbers().to_numpy(), target(numbers())
     forest = make_pipeline(StandardScaler(), RandomForestRegressor(2, max_depth=3, random_state=0))
     found = around(forest, X, y)
-    scaler, trees = forest[0], [tree.tree_ for tree in forest[1].estimators_]
-    for column in range(3):
-        splits = np.concatenate([tree.threshold[tree.feature == column] for tree in trees])
-        raw = splits * scaler.scale_[column] + scaler.mean_[column]
-        assert found.get(column, set()) == {float(f"{value:.7g}") for value in raw}
+    trees = [tree.tree_ for tree in forest[1].estimators_]
     bins = make_pipeline(KBinsDiscretizer(4, encode="ordinal", strategy="uniform"), LinearRegression())
-    found = around(bins, X, y)
-    assert found == {
-        column: {float(f"{edge:.7g}") for edge in edges[1:-1]}
-        for column, edges in enumerate(bins[0].bin_edges_)
-    }
-    assert around(KNeighborsRegressor(2), X, y) == {column: set(X[:, column]) for column in range(3)}
+    edges, kept = around(bins, X, y), around(KNeighborsRegressor(2), X, y)
+    for column in range(3):
+        splits = np.unique(np.concatenate([tree.threshold[tree.feature == column] for tree in trees]))
+        raw = splits * forest[0].scale_[column] + forest[0].mean_[column]
+        assert found[column] == pytest.approx(raw.tolist())
+        assert edges[column] == pytest.approx(bins[0].bin_edges_[column][1:-1].tolist())
+        assert kept[column] == pytest.approx(np.unique(X[:, column]).tolist())
 
 
 def test_cells_at_boundaries_fit_the_schema(regressor: Model) -> None:
