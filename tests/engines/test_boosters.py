@@ -360,7 +360,7 @@ def trades() -> pd.DataFrame:
 
 TRADES = trades()
 PRICE = (
-    TRADES["size"] + (TRADES["kind"] == "oak") * 5 + TRADES["city"].str[1:].astype(int) % 7 + TRADES["zero"]
+    TRADES["size"] + (TRADES["kind"] == "ash") * 5 + TRADES["city"].str[1:].astype(int) % 7 + TRADES["zero"]
 )
 CHEAP = (PRICE.median() > PRICE).astype(int)
 LEVEL = np.array(["low", "mid", "top"])[np.searchsorted(PRICE.quantile([0.3, 0.7]), PRICE)]
