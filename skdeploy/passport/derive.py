@@ -34,12 +34,14 @@ def derive(pipeline: Any) -> Derived:
     if hasattr(first, "feature_names_") and hasattr(first, "separator"):
         return _from_dict_vectorizer(first)
     names = getattr(pipeline, "feature_names_in_", None)
+    width = getattr(pipeline, "n_features_in_", None)
+    if names is None and width == 0:
+        names, width = _of_catboost(first)
     if names is not None:
         return _from_names(pipeline, [str(name) for name in names])
     if hasattr(first, "build_analyzer"):
         column = Column(name="text", type="str", dtype="object", example="text")
         return Derived(Schema(container="texts", columns=[column]), [], [])
-    width = getattr(pipeline, "n_features_in_", None)
     if width is None:
         raise UnreadableModel(
             "The pipeline has no passport and does not show which columns it takes: "
@@ -48,6 +50,13 @@ def derive(pipeline: Any) -> Derived:
     columns = [_number(f"x{index}") for index in range(width)]
     note = "The pipeline was fitted without column names: they are x0, x1, ..."
     return _derived("array", columns, [column.name for column in columns], [note])
+
+
+def _of_catboost(model: Any) -> tuple[list[str] | None, int | None]:
+    """Names and number of the features, which a pickled CatBoost has under a name of its own alone."""
+    features = list(getattr(model, "feature_names_", []))
+    named = features != [str(place) for place in range(len(features))]
+    return features if named else None, len(features) or None
 
 
 def _derived(container: Container, columns: list[Column], assumed: list[str], notes: list[str]) -> Derived:

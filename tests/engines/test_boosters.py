@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import onnx
 import pandas as pd
@@ -586,6 +587,21 @@ def test_xgboost_refuses_an_unknown_category(tmp_path: Path) -> None:
     for name, unknown in {"kind": "birch", "number": 15}.items():
         (cells,) = reader.read([{**record, name: unknown}]).bad.values()
         assert [(cell.column, cell.code) for cell in cells] == [(name, "category")]
+
+
+@pytest.mark.parametrize("case", ["xgboost", "lightgbm-l2", "catboost"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_booster_alone_needs_no_passport(case: str, named: bool, tmp_path: Path) -> None:
+    """As joblib wrote it; CatBoost forgets how many columns it was fitted on."""
+    model = REGRESSORS[case]()
+    if not named:
+        model.fit(X.to_numpy(), Y)
+    joblib.dump(make_pipeline(model), tmp_path / "model.bin")
+    loaded = skdeploy.load(tmp_path / "model.bin", engine="onnx")
+    assert loaded.schema.names == (list(X) if named else ["x0", "x1", "x2", "x3"])
+    complete = X.dropna() if named else X.dropna().to_numpy()
+    got = loaded.engine.predict(table(X.dropna())).ravel()
+    assert got == pytest.approx(model.predict(complete), rel=SINGLE)
 
 
 _SERVED_ALONE = """
