@@ -58,7 +58,7 @@ pipeline = make_pipeline(FunctionTransformer(ratio), LinearRegression()).fit(X, 
 skdeploy.save(pipeline, X, X[:, 0], 'm.bin', code=sys.argv[1:])
 """,
 }
-FILES = [name for name in PROJECT if name != "train.py"]
+FILES = ["features.py", "helpers.py", "package"]
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:

@@ -148,6 +148,31 @@ def test_no_file_lacks_its_passport(estimator: Any, tmp_path: Path) -> None:
     assert skdeploy.load(tmp_path / "m.bin").passport.name == "prices"
 
 
+class Shifted:
+    """Predicts, and is no estimator of scikit-learn's."""
+
+    def predict(self, X: pd.DataFrame) -> Any:
+        return X["a"].to_numpy() + 1
+
+
+class Slotted(Shifted):
+    """Has no room for attributes."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return Slotted, ()
+
+
+def test_what_only_predicts_is_saved(tmp_path: Path) -> None:
+    """Unless it has no room for a passport, and no Pipeline can hold it: then it is refused."""
+    saved = skdeploy.save(Shifted(), X, None, tmp_path / "m.bin", quiet=True)
+    assert saved.output.kind == "other"
+    assert skdeploy.load(tmp_path / "m.bin").predict(X[:2]) == pytest.approx(X["a"][:2] + 1)
+    with pytest.raises(SaveError, match=r"derive the class from sklearn\.base\.BaseEstimator"):
+        skdeploy.save(Slotted(), X, None, tmp_path / "m.bin", quiet=True)
+
+
 def _ordinals(frame: pd.DataFrame) -> Any:
     return np.array([[day.toordinal()] for day in frame.iloc[:, 0]])
 
@@ -169,6 +194,8 @@ OF_NO_TYPE: dict[str, tuple[Any, Any]] = {
     "interval": (pd.cut(np.arange(60), 3), OneHotEncoder()),
     "bytes": ([b"x", b"y"] * 30, FunctionTransformer(_shape)),
     "mixed": ([1, "y"] * 30, FunctionTransformer(_shape)),
+    "lists": ([[1, 2]] * 60, FunctionTransformer(_shape)),
+    "duration": (pd.to_timedelta(np.arange(60), "h"), FunctionTransformer(_shape)),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -77,8 +77,6 @@ def telling_whole_numbers(pipeline: Any, schema: Schema, names: Collection[str])
 
 def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] | None) -> Output:
     """What the pipeline predicts; `names` are the columns of y if it has several."""
-    from sklearn.base import is_classifier, is_regressor
-
     engine = SklearnEngine(pipeline, schema)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,13 +84,23 @@ def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] 
         several = made.ndim == 2 and made.shape[1] > 1
         classes = _classes(pipeline, made) if hasattr(pipeline, "classes_") else None
         probabilities = classes is not None and _has_probabilities(pipeline, engine, sample, several)
-    kind = "classification" if is_classifier(pipeline) else "other"
     return Output(
-        kind="regression" if is_regressor(pipeline) else kind,  # type: ignore[arg-type]
+        kind=_kind(pipeline),
         names=_output_names(names, made.shape[1]) if several else None,
         classes=classes,
         probabilities=probabilities,
     )
+
+
+def _kind(pipeline: Any) -> Literal["regression", "classification", "other"]:
+    from sklearn.base import is_classifier, is_regressor
+
+    try:
+        if is_regressor(pipeline):
+            return "regression"
+        return "classification" if is_classifier(pipeline) else "other"
+    except AttributeError:  # its class, or its last step's, is none of scikit-learn's
+        return "other"
 
 
 def _output_names(names: list[str] | None, width: int) -> list[str]:

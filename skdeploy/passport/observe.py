@@ -93,7 +93,9 @@ def _of_no_type(
     for words, convert in _CONVERSIONS if container == "frame" else ():
         try:
             converted = frame[:_FITTED_ROWS].assign(**{name: convert(frame[name][:_FITTED_ROWS])})
-            if type_of(converted[name].dropna()) is None:
+            if type_of(converted[name].dropna()) is None or not converted[name].isna().equals(
+                frame[name][:_FITTED_ROWS].isna()
+            ):
                 continue
             targets = pipeline.predict(frame[:_FITTED_ROWS])
             clone(pipeline).fit(converted, targets).predict(converted)

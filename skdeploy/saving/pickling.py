@@ -116,15 +116,21 @@ def _is_of_project(name: str) -> bool:
 
 
 def sources_of(files: Iterable[str | Path]) -> dict[str, str]:
-    """The sources of modules by the names under which they are imported here. Raises SaveError."""
+    """The sources of modules by the names under which they are imported here. Raises SaveError.
+
+    files   modules, or folders of packages
+    """
     imported = {
         Path(file).resolve(): name
         for name, module in list(sys.modules.items())
         # multiprocessing calls the script so.
         if name != "__mp_main__" and (file := getattr(module, "__file__", None))
     }
-    found = {}
+    found: dict[str, str] = {}
     for file in map(Path, [files] if isinstance(files, (str, Path)) else files):
+        if file.is_dir():
+            found |= sources_of(sorted(file.rglob("*.py")))
+            continue
         name = imported.get(file.resolve(), file.stem)
         if name == "__main__":
             raise SaveError(

@@ -64,9 +64,9 @@ def save(
     metrics        name -> number, shown with the model
     data           where the training data came from
     golden         "synthetic" keeps real rows out of the file
-    code           files of modules of your own that the pipeline uses, ["features.py"]: they travel in the
-                   file as source. What it uses of the script or notebook itself travels as bytecode, which
-                   only the same minor version of Python loads
+    code           files or folders of your own modules that the pipeline uses, ["features.py"]: they travel
+                   in the file as source. What it uses of the script or notebook itself travels as bytecode,
+                   which only the same minor version of Python loads
     quiet          print neither what was decided nor, where it takes more than a second, what is being done
 
     Returns the passport with what was decided, and prints that as a table. Raises SaveError, also if the
@@ -159,6 +159,12 @@ def _write(
         digest = hashlib.sha256(content).hexdigest()
         model = load_pickled(content, digest=digest, name=path.stem, where=str(path), engine="auto")
     except ProofFailed as error:
+        if notes:
+            raise SaveError(
+                f"A pickle of {type(pipeline).__name__} keeps no passport, and no Pipeline can hold it: "
+                "derive the "
+                "class from sklearn.base.BaseEstimator, or keep other attributes in its __getstate__."
+            ) from error
         raise SaveError(
             f"Written and loaded again, the pipeline does not do what it did: {error.what} Do its "
             "predictions "
