@@ -180,7 +180,8 @@ class Jumps:
 
         All lines are cut at once, each cut at its largest jump again.
         """
-        first, second = self._pairs(engine, min(pairs, self._at_once // (_PARTS + 1)))
+        most = min(pairs, self._at_once // (_PARTS + 1)) if self._numeric else 0
+        first, second = self._pairs(engine, most)
         low, high = np.zeros(len(first)), np.ones(len(first))
         for _ in range(_CUTS):
             if not len(first):
@@ -201,13 +202,12 @@ class Jumps:
         are predicted differently.
 
         most     how many suffice
-
         enough   whether to stop searching
         """
         chance = np.random.default_rng(_SEED)
         step = np.nanstd(self._numbers, axis=1, keepdims=True) * _TO_BOTH_SIDES
         found: list[Table] = []
-        for _ in range(_MIXED // _MIXED_AT_ONCE):
+        for _ in range(_MIXED // _MIXED_AT_ONCE if self._numeric else 0):
             if enough() or sum(part.count for part in found) >= most:
                 break
             count = min(_MIXED_AT_ONCE, self._at_once)

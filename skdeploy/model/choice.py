@@ -39,6 +39,8 @@ _SEARCHING, _PER_SEARCH = 0.25, 0.1
 # Pairs of records between which jumps are searched, of the compiled pipeline and of scikit-learn; predictions
 # per pair; ties that are compared; and the least records of a call with cells at boundaries.
 _PAIRS, _PAIRS_OF_REFERENCE, _PER_PAIR, _MOST_TIES, _LEAST_BATCH = 64, 16, 100, 512, 256
+# Cells for each number that a graph compares a column with, at the least.
+_PER_NUMBER = 3
 # The share of golden records that a graph may leave to scikit-learn: each is scored twice.
 _MOST_LEFT = 0.1
 
@@ -212,7 +214,7 @@ class _Comparison:
             chosen = trials[done : done + max(_LEAST_BATCH, int(batch))]
             self.require(*tables(bases, chosen))
             done += len(chosen)
-        untried = (decided.total - len(decided.around)) * 3
+        untried = (decided.total - len(decided.around)) * _PER_NUMBER
         return done / (len(trials) + untried) if trials else 1.0
 
     def require(self, table: Table, names: Sequence[str]) -> None:
