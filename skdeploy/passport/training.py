@@ -54,7 +54,14 @@ def plain(value: Any) -> Any:
 
 def plain_cells(frame: pd.DataFrame) -> list[list[Any]]:
     """The frame's cells by column, as `plain` values."""
-    return [[plain(value) for value in frame[name].tolist()] for name in frame.columns]
+    return [_plain_column(frame[name]) for name in frame.columns]
+
+
+def _plain_column(series: pd.Series) -> list[Any]:
+    values = series.tolist()
+    if series.dtype == np.float64:  # in wide frames most are
+        return [None if value != value else value for value in values]
+    return [plain(value) for value in values]
 
 
 def _convert(X: Any) -> tuple[pd.DataFrame, Container]:
