@@ -298,6 +298,11 @@ class ModelSettings(LogSettings):
         text,
         "a folder of this service alone that keeps the last good models, for when their source is down",
     )
+    cache_max_age: float = setting(
+        "604800",
+        seconds,
+        "seconds since its source last answered for which a cached model stands in where credentials fail",
+    )
     allow_unverified: bool = setting(
         "0", flag, "1: load a file from the network although its expected digest is unknown"
     )

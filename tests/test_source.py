@@ -122,7 +122,6 @@ def test_a_uri_has_its_parts(uri: str, place: Place) -> None:
         "s3://bucket/",
         "s3:/b/k",
         "models:/tree",
-        "models:/tree/latest",
         "models:/@a",
         "runs:/0a1b",
     ],
@@ -130,6 +129,30 @@ def test_a_uri_has_its_parts(uri: str, place: Place) -> None:
 def test_half_a_uri_is_a_wrong_setting(uri: str) -> None:
     """What lacks a part is no path to a file of that name, and the message shows the forms."""
     with pytest.raises(SettingsError, match="models:/name@alias"):
+        Source(uri=uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("gs://bucket/model.bin", "Google Cloud Storage"),
+        ("gs:/bucket/model.bin", "Google Cloud Storage"),
+        ("wasbs://container@account/m.bin", "Azure"),
+        ("dbfs:/models/m.bin", "copy the file"),
+        ("hdfs://host/m.bin", "copy the file"),
+        ("mlflow-artifacts:/1/artifacts/model", "runs:/RUN_ID/model"),
+        ("https://host/model.bin", "download the file"),
+        ("s3://arn:aws:s3:us-east-1:1:accesspoint/name/m.bin", "access point by its alias"),
+        ("arn:aws:s3:::bucket/m.bin", "is an ARN"),
+        ("models:/m-0123abcd", "logged model"),
+        ("models:/tree/Production", "names a stage"),
+        ("models:/tree/latest", "names the latest version"),
+        ("models:/tree@latest", "names the latest version"),
+    ],
+)
+def test_what_people_give_is_named_with_its_remedy(uri: str, said: str) -> None:
+    """Other stores, artifacts, stages and ARNs: each says what to give in its place."""
+    with pytest.raises(SettingsError, match=said):
         Source(uri=uri)
 
 

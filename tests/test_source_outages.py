@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import os
 import re
 import threading
 import time
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 import skdeploy
 from skdeploy.errors import SourceError, SourceUnreachable
 from skdeploy.redacting import redacted
-from skdeploy.source import Source, conditions, download, resolve
+from skdeploy.source import Source, conditions, confirm, download, load_from, registry, resolve
 from skdeploy.source.conditions import Condition
 from tests import stores
 from tests.live import ROOT
@@ -327,6 +328,29 @@ def test_credentials_that_cannot_be_had_are_an_outage(
     assert origin.from_cache == caught.value.what
 
 
+def test_where_nobody_is_let_in_a_copy_stands_in_for_a_week(
+    environment: Callable[[dict[str, str]], None], regressor_file: Path, tmp_path: Path
+) -> None:
+    """From when the source last named it; an outage of another kind is bridged however long it lasts."""
+    answers = [s3_object(regressor_file.read_bytes())]
+    with lying(lambda request: answers[0](request)) as address:
+        environment(KEYS | {"AWS_ENDPOINT_URL_S3": address})
+        source = Source(uri="s3://bucket/model.bin", cache=tmp_path / "cache")
+        load_from(source, engine="sklearn")
+        for record in (tmp_path / "cache").glob("*.json"):
+            os.utime(record, (time.time() - 8 * 86400,) * 2)
+        answers[0] = s3_error(403, "AccessDenied")
+        with pytest.raises(SourceUnreachable, match=r"over 7 days \(SKDEPLOY_CACHE_MAX_AGE\) ago"):
+            load_from(source, engine="sklearn")
+        answers[0] = s3_error(503, "SlowDown")
+        assert load_from(source, engine="sklearn").origin is not None
+        confirm(source)
+        answers[0] = s3_error(403, "AccessDenied")
+        origin = load_from(source, engine="sklearn").origin
+    assert origin is not None
+    assert origin.stale
+
+
 # The model that MLflow would take
 
 
@@ -381,6 +405,23 @@ def test_of_several_models_of_a_run_the_last_is_taken(
     with lying(run_of(*models)) as address:
         environment({"MLFLOW_TRACKING_URI": address})
         assert resolve(Source(uri="runs:/r/model", allow_unverified=True)).token == f"s3://b/{taken}"
+
+
+def test_artifacts_on_the_servers_own_disk_are_told(environment: Callable[[dict[str, str]], None]) -> None:
+    """Which this machine does not have: that is no missing training."""
+
+    def answer(_: http.server.BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        version = {"name": "tree", "version": "1", "tags": [{"key": registry.TAG, "value": "a" * 64}]}
+        return (
+            200,
+            {},
+            json.dumps({"model_version": version, "artifact_uri": "/srv/mlruns/1/artifacts"}).encode(),
+        )
+
+    with lying(answer) as address:
+        environment({"MLFLOW_TRACKING_URI": address})
+        with pytest.raises(SourceUnreachable, match=r"on the tracking server's own disk.*--serve-artifacts"):
+            skdeploy.load("models:/tree/1")
 
 
 # Secrets

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from skdeploy.errors import SkdeployError, SourceUnreachable
 from skdeploy.model.handover import Handover
 from skdeploy.reload.published import Poll, PublishedState
-from skdeploy.source import Source, Target, fetch, record_of, remember, resolve
+from skdeploy.source import Source, Target, confirm, fetch, record_of, remember, resolve
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class SourcePoller:
         if target.token == self._seen:
             if self._refused is not None:
                 raise self._refused
+            confirm(self._source)
             return False
         try:
             published = self._take(target)
@@ -102,6 +103,7 @@ class SourcePoller:
     def _take(self, target: Target) -> bool:
         fetched = fetch(self._source, target)
         if (fetched.digest, fetched.version) == self._served:
+            confirm(self._source)
             return False
         handover, model = Handover.of(
             fetched.content,

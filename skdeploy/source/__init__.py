@@ -17,6 +17,7 @@ from skdeploy.source.cache import Record
 from skdeploy.source.load import (
     address,
     build,
+    confirm,
     distrust,
     fetch,
     load,
@@ -38,6 +39,7 @@ __all__ = [
     "Target",
     "address",
     "build",
+    "confirm",
     "distrust",
     "fetch",
     "load",

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -90,6 +92,15 @@ class Cache:
         models = sorted(self._folder.path.glob("*.model"), key=lambda path: path.stat().st_mtime)
         for path in models[:-KEPT]:
             path.unlink(missing_ok=True)
+
+    def confirm(self, address: str) -> None:
+        """The source has just named what is kept from `address`."""
+        with suppress(OSError):
+            os.utime(self._record(address))
+
+    def age(self, address: str) -> float:
+        """Seconds since the source last named what is kept from `address`, which has a record."""
+        return max(0.0, time.time() - self._record(address).stat().st_mtime)
 
     def _model(self, digest: str) -> Path:
         return self._folder.path / f"{digest}.model"

@@ -25,6 +25,8 @@ from skdeploy.source.target import Fetched, Target
 
 _log = logging.getLogger(__name__)
 
+# Parts of an outage that may mean that this service is no longer meant to have the model.
+_LETS_NOBODY_IN = ("credentials", "permission")
 _UNVERIFIED = "Its digest was not known before it was loaded."
 
 
@@ -189,6 +191,12 @@ def remember(source: Source, fetched: Fetched) -> None:
         _log.warning("The model is not cached: %s cannot be written: %s", source.cache, error)
 
 
+def confirm(source: Source) -> None:
+    """The source has just named the model that came from there last."""
+    if source.cache is not None and not isinstance(source.place, LocalFile):
+        Cache(source.cache).confirm(address(source))
+
+
 def distrust(source: Source, record: Record) -> str | None:
     """Why a model that was kept, or published, is not what `source` names; None if it may be.
 
@@ -243,6 +251,9 @@ def _recall(source: Source, error: SourceUnreachable) -> Fetched:
         raise _nothing_cached(error, f"The cache {source.cache} has no good copy of it.")
     if reason := distrust(source, record):
         raise _nothing_cached(error, f"The copy in the cache is not used: {reason}.")
+    if error.part in _LETS_NOBODY_IN and cache.age(record.address) > source.cache_max_age:
+        days = f"{source.cache_max_age / 86400:g} days (SKDEPLOY_CACHE_MAX_AGE)"
+        raise _nothing_cached(error, f"The source last confirmed the copy in the cache over {days} ago.")
     note = f"It comes from the cache, fetched {record.fetched}, because: {error.what}"
     return recalled(record, content, from_cache=error.what, notes=(note,))
 

@@ -54,6 +54,8 @@ class Source:
     sha256             64 hexadecimal digits that the file must have
     cache              a folder that keeps the last good models; None for no cache
     timeout            seconds that a registry or store has for an answer; it is asked twice
+    cache_max_age      seconds since the source last answered for which a cached model stands in where it lets
+                       nobody in; an outage of another kind is bridged however long it lasts
     allow_unverified   load from the network even if nobody says which digest the file should have
     trusted            types that a model.skops may hold, beside skops' own
 
@@ -64,6 +66,7 @@ class Source:
     sha256: str | None = None
     cache: Path | None = None
     timeout: float = 3.0
+    cache_max_age: float = 7 * 24 * 3600.0
     allow_unverified: bool = False
     trusted: tuple[str, ...] = ()
 
@@ -83,6 +86,7 @@ class Source:
             uri=settings.model_uri,
             sha256=settings.model_sha256,
             cache=Path(settings.model_cache) if settings.model_cache else None,
+            cache_max_age=settings.cache_max_age,
             allow_unverified=settings.allow_unverified,
             trusted=settings.skops_trusted,
         )
@@ -146,6 +150,9 @@ _UNKNOWN = (
 
 
 def _parse(uri: str) -> Place:
+    for sign, why in _UNKNOWN:
+        if re.match(sign, uri):
+            raise SettingsError(f"SKDEPLOY_MODEL_URI={shown(uri)!r} {why}")
     if "://" in uri and holds_credentials(uri):
         raise SettingsError(
             f"SKDEPLOY_MODEL_URI={shown(uri)!r} was given with credentials, which would end up in logs: "
@@ -162,9 +169,6 @@ def _parse(uri: str) -> Place:
         return RunModel(match[1], match[2].rstrip("/"))
     if uri.startswith("file:"):
         return LocalFile(Path(unquote(urlsplit(uri).path)))
-    for sign, why in _UNKNOWN:
-        if re.match(sign, uri):
-            raise SettingsError(f"SKDEPLOY_MODEL_URI={shown(uri)!r} {why}")
     if "://" in uri or uri.startswith(("models:", "runs:", "s3:")):
         raise SettingsError(
             f"SKDEPLOY_MODEL_URI={shown(uri)!r} is not a path, file://..., s3://bucket/key, "
