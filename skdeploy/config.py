@@ -280,6 +280,9 @@ class LogSettings:
         return cls(**{setting.name: setting.read(environ) for setting in declared(cls)})
 
 
+ENGINES = ("auto", "onnx", "sklearn")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(LogSettings):
     """The model: where it comes from, and how it scores."""
@@ -317,7 +320,7 @@ class ModelSettings(LogSettings):
     state_dir: str = setting("", text, "a folder that the service's processes share; empty: a temporary one")
     engine: str = setting(
         "auto",
-        one_of("auto", "onnx", "sklearn"),
+        one_of(*ENGINES),
         "how records are scored: auto, onnx or sklearn; auto is onnx where it is proved equal",
     )
     strict_categories: bool = setting("0", flag, "1: reject categories that were not seen in training")

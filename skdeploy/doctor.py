@@ -85,7 +85,7 @@ class _Visit:
         elif self._target.digest:
             compared = f"as {self._target.authority} says"
         else:
-            compared = "compared with nothing: SKDEPLOY_MODEL_SHA256 is not set"
+            compared = "not checked: set SKDEPLOY_MODEL_SHA256 to check it"
         return f"{self._fetched.digest}, {compared}{_saved_with(self._fetched)}"
 
     def prove(self) -> str:
@@ -117,6 +117,8 @@ def _saved_with(fetched: Fetched) -> str:
 
 def _proved(model: Model) -> str:
     golden = len(model.passport.golden.predictions)
+    if not golden:
+        return f"{model!r}; it has no golden records, so that its predictions are not proved"
     return f"{model!r}; {golden} golden records predict what they should"
 
 

@@ -235,6 +235,6 @@ def test_a_module_that_is_missing_is_named(tmp_path: Path) -> None:
     """lz4, cloudpickle and the like are installed by their names; others may be files of the user's."""
     (tmp_path / "model.bin").write_bytes(b"cno_such_module\nScaler\n.")
     with pytest.raises(
-        UnreadableModel, match=r"'no_such_module', which is not installed here: .*current folder"
+        UnreadableModel, match=r"'no_such_module', which is not here. .*code=.*current folder"
     ):
         skdeploy.load(tmp_path / "model.bin")

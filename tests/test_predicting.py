@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import Pipeline
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 import skdeploy
@@ -75,3 +76,21 @@ def test_an_exported_model_predicts_without_pandas(saved: tuple[Pipeline, Path],
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(pipeline.predict(FRAME[1:2])[0])
+
+
+def test_dicts_may_lack_what_dicts_of_training_lacked(tmp_path: Path) -> None:
+    """Keys that training data did not always have; over HTTP they are sent as null."""
+    records = [{"city": "LA"} if i % 2 else {"city": "NY", "age": i} for i in range(60)]
+    pipeline = make_pipeline(DictVectorizer(), Ridge()).fit(records, np.arange(60))
+    saved = skdeploy.save(pipeline, records, None, tmp_path / "model.bin", quiet=True)
+    assert "accepted, training lacked the key" in str(saved)
+    predicted = skdeploy.load(tmp_path / "model.bin").predict(records)
+    assert predicted == pytest.approx(pipeline.predict(records))
+
+
+def test_what_is_no_records_is_said(saved: tuple[Pipeline, Path]) -> None:
+    """An array, or one row of a frame, has lost the names of its columns."""
+    model = skdeploy.load(saved[1])
+    with pytest.raises(TypeError, match=r"not ndarray: the model has the columns .*X\.iloc\[\[0\]\]"):
+        model.predict(np.zeros((3, 2)))
+    assert len(model.predict([])) == 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skdeploy.engines import Engine
-from skdeploy.errors import InvalidRecord
+from skdeploy.errors import InvalidRecord, listed
 from skdeploy.passport import Passport
 from skdeploy.schema import RecordReader, Schema, Table
 
@@ -85,16 +85,27 @@ class Model:
     def predict(self, records: Any) -> Any:
         """What the pipeline's own `predict` returns, an array (n,) or (n, outputs), of checked records.
 
-        records   a DataFrame of pandas or polars, a list of dicts, or one dict
+        records   a DataFrame of pandas or polars, a list of dicts, or one dict. A dict may lack the keys that
+                  dicts of the training data lacked
 
-        Raises InvalidRecord where a record does not fit the schema, and what the pipeline raises.
+        Raises InvalidRecord where a record does not fit the schema, TypeError for anything else than
+        records, and what the pipeline raises.
         """
         if isinstance(records, Mapping):
             records = [records]
-        elif not (isinstance(records, list) and all(isinstance(record, Mapping) for record in records)):
+        if isinstance(records, list) and all(isinstance(record, Mapping) for record in records):
+            optional = dict.fromkeys(column.name for column in self.schema.columns if column.null == "absent")
+            records = [optional | dict(record) for record in records] if optional else records
+        elif self.schema.container == "frame" and not hasattr(records, "columns"):
+            raise TypeError(
+                f"predict takes a DataFrame, a list of dicts or one dict, not {type(records).__name__}: the "
+                "model has "
+                f"the columns {listed(self.schema.names)}. For one row of a DataFrame give X.iloc[[0]]."
+            )
+        else:
             from skdeploy.passport.training import as_records
 
-            records = as_records(records)
+            records = as_records(records) if len(records) else []
         checked = RecordReader(self.schema).read(records)
         try:
             checked.require_all_good()

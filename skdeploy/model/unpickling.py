@@ -133,9 +133,9 @@ def _missing(module: str, saved: Mapping[str, str]) -> str:
             f"{other_versions(saved) or _UNKNOWN_VERSION}"
         )
     return (
-        f", which is not installed here: install the package that has it (pip install {package}, if that is "
-        "its "
-        f"name), or copy it into the current folder.{other_versions(saved)}"
+        f', which is not here. If it is a module of your own, save the model with code=["{package}.py"], '
+        "which puts its source into the file, or copy it into the current folder; if a package has it, "
+        f"install that package.{other_versions(saved)}"
     )
 
 
@@ -143,7 +143,9 @@ def _remedy(message: str, saved: Mapping[str, str]) -> str:
     if any(library in message for library in ("sklearn", "numpy", "pandas", "scipy")):
         return other_versions(saved).lstrip() or _UNKNOWN_VERSION.lstrip()
     return (
-        "If it was defined in the training script or notebook, move it to a module, and train again."
+        "If it was defined in the training script or notebook, save the pipeline there with skdeploy.save, "
+        "which puts "
+        "it into the file, or move it to a module and train again."
         f"{other_versions(saved)}"
     )
 

@@ -61,6 +61,8 @@ class Saved(Passport, frozen=True, kw_only=True):
 
 def _row(column: Column, had_nulls: bool) -> tuple[str, str, str, str]:
     seen = "training had some" if had_nulls else "training had none"
+    if column.null == "absent":
+        seen = "training lacked the key"
     null = f"{'accepted' if column.nullable else 'refused'}, {seen}"
     unknown = ""
     if column.categories is not None:

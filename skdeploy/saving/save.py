@@ -185,7 +185,10 @@ def _write(
         path=str(path),
         engine=model.engine.name,
         fallback=model.fallback,
-        had_nulls=frame.isna().any().tolist(),
+        had_nulls=[
+            column.null == "absent" or bool(holds)
+            for column, holds in zip(passport.schema.columns, frame.isna().any(), strict=True)
+        ],
         notes=[
             *notes,
             *pickled.notes,

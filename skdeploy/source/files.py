@@ -36,7 +36,8 @@ def _unreadable(path: Path, error: OSError) -> SourceError:
         return SourceError(
             "file",
             f"There is no model at {path.absolute()}:",
-            "train one (make train), or set SKDEPLOY_MODEL_URI.",
+            "correct the path, in the command or in SKDEPLOY_MODEL_URI; a relative one begins in the "
+            "current folder.",
         )
     return SourceError(
         "file",

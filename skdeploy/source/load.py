@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skdeploy.config import ModelSettings
+from skdeploy.config import ENGINES, ModelSettings
 from skdeploy.errors import (
     DigestMismatch,
+    SettingsError,
     SourceError,
     SourceUnreachable,
     UnverifiedModel,
@@ -47,6 +49,10 @@ def load(
     The others are those of `Source`. Raises ModelUnavailable (its subclasses say why) or
     SettingsError. Unpickling runs code: give the digest, a file you trust, or an exported model.
     """
+    if engine not in ENGINES:
+        raise SettingsError(f"There is no engine {engine!r}: give one of {', '.join(ENGINES)}.")
+    if sha256 and not re.fullmatch("(?i)[0-9a-f]{64}", sha256):
+        raise SettingsError(f"sha256={sha256!r} is no SHA-256: give its 64 hexadecimal digits.")
     source = Source(
         uri=str(uri),
         sha256=sha256.lower() if sha256 else None,
