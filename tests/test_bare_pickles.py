@@ -29,7 +29,13 @@ from sklearn.model_selection import (
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, LabelEncoder, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    LabelEncoder,
+    MinMaxScaler,
+    OneHotEncoder,
+    StandardScaler,
+)
 
 import skdeploy
 from skdeploy.errors import SaveError, UnreadableModel
@@ -106,6 +112,50 @@ def test_parts_are_put_into_the_only_possible_order(tmp_path: Path) -> None:
     assert predicted(path, NUMBERS.to_dict("records")) == pytest.approx(expected)
 
 
+def test_a_scaler_of_one_column_may_be_the_targets(tmp_path: Path) -> None:
+    """Beside a model of one column nothing tells which of the two it scales."""
+    scaler = StandardScaler().fit(FRAME[["a"]].to_numpy())
+    held = (LinearRegression().fit(NUMBERS.to_numpy()[:, :1], FRAME["a"]), scaler)
+    with pytest.raises(UnreadableModel, match="may be for targets"):
+        skdeploy.load(dumped(held, tmp_path))
+
+
+def _postcodes(frame: pd.DataFrame) -> pd.DataFrame:
+    return (frame // 100).astype(str)
+
+
+def _joined(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(zip=(frame["zip"] + 0).astype(str) + "_" + (frame["month"] + 0).astype(str))
+
+
+@pytest.mark.parametrize("whole_frame", [False, True])
+def test_whole_numbers_that_become_texts_after_arithmetic_are_refused(
+    whole_frame: bool, tmp_path: Path
+) -> None:
+    """Of a float column the encoder would see "100.0" in place of "100"."""
+    random = np.random.default_rng(0)
+    X = pd.DataFrame({"zip": random.integers(10000, 12000, 300), "month": random.integers(1, 13, 300)})
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    if whole_frame:
+        steps = [FunctionTransformer(_joined), ColumnTransformer([("zip", encoder, ["zip"])])]
+    else:
+        inner = make_pipeline(FunctionTransformer(_postcodes), encoder)
+        steps = [ColumnTransformer([("zip", inner, ["zip"])], remainder="passthrough")]
+    pipeline = make_pipeline(*steps, Ridge()).fit(X, X["zip"] // 100)
+    with pytest.raises(UnreadableModel, match=r"another thing for 1 than for 1\.0.*zip"):
+        skdeploy.load(dumped(pipeline, tmp_path))
+
+
+def test_single_precision_before_an_encoder_stays_single(tmp_path: Path) -> None:
+    """0.7 is the number that the encoder learned, and not one beside it."""
+    X = pd.DataFrame({"f": np.array([0.1, 0.2, 0.7] * 40, dtype="float32"), "a": np.arange(120.0)})
+    parts = ColumnTransformer([("f", OneHotEncoder(handle_unknown="ignore"), ["f"])], remainder="passthrough")
+    pipeline = make_pipeline(parts, Ridge()).fit(X, (X["f"] > 0.5) * 3 + X["a"])
+    records = [{"f": f, "a": 1.5} for f in (0.1, 0.2, 0.7)]
+    expected = pipeline.predict(pd.DataFrame(records).astype({"f": "float32"}))
+    assert predicted(dumped(pipeline, tmp_path), records) == pytest.approx(expected)
+
+
 def _scaled() -> tuple[Any, Any]:
     scaler = StandardScaler().fit(NUMBERS)
     return scaler, LinearRegression().fit(scaler.transform(NUMBERS), FRAME["a"])
@@ -115,10 +165,13 @@ def _scaled() -> tuple[Any, Any]:
     ("more", "says"),
     [
         ({"threshold": 0.3}, "'threshold' is a float"),
-        ({"labels": LabelEncoder().fit(["no", "yes"])}, "LabelEncoder, which is for targets"),
+        ({"labels": LabelEncoder().fit(["no", "yes"])}, "LabelEncoder, which is or may be for targets"),
         ({"second": LinearRegression().fit(NUMBERS, FRAME["a"])}, "2 do: LinearRegression, LinearRegression"),
-        ({"y": StandardScaler().fit(NUMBERS[["a"]])}, "two transformers of one class"),
-        ({"y": SimpleImputer().fit(NUMBERS.to_numpy()[:, :1])}, "as many columns"),
+        ({"y": StandardScaler().fit(NUMBERS[["a"]])}, "StandardScaler, which is or may be for targets"),
+        ({"y": SimpleImputer().fit(NUMBERS.to_numpy()[:, :1])}, "may be for targets"),
+        ({"wide": SimpleImputer().fit(np.ones((3, 7)))}, "as many columns"),
+        ({"also": MinMaxScaler().fit(NUMBERS)}, "in several orders"),
+        ({"classes": ["no", "yes"]}, "'classes', which may change what is answered"),
         ({"metric": np.mean}, "'metric' is a _Array"),
     ],
 )

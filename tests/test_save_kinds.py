@@ -295,6 +295,14 @@ def _require_sparse(matrix: Any) -> Any:
     return matrix
 
 
+def test_a_matrix_without_rows_of_its_own(tmp_path: Path) -> None:
+    """Coordinates of numbers: what scikit-learn takes."""
+    matrix = scipy.sparse.coo_matrix(np.abs(np.random.default_rng(0).normal(size=(60, 3))))
+    pipeline = Ridge().fit(matrix, np.arange(60))
+    skdeploy.save(pipeline, matrix, None, tmp_path / "model.bin", quiet=True)
+    assert skdeploy.load(tmp_path / "model.bin").predict(matrix) == pytest.approx(pipeline.predict(matrix))
+
+
 def test_a_matrix_of_words_is_refused(tmp_path: Path) -> None:
     """Nobody sends ten thousand columns: the vectorizer belongs into the pipeline."""
     matrix = scipy.sparse.random(50, 20_000, 0.001, format="csr", random_state=0)

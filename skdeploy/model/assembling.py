@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise, permutations
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 REMEDY = "Save one fitted object that predicts, such as sklearn.pipeline.make_pipeline(transformer, model)."
+# A target's scaler and the like; and what makes another answer of a prediction.
+_OF_TARGETS = re.compile(r"(?i)^y($|_)|target|label|output")
+_OF_ANSWERS = re.compile(r"(?i)class|label|threshold|target|mapping")
 # Of so many transformers all orders are looked at.
 _MOST_TRANSFORMERS = 5
 
@@ -33,19 +37,25 @@ def assemble(held: Any) -> tuple[Any, str | None]:
         return held, None
     named = [*held.items()] if isinstance(held, Mapping) else [*enumerate(held)]
     parts = {name: part for name, part in named if not _is_text(part)}
+    for name, _ in named:
+        if name not in parts and isinstance(name, str) and _OF_ANSWERS.search(name):
+            what = f"a {type(held).__name__} with {name!r}"
+            raise NotAPipeline(f"{what}, which may change what is answered")
     for name, part in parts.items():
         if not hasattr(part, "predict") and not hasattr(part, "transform"):
             raise NotAPipeline(
                 f"a {type(held).__name__} in which {name!r} is a {_name(part)}: nothing says what it is for"
             )
-        if _is_of_targets(part):
+        if _is_of_targets(part) or _may_be_of_targets(name, part):
             raise NotAPipeline(
-                f"a {type(held).__name__} with a {_name(part)}, which is for targets: fit the classifier on "
-                "the labels themselves"
+                f"a {type(held).__name__} with a {_name(part)}, which is or may be for targets: fit the "
+                "model on "
+                "the targets themselves, or with sklearn.compose.TransformedTargetRegressor"
             )
     kind = type(held).__name__
     final = _final(list(parts.values()), kind)
-    before = _ordered([part for part in parts.values() if part is not final], final, kind)
+    stands = not isinstance(held, Mapping) and named[-1][1] is final
+    before = _ordered([part for part in parts.values() if part is not final], final, kind, stands=stands)
     if not before:
         return final, None
     steps = [*before, final]
@@ -64,18 +74,23 @@ def _final(parts: list[Any], kind: str) -> Any:
     return only[0]
 
 
-def _ordered(transformers: list[Any], final: Any, kind: str) -> list[Any]:
-    """The transformers in the order in which they stand, or else in the only one that is possible."""
+def _ordered(transformers: list[Any], final: Any, kind: str, *, stands: bool) -> list[Any]:
+    """The transformers in the only order that is possible.
+
+    stands   they stand in their order, with the model behind them: that order counts if it is possible
+    """
     names = ", ".join(_name(part) for part in [*transformers, final])
     if len({type(part) for part in transformers}) < len(transformers):
         raise NotAPipeline(
             f"a {kind} with two transformers of one class, of which one may be for targets: {names}"
         )
-    if _follow([*transformers, final]):
+    if stands and _follow([*transformers, final]):
         return transformers
     few = transformers if len(transformers) <= _MOST_TRANSFORMERS else []
     orders = [order for order in permutations(few) if _follow([*order, final])]
-    if len(orders) != 1:
+    if len(orders) > 1:
+        raise NotAPipeline(f"a {kind} of parts that may follow each other in several orders: {names}")
+    if not orders:
         raise NotAPipeline(
             f"a {kind} of parts that do not take as many columns as others of them make: {names}"
         )
@@ -108,6 +123,19 @@ def _is_of_targets(part: Any) -> bool:
         )
     except Exception:  # of a transformer of somebody's own
         return False
+
+
+def _may_be_of_targets(name: Any, part: Any) -> bool:
+    """Whether its name says so, or it makes one column of one, as a target's scaler does."""
+    if hasattr(part, "predict"):
+        return False
+    if _OF_TARGETS.search(str(name)):
+        return True
+    try:
+        made = len(part.get_feature_names_out())
+    except Exception:  # a transformer may have no names
+        made = 1
+    return getattr(part, "n_features_in_", None) == made == 1
 
 
 def _is_text(part: Any) -> bool:

@@ -105,7 +105,8 @@ class Model:
         else:
             from skdeploy.passport.training import as_records
 
-            records = as_records(records) if len(records) else []
+            rows = records.shape[0] if hasattr(records, "shape") else len(records)
+            records = as_records(records) if rows else []
         checked = RecordReader(self.schema).read(records)
         try:
             checked.require_all_good()

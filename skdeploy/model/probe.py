@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
@@ -13,12 +15,13 @@ from skdeploy.engines.sklearn import SklearnEngine, plain_labels
 from skdeploy.errors import SaveError
 from skdeploy.model.outputs import predicted, predicts
 from skdeploy.passport import Output
-from skdeploy.passport.walk import read_alike
+from skdeploy.passport.walk import learned_texts, read_alike
 from skdeploy.schema import Column, Null, Schema, Table
 
 Distinct = Callable[[str], list[Any]]
 # Numbers as columns have them that somebody turns into texts: counts, codes, parts of dates.
 _WHOLE = (*range(100), *range(1990, 2040))
+_DIGITS, _SCALES, _MOST_JOINED, _MOST_ROWS = re.compile(r"\d{1,12}"), (1, 10, 100, 1000), 5, 5000
 # A column as it would be, and a cell of it.
 Trial = tuple[Column, Any]
 
@@ -49,11 +52,11 @@ def telling_whole_numbers(pipeline: Any, schema: Schema, names: Collection[str])
     A function that writes numbers as texts does, whatever step of the pipeline has it.
     """
     places = [place for place, column in enumerate(schema.columns) if column.name in names]
-    cells = [
-        list(_WHOLE) if place in places else [column.example] * len(_WHOLE)
-        for place, column in enumerate(schema.columns)
-    ]
-    table = Table(cells, len(_WHOLE))
+    rows = _whole_numbers(pipeline, len(places))
+    cells = [[column.example] * len(rows) for column in schema.columns]
+    for place, column_of_numbers in zip(places, zip(*rows, strict=True), strict=True):
+        cells[place] = list(column_of_numbers)
+    table = Table(cells, len(rows))
     _, expected = predicted(SklearnEngine(pipeline, schema), table)
 
     def tells(chosen: list[int]) -> bool:
@@ -70,9 +73,25 @@ def telling_whole_numbers(pipeline: Any, schema: Schema, names: Collection[str])
         if not chosen or not tells(chosen):
             return []
         middle = len(chosen) // 2
-        return chosen if not middle else [*found(chosen[:middle]), *found(chosen[middle:])]
+        halves = [*found(chosen[:middle]), *found(chosen[middle:])] if middle else []
+        # Of columns that become one text neither half tells by itself.
+        return halves or chosen
 
     return [schema.names[place] for place in found(places)]
+
+
+def _whole_numbers(pipeline: Any, width: int) -> list[tuple[int, ...]]:
+    """Rows of `width` whole numbers: common ones, and those that may be in the texts that encoders know.
+
+    "10035_4" may come of 10035 and 4, and "100" of 100 or of a code of which only the first digits count.
+    """
+    rows = [(number,) * width for number in _WHOLE]
+    for text in learned_texts(pipeline):
+        numbers = [int(digits) for digits in _DIGITS.findall(text)][:3]
+        if len(numbers) > 1 and width <= _MOST_JOINED:
+            rows += itertools.product(numbers, repeat=width)
+        rows += [(number * scale,) * width for number in numbers for scale in _SCALES]
+    return rows[:_MOST_ROWS]
 
 
 def probe_output(pipeline: Any, schema: Schema, sample: Table, names: list[str] | None) -> Output:
@@ -115,7 +134,9 @@ def _has_probabilities(pipeline: Any, engine: SklearnEngine, sample: Table, seve
     """Several outputs need an array of probabilities each."""
     if not hasattr(pipeline, "predict_proba"):
         return False
-    return isinstance(engine.predict_proba(sample), list) == several
+    made = engine.predict_proba(sample)
+    # LightGBM has raw scores, (n,), where the objective is a function.
+    return isinstance(made, list) == several and (several or np.ndim(made) == 2)
 
 
 def _classes(pipeline: Any, predicted: Any) -> list[Any]:

@@ -127,6 +127,8 @@ def _read_column(name: str, reader: Reader) -> Column:
         return Column(name=name, type="str", dtype="object", example="text")
     known = [value for value in learned if not is_null(value)]
     kind, dtype = _type_of(known)
+    if kind == "float" and reader.dtype(name) in ("float16", "float32"):
+        dtype = reader.dtype(name) or dtype  # else 0.1 would be another number than the encoder's
     return Column(
         name=name,
         type=kind,

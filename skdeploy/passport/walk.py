@@ -8,8 +8,10 @@ met by then is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from skdeploy.learned import learned_values, passes_columns_on
 from skdeploy.schema import is_null
@@ -46,6 +48,36 @@ class Reader(NamedTuple):
         if learned is None or len(learned) != len(self.names):
             return None
         return learned[self.names.index(name)]
+
+    def dtype(self, name: str) -> str | None:
+        """The dtype of the categories of a column, as scikit-learn's encoders keep it."""
+        categories = getattr(self.part, "categories_", None)
+        if not isinstance(categories, list) or len(categories) != len(self.names):
+            return None
+        dtype: str = np.asarray(categories[self.names.index(name)]).dtype.name
+        return dtype
+
+
+def learned_texts(estimator: Any, most: int = 100) -> list[str]:
+    """Texts that encoders anywhere in a fitted estimator know, some of each."""
+    found: list[str] = []
+    left, seen = [estimator], set[int]()
+    while left:
+        part = left.pop()
+        if id(part) in seen or isinstance(part, (str, bytes, int, float, type)):
+            continue
+        seen.add(id(part))
+        if isinstance(part, np.ndarray):
+            if part.dtype.kind in "OUT":
+                found += [value for value in part.ravel()[:most].tolist() if isinstance(value, str)]
+        elif isinstance(part, Mapping):
+            found += [key for key in [*part][:most] if isinstance(key, str)]
+            left += part.values()
+        elif isinstance(part, (list, tuple)):
+            left += part
+        elif hasattr(part, "get_params"):
+            left += vars(part).values()
+    return found
 
 
 def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:

@@ -41,4 +41,6 @@ def take(X: Any, rows: list[int]) -> Any:
     if hasattr(X, "iloc"):
         return X.iloc[rows]
     # Of lists alone a list of rows is no index.
+    if hasattr(X, "tocsr"):  # not every sparse matrix has rows
+        return X.tocsr()[rows]
     return [X[row] for row in rows] if isinstance(X, (list, tuple)) else X[rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sklearn.neighbors import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import skdeploy
@@ -110,6 +111,21 @@ def test_an_export_is_proved_on_the_records_that_it_answers(tmp_path: Path) -> N
     digest = hashlib.sha256(content).hexdigest()
     _, exported = export(content, digest=digest, where="m.bin", golden="real")
     assert 150 < len(exported.passport.golden.predictions) < 200
+
+
+@pytest.mark.parametrize("options", [{}, {"kernel": "poly"}, {"break_ties": True}], ids=str)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_records_on_the_boundary_of_support_vectors(options: dict[str, Any], classes: int) -> None:
+    """Rounding decides there: what the graph adds up in another order has another sign."""
+    grid, between = np.arange(-3.0, 4.0), np.arange(-3.0, 3.5, 0.5)
+    X = np.array([*itertools.product(grid, grid, (-1.0, 0.0, 1.0))])
+    records = np.array([*itertools.product(between, between, (-1.0, -0.5, 0.0, 0.5, 1.0))])
+    model = SVC(**options).fit(X, np.sign(X[:, 0]) if classes == 3 else X[:, 0] > 0)
+    engine = compiled(model)
+    on_the_boundary = engine.leaves(table(records))
+    assert (on_the_boundary > 0) == ("kernel" not in options)
+    assert on_the_boundary < 200
+    assert (engine.predict(table(records)) == model.predict(records)).all()
 
 
 def test_the_nearest_of_two_equal_centroids() -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from skdeploy.engines.compiling.errors import NotCompilable
@@ -86,10 +87,10 @@ def _dense(pipeline: Any, schema: Schema) -> Any:
 
     if "xgboost" not in sys.modules:
         return pipeline
-    try:
-        return with_zeros_missing(pipeline, _example(schema, 0.0))
-    except Exception:  # a step may refuse zeros, and then stores none
-        return with_zeros_missing(pipeline, _example(schema))
+    for record in (_example(schema, 0.0), _example(schema)):  # a step may refuse zeros, and then stores none
+        with suppress(Exception):
+            return with_zeros_missing(pipeline, record)
+    return pipeline  # the proof says whether it matters
 
 
 def _takes_any_number(pipeline: Any, schema: Schema) -> bool:

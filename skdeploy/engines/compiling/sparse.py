@@ -48,7 +48,11 @@ def with_zeros_missing(part: Any, x: Any) -> Any:
         changed = with_zeros_missing(last, x)
         return part if changed is last else Pipeline([*before, (name, changed)])
     if isinstance(getattr(part, "estimators_", None), list):
-        return _replaced(part, "estimators_", [with_zeros_missing(one, x) for one in part.estimators_])
+        columns = getattr(part, "estimators_features_", [slice(None)] * len(part.estimators_))  # Bagging's
+        members = [
+            with_zeros_missing(one, x[:, some]) for one, some in zip(part.estimators_, columns, strict=True)
+        ]
+        return _replaced(part, "estimators_", members)
     if hasattr(part, "calibrated_classifiers_"):
         members = [
             _replaced(one, "estimator", with_zeros_missing(one.estimator, x))

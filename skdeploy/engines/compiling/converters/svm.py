@@ -15,6 +15,8 @@ from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 from skdeploy.engines.compiling.converters.writer import Classifier, Regressor, Scores, Writer
 from skdeploy.engines.compiling.errors import NotCompilable
 
+# A decision that is as near to 0 as rounding may put it, as a share of what is added up.
+_ROUNDING = 1e-13
 # (gamma * squared norm) up to which squared distances come out exact enough from a product.
 _FAR = 1e6
 
@@ -79,10 +81,20 @@ def _support_vector_classifier(write: Writer, model: Any, x: str) -> Scores:
         weights[owner == first, place] = dual[second - 1, owner == first]
         weights[owner == second, place] = dual[first, owner == second]
     decision = write.affine(kernel, weights, model._intercept_)  # > 0: the first of the pair
+    _leave_undecided(write, kernel, decision, np.abs(weights).sum(axis=0) + np.abs(model._intercept_))
     if classes == 2:
         decision = write.node("Neg", decision)
         return Scores(write.positive(decision), decision=decision)
     return _of_pairs(write, model, decision, pairs)
+
+
+def _leave_undecided(write: Writer, kernel: str, decision: str, added: Any) -> None:
+    """Leave records to scikit-learn where rounding decides between two classes; `added` is of each pair."""
+    greatest = write.node("ReduceMax", write.node("Abs", kernel), np.array([1]), keepdims=1)
+    bound = write.node("Mul", write.node("Max", greatest, 1.0), _ROUNDING * added[None, :])
+    margin = write.node("Sub", write.node("Abs", decision), bound)
+    least = write.node("ReduceMin", margin, np.array([1]), keepdims=1)
+    write.leave(write.node("LessOrEqual", least, 0.0))
 
 
 def _of_pairs(write: Writer, model: Any, decision: str, pairs: list[tuple[int, int]]) -> Scores:
