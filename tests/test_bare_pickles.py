@@ -232,6 +232,16 @@ def _as_texts() -> Any:
     return make_pipeline(parts, Ridge()).fit(months, FRAME["a"])
 
 
+def _month(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.apply(lambda column: pd.to_datetime(column).dt.month)
+
+
+def _as_dates() -> Any:
+    days = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=60).astype(str), "n": FRAME["a"]})
+    parts = ColumnTransformer([("d", FunctionTransformer(_month), ["day"])], remainder="passthrough")
+    return make_pipeline(parts, Ridge()).fit(days, FRAME["a"])
+
+
 def _unused() -> Any:
     parts = ColumnTransformer(
         [("o", OneHotEncoder(), ["text"]), ("d", "drop", ["day"]), ("n", "passthrough", ["a"])]
@@ -241,7 +251,7 @@ def _unused() -> Any:
 
 @pytest.mark.parametrize(
     ("make", "columns"),
-    [(_dropping, "text, flag, day"), (_as_texts, "month"), (_unused, "day")],
+    [(_dropping, "text, flag, day"), (_as_texts, "month"), (_as_dates, "day"), (_unused, "day")],
 )
 def test_columns_of_no_known_type_are_refused_at_the_start(
     make: Callable[[], Any], columns: str, tmp_path: Path

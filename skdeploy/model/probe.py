@@ -21,6 +21,8 @@ from skdeploy.schema import Column, Null, Schema, Table
 Distinct = Callable[[str], list[Any]]
 # Numbers as columns have them that somebody turns into texts: counts, codes, parts of dates.
 _WHOLE = (*range(100), *range(1990, 2040))
+# What a pipeline of numbers does not take.
+_TEXTS = ("text", "2024-01-31")
 _DIGITS, _SCALES, _MOST_JOINED, _MOST_ROWS = re.compile(r"\d{1,12}"), (1, 10, 100, 1000), 5, 5000
 # A column as it would be, and a cell of it.
 Trial = tuple[Column, Any]
@@ -38,12 +40,15 @@ def probe_columns(pipeline: Any, schema: Schema, sample: Table, distinct: Distin
 
 def taking_texts(pipeline: Any, schema: Schema, sample: Table, names: Collection[str]) -> list[str]:
     """Those of the columns `names`, which hold numbers, in which the pipeline takes a text as well."""
-    trials = {
-        place: (msgspec.structs.replace(column, type="str", dtype="object"), "text")
-        for place, column in enumerate(schema.columns)
-        if column.name in names
-    }
-    return [schema.names[place] for place in sorted(_taken(pipeline, schema, sample, trials))]
+    found: set[int] = set()
+    for text in _TEXTS:
+        trials = {
+            place: (msgspec.structs.replace(column, type="str", dtype="object"), text)
+            for place, column in enumerate(schema.columns)
+            if column.name in names and place not in found
+        }
+        found |= _taken(pipeline, schema, sample, trials)
+    return [schema.names[place] for place in sorted(found)]
 
 
 def telling_whole_numbers(pipeline: Any, schema: Schema, names: Collection[str]) -> list[str]:
