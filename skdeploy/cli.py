@@ -38,6 +38,16 @@ class _Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click's own subclasses set the class's
 
 
+def _of_file(error: OSError) -> str:
+    """What is wrong with a file or folder that the command was given, and what to do."""
+    if error.filename is None:
+        return str(error)
+    path = Path(error.filename)
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        return f"There is no folder {path.parent.absolute()}: make it, or correct the path."
+    return f"{path} cannot be used: {error.strerror}. Correct the path, or its permissions."
+
+
 class _Group(click.Group):
     """Errors become messages and exit codes, here for all commands."""
 
@@ -47,7 +57,7 @@ class _Group(click.Group):
         except SkdeployError as error:
             raise _Failure(str(error), error.exit_code) from error
         except OSError as error:
-            raise _Failure(str(error), 4) from error
+            raise _Failure(_of_file(error), 4) from error
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package == "skdeploy":

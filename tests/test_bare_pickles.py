@@ -233,7 +233,7 @@ def _as_texts() -> Any:
 
 
 def _month(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.apply(lambda column: pd.to_datetime(column).dt.month)
+    return pd.DataFrame({name: pd.to_datetime(frame[name]).dt.month for name in frame})
 
 
 def _as_dates() -> Any:

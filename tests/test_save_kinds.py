@@ -295,6 +295,23 @@ def _require_sparse(matrix: Any) -> Any:
     return matrix
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"name": " "}, "name is empty"),
+        ({"metrics": {"mae": "good"}}, "'mae' is no number"),
+        ({"y": [1.0, 2.0]}, "y has 2 rows and X has 60"),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """Before anything is tried."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    targets = options.pop("y", None)
+    with pytest.raises(SaveError, match=says):
+        skdeploy.save(Ridge().fit(X, X[:, 0]), X, targets, tmp_path / "model.bin", quiet=True, **options)
+
+
 def test_a_matrix_without_rows_of_its_own(tmp_path: Path) -> None:
     """Coordinates of numbers: what scikit-learn takes."""
     matrix = scipy.sparse.coo_matrix(np.abs(np.random.default_rng(0).normal(size=(60, 3))))

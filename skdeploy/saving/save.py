@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
@@ -72,7 +73,7 @@ def save(
     Returns the passport with what was decided, and prints that as a table. Raises SaveError, also if the
     written model would not predict what the pipeline does; then nothing is written.
     """
-    _require_options(name, version, golden, output, unit, Path(path))
+    _require_options(name, version, golden, output, unit, metrics, Path(path))
     with Progress.shown(quiet) as progress:
         try:
             pipeline, _ = assemble(pipeline)
@@ -83,6 +84,10 @@ def save(
         # What cannot be pickled is refused before anything else is done.
         digest = hashlib.sha256(Pickled(pipeline, sources).content).hexdigest()
         frame, container = as_frame(X)
+        if hasattr(y, "__len__") and not hasattr(y, "tocsr") and len(y) != len(frame):
+            raise SaveError(
+                f"y has {len(y):,} rows and X has {len(frame):,}: give those that belong together."
+            )
         schema = observe(frame, container, pipeline, columns=columns, descriptions=descriptions)
         progress.step = "trying the pipeline with nulls and unknown categories"
         found = examine(pipeline, X, y, frame, schema, columns or {}, synthetic=golden == "synthetic")
@@ -117,7 +122,9 @@ def _passport(
     )
 
 
-def _require_options(name: Any, version: Any, golden: str, output: Any, unit: Any, path: Path) -> None:
+def _require_options(
+    name: Any, version: Any, golden: str, output: Any, unit: Any, metrics: Any, path: Path
+) -> None:
     if not path.parent.is_dir():
         raise SaveError(f"There is no folder {path.parent.absolute()} to write {path.name} to.")
     if path.name.endswith(SUFFIX):
@@ -128,6 +135,11 @@ def _require_options(name: Any, version: Any, golden: str, output: Any, unit: An
             raise SaveError(
                 f"{option} is {text!r}: it should be a string, {option}={_EXAMPLES[option]!r}, say."
             )
+    if not name.strip():
+        raise SaveError("name is empty: give the model one, name='flights', say.")
+    for metric, value in (metrics or {}).items():
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+            raise SaveError(f"The metric {metric!r} is no number: metrics={{{metric!r}: 0.93}}, say.")
     if golden not in ("real", "synthetic"):
         raise SaveError(f"golden is {golden!r}: it should be 'real' or 'synthetic'.")
 
