@@ -40,7 +40,7 @@ def throughput(table: Sequence[Row]) -> Figure:
     left, right = figure.subplots(1, 2)
     _bars(left, table, lambda row: row.one, "requests/s, one record, 16 connections", "{:,.0f}")
     many = [row for row in table if row.kind != "floor" and not math.isnan(row.many)]
-    _bars(right, many, lambda row: row.many, "records/s, 1,000 records per request", "{:,.0f}")
+    _bars(right, many, lambda row: row.many, "records/s, 1,000 a request", "{:,.0f}")
     return figure
 
 
