@@ -49,8 +49,7 @@ def assemble(held: Any) -> tuple[Any, str | None]:
         if _is_of_targets(part) or _may_be_of_targets(name, part):
             raise NotAPipeline(
                 f"a {type(held).__name__} with a {_name(part)}, which is or may be for targets: fit the "
-                "model on "
-                "the targets themselves, or with sklearn.compose.TransformedTargetRegressor"
+                "model on the targets themselves, or with sklearn.compose.TransformedTargetRegressor"
             )
     kind = type(held).__name__
     final = _final(list(parts.values()), kind)

@@ -99,8 +99,8 @@ class Model:
         elif self.schema.container == "frame" and not hasattr(records, "columns"):
             raise TypeError(
                 f"predict takes a DataFrame, a list of dicts or one dict, not {type(records).__name__}: the "
-                "model has "
-                f"the columns {listed(self.schema.names)}. For one row of a DataFrame give X.iloc[[0]]."
+                f"model has the columns {listed(self.schema.names)}. For one row of a DataFrame give "
+                "X.iloc[[0]]."
             )
         else:
             from skdeploy.passport.training import as_records

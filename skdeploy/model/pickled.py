@@ -125,9 +125,8 @@ def _bare_model(unpickled: Unpickled, digest: str, name: str, engine: str) -> tu
     if unclear := taking_texts(pipeline, schema, sample, assumed):
         raise UnreadableModel(
             f"{name} has no passport, and its pipeline does not tell whether these columns hold numbers, "
-            "texts, "
-            f"booleans or dates, since it drops them or takes any of these: {listed(unclear)}. {_SAVE_IT} "
-            "Or leave out of X what is not used, and fit again."
+            f"texts, booleans or dates, since it drops them or takes any of these: {listed(unclear)}. "
+            f"{_SAVE_IT} Or leave out of X what is not used, and fit again."
         )
     if unclear := telling_whole_numbers(pipeline, schema, assumed):
         raise UnreadableModel(

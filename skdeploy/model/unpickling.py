@@ -34,13 +34,11 @@ _LIBRARIES = {
 _CLOUDPICKLE = b"cloudpickle.cloudpickle"
 _UNKNOWN_BYTECODE = (
     "It was written with cloudpickle, and functions that it holds by value are bytecode of the Python that "
-    "wrote it, "
-    "which the file does not name: another minor version may fail at random."
+    "wrote it, which the file does not name: another minor version may fail at random."
 )
 _UNKNOWN_VERSION = (
     " The file does not say which version it was saved with. Either serve it with that one, or train it "
-    "again "
-    "with the one that is here."
+    "again with the one that is here."
 )
 
 
@@ -144,9 +142,7 @@ def _remedy(message: str, saved: Mapping[str, str]) -> str:
         return other_versions(saved).lstrip() or _UNKNOWN_VERSION.lstrip()
     return (
         "If it was defined in the training script or notebook, save the pipeline there with skdeploy.save, "
-        "which puts "
-        "it into the file, or move it to a module and train again."
-        f"{other_versions(saved)}"
+        f"which puts it into the file, or move it to a module and train again.{other_versions(saved)}"
     )
 
 

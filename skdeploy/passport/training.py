@@ -74,8 +74,7 @@ def _convert(X: Any) -> tuple[pd.DataFrame, Container]:
         if X.shape[1] > _MOST_SPARSE_COLUMNS:
             raise SaveError(
                 f"X is a sparse matrix of {X.shape[1]:,} columns, and a record would have to have them all: "
-                "put "
-                "what made it, a vectorizer say, into the pipeline as its first step."
+                "put what made it, a vectorizer say, into the pipeline as its first step."
             )
         return pd.DataFrame(X.toarray(), columns=[f"x{i}" for i in range(X.shape[1])]), "sparse"
     if isinstance(X, np.ndarray) and X.ndim == 2:

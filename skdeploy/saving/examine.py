@@ -69,8 +69,7 @@ def examine(
     except Exception as error:  # the pipeline may raise anything
         raise SaveError(
             "The pipeline predicts X, and raises on the same rows as the service gives them, "
-            f"{_GIVEN[schema.container]} "
-            f"({described(error)}): fit it on that."
+            f"{_GIVEN[schema.container]} ({described(error)}): fit it on that."
         ) from error
     if synthetic:
         return Found(schema, output, synthetic_golden(pipeline, schema, output))

@@ -101,8 +101,7 @@ def require_server() -> None:
                 raise
             raise SaveError(
                 f"MLflow at MLFLOW_TRACKING_URI={shown(mlflow.get_tracking_uri())} is a server of version 2, "
-                "which "
-                "has no logged models: use one of version 3."
+                "which has no logged models: use one of version 3."
             ) from error
 
 
@@ -139,8 +138,7 @@ def log_model(
     if BYTECODE in versions_in(unpacked) or carried.__name__.encode() in unpacked:
         raise SaveError(
             f"{path} holds code of your own, which MLflow's pickles would leave behind: put the file into S3 "
-            "and "
-            "serve it from there, or save it with that code in an installed module, without code=[...]."
+            "and serve it from there, or save it with that code in an installed module, without code=[...]."
         )
     passport = Passport.from_plain(getattr(pipeline, ATTRIBUTE))
     name = name or passport.name
@@ -193,8 +191,7 @@ def _require_names(name: str | None, alias: str | None) -> None:
     if alias is not None and not _ALIAS.fullmatch(alias):
         raise SaveError(
             f"An alias cannot be {alias!r}: it has letters, digits, - and _, is not latest, and is not v "
-            "with a number, "
-            "such as alias='champion'."
+            "with a number, such as alias='champion'."
         )
 
 

@@ -75,8 +75,7 @@ class Pickled:
         except Exception as error:  # pickling calls the objects' own code
             raise SaveError(
                 f"The pipeline cannot be pickled: {error}. What holds it back, an open file or connection "
-                "say, "
-                "must be made when it is used, not kept in the pipeline."
+                "say, must be made when it is used, not kept in the pipeline."
             ) from error
         self.content = buffer.getvalue()
         self.by_value = list(pickler.by_value)

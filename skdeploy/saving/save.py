@@ -174,13 +174,12 @@ def _write(
         if notes:
             raise SaveError(
                 f"A pickle of {type(pipeline).__name__} keeps no passport, and no Pipeline can hold it: "
-                "derive the "
-                "class from sklearn.base.BaseEstimator, or keep other attributes in its __getstate__."
+                "derive the class from sklearn.base.BaseEstimator, or keep other attributes in its "
+                "__getstate__."
             ) from error
         raise SaveError(
             f"Written and loaded again, the pipeline does not do what it did: {error.what} Do its "
-            "predictions "
-            f"depend on chance, or on the clock?{_hint(frame)}"
+            f"predictions depend on chance, or on the clock?{_hint(frame)}"
         ) from error
     except ModelUnavailable as error:
         raise SaveError(f"The model would be refused when it is loaded: {error}{_hint(frame)}") from error

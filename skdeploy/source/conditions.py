@@ -130,8 +130,7 @@ S3 = (
         "permission",
         "{key} in the bucket {bucket} may not be read, or is not there",
         "Grant s3:GetObject on it, and s3:ListBucket on the bucket, without which a missing key cannot be "
-        "told "
-        "from a forbidden one.",
+        "told from a forbidden one.",
     ),
     Condition(
         "the store asks to slow down, or took too long",
@@ -221,8 +220,7 @@ MLFLOW = (
         "artifact store",
         "the client of the artifact store is not installed",
         "Install it (google-cloud-storage for gs://, azure-storage-blob for wasbs://), or start the server "
-        "with "
-        "--serve-artifacts, so that it passes artifacts on.",
+        "with --serve-artifacts, so that it passes artifacts on.",
     ),
     Condition(
         "the server asks to slow down, or fails",
@@ -240,8 +238,7 @@ MLFLOW = (
         "tracking server",
         "what answers there is no MLflow server of version 3",
         "Check that MLFLOW_TRACKING_URI is the server's address with its path prefix, and that no proxy or "
-        "login page "
-        "answers for it.",
+        "login page answers for it.",
     ),
     Condition(
         "nothing answers, or the download broke off or is too slow",

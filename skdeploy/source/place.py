@@ -75,8 +75,8 @@ class Source:
         if self.sha256 and isinstance(place, RegisteredModel) and place.alias:
             raise SettingsError(
                 f"SKDEPLOY_MODEL_SHA256 and SKDEPLOY_MODEL_URI={self.uri!r} do not go together: an alias "
-                "moves, a digest does "
-                "not. Unset SKDEPLOY_MODEL_SHA256 (the registry's digests are compared), or name a version."
+                "moves, a digest does not. Unset SKDEPLOY_MODEL_SHA256 (the registry's digests are "
+                "compared), or name a version."
             )
 
     @classmethod
@@ -102,14 +102,12 @@ _UNKNOWN = (
     (
         r"gs:/",
         "is in Google Cloud Storage, which is no source of models: copy the file (gcloud storage cp URI "
-        "model.bin) or "
-        "mount the bucket, and name its path.",
+        "model.bin) or mount the bucket, and name its path.",
     ),
     (
         r"(wasbs?|abfss?|adl|az):/",
         "is in Azure's storage, which is no source of models: copy the file (az storage blob download), and "
-        "name its "
-        "path.",
+        "name its path.",
     ),
     (
         r"(dbfs|hdfs|viewfs|ftp|sftp):/",
@@ -119,14 +117,12 @@ _UNKNOWN = (
     (
         r"mlflow-artifacts:/",
         "names an artifact of the tracking server, not a model: name the model by its run, "
-        "runs:/RUN_ID/model, or "
-        "register it and name models:/name@alias.",
+        "runs:/RUN_ID/model, or register it and name models:/name@alias.",
     ),
     (
         r"https?:/",
         "is a web address, which is no source of models: download the file and name its path, or for a model "
-        "of an "
-        "MLflow server set MLFLOW_TRACKING_URI and name models:/name@alias.",
+        "of an MLflow server set MLFLOW_TRACKING_URI and name models:/name@alias.",
     ),
     (
         r"s3:/+arn:|arn:",
@@ -135,8 +131,7 @@ _UNKNOWN = (
     (
         r"models:/m-[0-9a-f]+/?$",
         "is a logged model, which has no digest to compare: name it by its run, runs:/RUN_ID/model, or "
-        "register it and "
-        "name models:/name@alias.",
+        "register it and name models:/name@alias.",
     ),
     (
         r"(?i)models:/[^/@]+/(production|staging|archived|none)/?$",
@@ -155,9 +150,8 @@ def _parse(uri: str) -> Place:
             raise SettingsError(f"SKDEPLOY_MODEL_URI={shown(uri)!r} {why}")
     if "://" in uri and holds_credentials(uri):
         raise SettingsError(
-            f"SKDEPLOY_MODEL_URI={shown(uri)!r} was given with credentials, which would end up in logs: "
-            "give them "
-            "in the environment, as AWS_ACCESS_KEY_ID or MLFLOW_TRACKING_USERNAME and their like."
+            f"SKDEPLOY_MODEL_URI={shown(uri)!r} was given with credentials, which would end up in logs: give "
+            "them in the environment, as AWS_ACCESS_KEY_ID or MLFLOW_TRACKING_USERNAME and their like."
         )
     if match := re.fullmatch(r"s3://(?!arn:)([^/?#]+)/(.+)", uri):
         return S3Object(match[1], match[2])
@@ -172,7 +166,6 @@ def _parse(uri: str) -> Place:
     if "://" in uri or uri.startswith(("models:", "runs:", "s3:")):
         raise SettingsError(
             f"SKDEPLOY_MODEL_URI={shown(uri)!r} is not a path, file://..., s3://bucket/key, "
-            "models:/name@alias, "
-            "models:/name/version or runs:/id/model."
+            "models:/name@alias, models:/name/version or runs:/id/model."
         )
     return LocalFile(Path(uri))

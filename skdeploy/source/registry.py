@@ -144,11 +144,9 @@ def _read(location: str, where: str, timeout: float) -> bytes:
             raise SourceUnreachable(
                 "artifact",
                 f"The artifacts of {where} are in {folder}, on the tracking server's own disk, and no model "
-                "is there "
-                "on this machine.",
+                "is there on this machine.",
                 "Start the server with --serve-artifacts, or with artifacts in S3, and log the model again; "
-                "or mount "
-                "that folder here.",
+                "or mount that folder here.",
             )
         return files.resolve(present[0]).read()
     with _client(timeout), tempfile.TemporaryDirectory() as name:
