@@ -1,10 +1,14 @@
-"""MLflow's variables, set for the length of a call."""
+"""MLflow's variables, set for the length of a call; and the names of what we keep there."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
+
+# Tags of a model version: the digests of its file, and of the exported model beside it, which has this name.
+DIGEST_TAG, EXPORTED_TAG = "skdeploy.sha256", "skdeploy.exported_sha256"
+EXPORTED_FILE = "model.skdeploy"
 
 # The environment is the process's; a thread may set more within its own call.
 _environment = threading.RLock()

@@ -40,8 +40,8 @@ def holds_credentials(uri: str) -> bool:
 
 
 def shortened(text: str) -> str:
-    """One line; of a long text the beginning and the end, where its point often is."""
-    line = " ".join(text.split())
+    """A server's sentence in one line, without secrets; of a long one the beginning and the end."""
+    line = " ".join(redacted(text).split())
     if len(line) <= _LONGEST:
         return line
     half = _LONGEST // 2
@@ -54,16 +54,12 @@ def _without_secrets(scheme: str, rest: str) -> str:
         rest = rest.partition("@")[2]
     elif "@" in authority or ("@" in rest and scheme in ("http://", "https://")):
         # A key of S3 may have an @; in front of a web server's path it more likely ends a password.
-        rest = HIDDEN + "".join(_AUTHORITY_ENDS.findall(rest.rpartition("@")[2])[:1]) + _path(rest)
+        behind = rest.rpartition("@")[2]
+        host = _AUTHORITY_ENDS.split(behind, maxsplit=1)[0]
+        rest = HIDDEN + behind[len(host) :]
     # A signed URL's query is a key to the object.
     address, mark, query = rest.partition("?")
     return address + _after(query) if mark else address
-
-
-def _path(rest: str) -> str:
-    """Of an ambiguous URL what stands behind the host that follows the last @."""
-    parts = _AUTHORITY_ENDS.split(rest.rpartition("@")[2], maxsplit=1)
-    return parts[1] if len(parts) > 1 else ""
 
 
 def _after(query: str) -> str:

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 import skdeploy
 from skdeploy.errors import SourceError, SourceUnreachable
+from skdeploy.mlflow_variables import DIGEST_TAG
 from skdeploy.redacting import redacted
-from skdeploy.source import Source, conditions, confirm, download, load_from, registry, resolve
+from skdeploy.source import Source, conditions, confirm, download, load_from, resolve
 from skdeploy.source.conditions import Condition
 from tests import stores
 from tests.live import ROOT
@@ -411,7 +412,7 @@ def test_artifacts_on_the_servers_own_disk_are_told(environment: Callable[[dict[
     """Which this machine does not have: that is no missing training."""
 
     def answer(_: http.server.BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
-        version = {"name": "tree", "version": "1", "tags": [{"key": registry.TAG, "value": "a" * 64}]}
+        version = {"name": "tree", "version": "1", "tags": [{"key": DIGEST_TAG, "value": "a" * 64}]}
         return (
             200,
             {},

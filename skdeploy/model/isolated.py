@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from skdeploy.errors import ModelUnavailable, SkdeployError
 from skdeploy.forked import fork
+from skdeploy.passport.walk import parts_of
 
 T = TypeVar("T")
 
@@ -37,7 +38,8 @@ def in_child(work: Callable[[], T], shared: Any = None, meanwhile: Callable[[], 
     The result goes through a pipe as a pickle. The child ends if this process does. Raises ModelUnavailable
     if the child dies.
     """
-    parts = _parts(shared)
+    # Listed before the fork, they have the same places in both processes.
+    parts = parts_of(shared)
     parent = os.getpid()
     reading, writing = os.pipe()
 
@@ -151,27 +153,6 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         return self._parts[pid]
-
-
-def _parts(shared: Any) -> list[Any]:
-    """An estimator and what it is made of: estimators, arrays, mappings and lists.
-
-    Listed before the fork, they have the same places in both processes.
-    """
-    found: dict[int, Any] = {}
-    left = [shared]
-    while left:
-        part = left.pop()
-        if id(part) in found or part is None or isinstance(part, (str, int, float, type)):
-            continue
-        found[id(part)] = part
-        if isinstance(part, (list, tuple)):
-            left.extend(part)
-        elif isinstance(part, dict):
-            left.extend(part.values())
-        elif hasattr(part, "get_params"):
-            left.extend(vars(part).values())
-    return list(found.values())
 
 
 def _kill(kill: Callable[[int, int], None], pid: int) -> None:

@@ -57,6 +57,8 @@ def telling_whole_numbers(pipeline: Any, schema: Schema, names: Collection[str])
     A function that writes numbers as texts does, whatever step of the pipeline has it.
     """
     places = [place for place, column in enumerate(schema.columns) if column.name in names]
+    if not places:
+        return []
     rows = _whole_numbers(pipeline, len(places))
     cells = [[column.example] * len(rows) for column in schema.columns]
     for place, column_of_numbers in zip(places, zip(*rows, strict=True), strict=True):

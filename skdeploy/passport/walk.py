@@ -8,7 +8,7 @@ met by then is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,26 +58,33 @@ class Reader(NamedTuple):
         return dtype
 
 
-def learned_texts(estimator: Any, most: int = 100) -> list[str]:
-    """Texts that encoders anywhere in a fitted estimator know, some of each."""
-    found: list[str] = []
-    left, seen = [estimator], set[int]()
+def parts_of(estimator: Any) -> list[Any]:
+    """An estimator and what it is made of: estimators, arrays, mappings and lists."""
+    found: dict[int, Any] = {}
+    left = [estimator]
     while left:
         part = left.pop()
-        if id(part) in seen or isinstance(part, (str, bytes, int, float, type)):
+        if id(part) in found or part is None or isinstance(part, (str, int, float, type)):
             continue
-        seen.add(id(part))
-        if isinstance(part, np.ndarray):
-            if part.dtype.kind in "OUT":
-                found += [value for value in part.ravel()[:most].tolist() if isinstance(value, str)]
-        elif isinstance(part, Mapping):
-            found += [key for key in [*part][:most] if isinstance(key, str)]
-            left += part.values()
-        elif isinstance(part, (list, tuple)):
-            left += part
+        found[id(part)] = part
+        if isinstance(part, (list, tuple)):
+            left.extend(part)
+        elif isinstance(part, dict):
+            left.extend(part.values())
         elif hasattr(part, "get_params"):
-            left += vars(part).values()
-    return found
+            left.extend(vars(part).values())
+    return list(found.values())
+
+
+def learned_texts(estimator: Any, most: int = 100) -> list[str]:
+    """Texts that encoders anywhere in a fitted estimator know, some of each."""
+    found: list[Any] = []
+    for part in parts_of(estimator):
+        if isinstance(part, np.ndarray) and part.dtype.kind in "OUT":
+            found += part.ravel()[:most].tolist()
+        elif isinstance(part, dict):
+            found += [*part][:most]
+    return [value for value in found if isinstance(value, str)]
 
 
 def readers_of(estimator: Any, names: Sequence[str]) -> dict[str, Reader]:

@@ -27,7 +27,7 @@ import pandas as pd
 from skdeploy.engines.inputs import InputBuilder
 from skdeploy.engines.sklearn import SklearnEngine
 from skdeploy.errors import ExportError, ProofFailed, SaveError
-from skdeploy.mlflow_variables import unless_set
+from skdeploy.mlflow_variables import DIGEST_TAG, EXPORTED_FILE, EXPORTED_TAG, unless_set
 from skdeploy.model import carried
 from skdeploy.model.exporting import export
 from skdeploy.model.packed import BYTECODE, unpack, versions_in
@@ -35,12 +35,9 @@ from skdeploy.model.proof import golden_table, prove
 from skdeploy.passport import Passport
 from skdeploy.passport.document import ATTRIBUTE
 from skdeploy.passport.libraries import installed
-from skdeploy.redacting import is_clear, redacted, shortened, shown
+from skdeploy.redacting import is_clear, shortened, shown
 from skdeploy.schema import RecordReader, Table
 
-DIGEST_TAG, EXPORTED_TAG = "skdeploy.sha256", "skdeploy.exported_sha256"
-# In the logged model's folder, where services look for it.
-EXPORTED_FILE = "model.skdeploy"
 Format = Literal["pickle", "cloudpickle", "skops"]
 
 # MLflow's own would try for many minutes. What the user has set stays.
@@ -227,7 +224,7 @@ def _bounded(patience: dict[str, str], mlflow: ModuleType, what: str) -> Iterato
         raise
     except Exception as error:  # the server's, the store's, the network's, the pickle's
         address = mlflow.get_tracking_uri()
-        said = f": {shortened(redacted(str(error)))}" if is_clear(address) else ""
+        said = f": {shortened(str(error))}" if is_clear(address) else ""
         raise SaveError(
             f"MLflow at MLFLOW_TRACKING_URI={shown(address)} {what} ({type(error).__name__}{said}). "
             "Is it running, and may you write to it?"

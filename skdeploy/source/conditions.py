@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skdeploy.errors import SourceError, SourceUnreachable
-from skdeploy.redacting import redacted, shortened
+from skdeploy.redacting import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +260,4 @@ def error_of(table: Sequence[Condition], said: str, who: str, **place: str) -> S
     condition = next(row for row in table if re.search(row.sign, said))
     kind = SourceError if condition.answer else SourceUnreachable
     means, remedy = condition.means.format(**place), condition.remedy.format(**place)
-    return kind(condition.part, f"{who}: {means} ({shortened(redacted(said)).rstrip(': ')}).", remedy)
+    return kind(condition.part, f"{who}: {means} ({shortened(said).rstrip(': ')}).", remedy)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from skdeploy.config import ENGINES, ModelSettings
+from skdeploy.config import sha256 as read_sha256
 from skdeploy.errors import (
     DigestMismatch,
     SettingsError,
@@ -51,11 +51,13 @@ def load(
     """
     if engine not in ENGINES:
         raise SettingsError(f"There is no engine {engine!r}: give one of {', '.join(ENGINES)}.")
-    if sha256 and not re.fullmatch("(?i)[0-9a-f]{64}", sha256):
-        raise SettingsError(f"sha256={sha256!r} is no SHA-256: give its 64 hexadecimal digits.")
+    try:
+        digest = read_sha256(sha256 or "")
+    except ValueError as error:
+        raise SettingsError(f"sha256={sha256!r} is no SHA-256: give its {error}.") from None
     source = Source(
         uri=str(uri),
-        sha256=sha256.lower() if sha256 else None,
+        sha256=digest,
         cache=Path(cache) if cache else None,
         timeout=timeout,
         allow_unverified=allow_unverified,

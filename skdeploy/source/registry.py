@@ -12,15 +12,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from skdeploy.errors import SourceError, SourceUnreachable
-from skdeploy.mlflow_variables import unless_set
+from skdeploy.mlflow_variables import DIGEST_TAG, EXPORTED_TAG, unless_set
 from skdeploy.redacting import is_clear, shown
 from skdeploy.source import conditions, files, s3
 from skdeploy.source.download import Download
 from skdeploy.source.place import RegisteredModel, RunModel, S3Object
 from skdeploy.source.target import Target, model_files, quiet_transport, required, sha256_of, takes_exported
-
-# Of a model version, by `log_model`: the digests of its model file, and of the exported model beside it.
-TAG, EXPORTED_TAG = "skdeploy.sha256", "skdeploy.exported_sha256"
 
 # What the registry itself says of a name, an alias, a version or a run that it does not have.
 _MISSING = ("INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
@@ -38,7 +35,7 @@ def resolve(place: RegisteredModel | RunModel, timeout: float) -> Target:
             return Target(location, where, name, lambda: _read(location, where, timeout))
         version = _version(client, place)
         location = client.get_model_version_download_uri(place.name, version.version)
-    tag = EXPORTED_TAG if takes_exported() and EXPORTED_TAG in version.tags else TAG
+    tag = EXPORTED_TAG if takes_exported() and EXPORTED_TAG in version.tags else DIGEST_TAG
     where = f"models:/{place.name}/{version.version}"
     digest = sha256_of(version.tags.get(tag), f"the tag {tag} of {where}")
     return Target(

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from skdeploy.errors import SourceError, SourceUnreachable
-from skdeploy.redacting import redacted, shortened, shown
+from skdeploy.redacting import shortened, shown
 from skdeploy.source import conditions
 from skdeploy.source.download import Download
 from skdeploy.source.place import S3Object
@@ -154,7 +154,7 @@ def _told(error: Exception) -> str:
 
     if isinstance(error, ClientError):
         said = error.response.get("Error", {})
-        return shortened(redacted(f"{said.get('Code', 'unknown')}: {said.get('Message', '')}"))
+        return shortened(f"{said.get('Code', 'unknown')}: {said.get('Message', '')}")
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     return type(error).__name__

@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from skdeploy.errors import SourceError
+from skdeploy.mlflow_variables import EXPORTED_FILE
 
 _PICKLED = ("model.pkl", "model.skops")
-_EXPORTED = ("model.skdeploy",)
+_EXPORTED = (EXPORTED_FILE,)
 
 
 def takes_exported() -> bool:

@@ -12,7 +12,7 @@ import pytest
 import skdeploy
 from examples.servers.mlflow_server import MlflowServer, mlflow_server
 from examples.servers.s3 import S3
-from skdeploy.source.registry import TAG
+from skdeploy.mlflow_variables import DIGEST_TAG
 from tests import stores
 from tests.command import command
 
@@ -42,7 +42,7 @@ def mlflow(s3: S3, tmp_path_factory: pytest.TempPathFactory, regressor_file: Pat
         bare = skdeploy.log_model(regressor_file, name="bare", alias="champion")
         from mlflow import MlflowClient
 
-        MlflowClient(server.uri).delete_model_version_tag("bare", bare.version, TAG)
+        MlflowClient(server.uri).delete_model_version_tag("bare", bare.version, DIGEST_TAG)
         yield server
 
 
@@ -129,7 +129,7 @@ def test_a_promoted_model_is_well(mlflow: MlflowServer, doctor: Doctor) -> None:
         *("mlflow-skinny", "tracking URI", "tracking server", "credentials", "registered model", "alias"),
         *("download", "digest", "model"),
     ]
-    assert TAG in lines[-2]
+    assert DIGEST_TAG in lines[-2]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from examples.servers.process import program
 from examples.servers.s3 import S3
 from skdeploy import source
 from skdeploy.errors import SaveError
-from skdeploy.saving.mlflow import DIGEST_TAG, Logged
+from skdeploy.mlflow_variables import DIGEST_TAG
+from skdeploy.saving.mlflow import Logged
 from tests.stores import enter, restart, running_s3, within
 
 pytestmark = pytest.mark.heavy

@@ -26,9 +26,9 @@ from skdeploy.errors import (
     UnreadableModel,
     UnverifiedModel,
 )
+from skdeploy.mlflow_variables import DIGEST_TAG
 from skdeploy.saving.mlflow import Logged
 from skdeploy.source import Source, resolve
-from skdeploy.source.registry import TAG
 from tests import stores
 from tests.live import served, started
 
@@ -125,13 +125,13 @@ def test_the_tag_decides(mlflow: MlflowServer, regressor_file: Path) -> None:
     logged = skdeploy.log_model(regressor_file, name="tagged", alias=ALIAS)
     registry = client(mlflow)
     token = resolve(Source(uri=logged.uri)).token
-    registry.delete_model_version_tag("tagged", logged.version, TAG)  # type: ignore[attr-defined]
+    registry.delete_model_version_tag("tagged", logged.version, DIGEST_TAG)  # type: ignore[attr-defined]
     with pytest.raises(UnverifiedModel, match=f"models:/tagged/{logged.version}"):
         skdeploy.load(logged.uri)
     assert skdeploy.load(logged.uri, allow_unverified=True).notes
-    registry.set_model_version_tag("tagged", logged.version, TAG, "0" * 64)  # type: ignore[attr-defined]
+    registry.set_model_version_tag("tagged", logged.version, DIGEST_TAG, "0" * 64)  # type: ignore[attr-defined]
     assert resolve(Source(uri=logged.uri)).token != token
-    with pytest.raises(DigestMismatch, match=TAG):
+    with pytest.raises(DigestMismatch, match=DIGEST_TAG):
         skdeploy.load(logged.uri, allow_unverified=True)
 
 
@@ -193,7 +193,7 @@ def test_an_unproved_version_is_refused(mlflow: MlflowServer, regressor_file: Pa
         "bad",
         f"{run.info.artifact_uri}/bad",
         run.info.run_id,
-        tags={TAG: stores.sha256((tmp_path / "model.pkl").read_bytes())},
+        tags={DIGEST_TAG: stores.sha256((tmp_path / "model.pkl").read_bytes())},
     )
     with pytest.raises(ModelUnavailable, match="Golden record 3"):
         skdeploy.load(f"models:/bad/{version.version}", cache=tmp_path / "cache")
